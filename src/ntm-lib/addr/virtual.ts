@@ -1,0 +1,38 @@
+import { invariant } from '../base/invariant.ts'
+import type { NodeId } from './ids.ts'
+import { type Ip4, parseIp4 } from './ip4.ts'
+import { type Ip6, ip6FromBytes } from './ip6.ts'
+import type { Prefix } from './prefix.ts'
+
+/** The pair of in-tunnel addresses a node or a server keeps for ever. */
+export type VirtualPair = { readonly vip4: Ip4; readonly vip6: Ip6 }
+
+/** The ranges one network takes its virtual addresses from. */
+export type VirtualPlan = {
+  /** Nodes' IPv4 addresses; default 198.18.0.0/16. */
+  readonly nodes4: Prefix
+  /** Ordinary servers' IPv4 addresses, one per (node, name); default 198.19.0.0/16. */
+  readonly servers4: Prefix
+  /** ULA /48 in front of 80 bits of the Node ID. */
+  readonly nodes6: Prefix
+  /** /64 of ordinary servers' IPv6 addresses. */
+  readonly servers6: Prefix
+}
+
+/** A node's virtual IPv6 address: the network's ULA /48 and the first 80 bits of its Node ID. */
+export function nodeVip6(nodes6: Prefix, id: NodeId): Ip6 {
+  invariant(nodes6.bits === 48 && typeof nodes6.base !== 'number', 'nodes6 is an IPv6 /48')
+  const out = new Uint8Array(16)
+  out.set(nodes6.base.subarray(0, 6))
+  out.set(id.subarray(0, 10), 6)
+  return ip6FromBytes(out)
+}
+
+export const DEFAULT_NODES4 = {
+  base: parseIp4('198.18.0.0') as Ip4,
+  bits: 16,
+} satisfies Prefix
+export const DEFAULT_SERVERS4 = {
+  base: parseIp4('198.19.0.0') as Ip4,
+  bits: 16,
+} satisfies Prefix

@@ -1,0 +1,40 @@
+/**
+ * Packets of one direction in caller-owned memory. Slot `i` starts at `i * slotBytes + HEADROOM` and holds `lens[i]`
+ * bytes; the headroom lets a header be put in front without moving the packet. The port fills or reads slots; nothing
+ * on the path allocates per packet.
+ */
+export type Batch = {
+  readonly arena: Uint8Array
+  readonly view: DataView
+  readonly lens: Uint32Array
+  readonly slotBytes: number
+  count: number
+}
+
+/** Bytes kept free in front of every packet: outer NTM header (16), and slack to turn an IPv4 header into IPv6 + Fragment. */
+export const HEADROOM = 64
+
+/** A door for packets: a TUN or TAP device, a packet socket, or a test wire. IP packets on TUN, frames elsewhere. */
+export interface PacketPort {
+  /** Fills `into` from slot 0, sets `count` and returns it; 0 when nothing waits. Never blocks. */
+  recv(into: Batch): number
+  /** Sends slots `[0, count)` in order and returns how many the kernel took; a frame it can never take is skipped and counted. */
+  send(from: Batch): number
+  /** Calls `wake` once per readiness, not per packet; the reader then calls `recv` until it returns 0. */
+  onReadable(wake: () => void): void
+  close(): void
+}
+
+export function batch(slots: number, slotBytes: number): Batch {
+  const arena = new Uint8Array(slots * slotBytes)
+  return {
+    arena,
+    view: new DataView(arena.buffer),
+    lens: new Uint32Array(slots),
+    slotBytes,
+    count: 0,
+  }
+}
+
+/** Where slot `i`'s packet starts in the arena. */
+export const slotAt = (b: Batch, i: number): number => i * b.slotBytes + HEADROOM

@@ -1,0 +1,52 @@
+import type { Endpoint } from '../../addr/endpoint.ts'
+import type { Ip4 } from '../../addr/ip4.ts'
+import type { Ip6 } from '../../addr/ip6.ts'
+import type { Candidate, HostClaim, HostGrant } from './common.ts'
+
+/**
+ * Node → coordinator, kind 0x01: I am here. Kind 0x02 (NTM Update) has the same body: new location, and the periodic
+ * keep-alive. SEED 003 §3.2, SEED 002 §3.
+ */
+export type Registration = {
+  readonly kind: 'registration' | 'ntm-update'
+  readonly name: string
+  /** 8 random bytes of this start of the program. */
+  readonly bootId: Uint8Array
+  /** Rises by one with each change of the candidates. */
+  readonly locationVersion: number
+  readonly versionMin: number
+  readonly versionMax: number
+  readonly features: number
+  /** Underlay MTU in bytes. */
+  readonly mtuBytes: number
+  readonly candidates: readonly Candidate[]
+  readonly hosts: readonly HostClaim[]
+  readonly revocationVersion: number
+}
+
+/** Coordinator → node: what it saw and what it keeps for the node. Answers kinds 0x01 and 0x02. */
+export type RegistrationResponse = {
+  readonly kind: 'registration-response' | 'ntm-update-response'
+  /** Source of the datagram as the coordinator saw it: behind a NAT the mapped address and port. */
+  readonly observed: Endpoint
+  /** To be sent back in a Location Confirm; until then the observed address does not count. */
+  readonly echoNonce: Uint8Array
+  readonly vip4: Ip4
+  readonly vip6: Ip6
+  readonly hosts: readonly HostGrant[]
+  /** Zones whose names are NTM names. */
+  readonly zones: readonly string[]
+  /** The coordinator's certificate chain, leaf first. */
+  readonly descriptors: readonly Uint8Array[]
+  readonly keepAliveSeconds: number
+  readonly leaseSeconds: number
+}
+
+/** Node → coordinator, kind 0x03: the echo; only now the mapped address counts. The response has no body. */
+export type LocationConfirm = {
+  readonly kind: 'location-confirm'
+  readonly echoNonce: Uint8Array
+}
+export type LocationConfirmResponse = {
+  readonly kind: 'location-confirm-response'
+}

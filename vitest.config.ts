@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config'
+
+/** `fast` needs neither root nor the addon; `netns` needs root, real kernels and the native build. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'fast',
+          include: ['src/**/*.test.ts', 'test/{arch,sim,vectors,contract,lab}/**/*.test.ts', 'tools/**/*.test.ts'],
+          exclude: ['**/*.netns.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'netns',
+          include: ['test/netns/**/*.test.ts', '{src,lab,test}/**/*.netns.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
