@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { ConfigError } from './fault.ts'
+import { checkConfig } from './load.ts'
+
+const complaint = (text: string): string => {
+  try {
+    checkConfig('box.toml', text)
+  } catch (e) {
+    if (e instanceof ConfigError) return e.message
+    throw e
+  }
+  return 'no complaint'
+}
+
+test('defaults fill a minimal file', () => {
+  const config = checkConfig('box.toml', 'role = "bridge"\n')
+  expect(config).toMatchObject({ role: 'bridge', udp: { port: 4330 }, bridge: { host: 'host0', fail: 'open' } })
+})
+
+test('a wrong value is named with its line and what would be right', () => {
+  expect(complaint('role = "bridge"\n\n[bridge]\nfail = "opne"\n')).toBe(
+    'box.toml:4: bridge.fail: expected "open" or "closed", got "opne"',
+  )
+})
+
+test('an unknown key is named with its line', () => {
+  expect(complaint('role = "bridge"\n[bridge]\nhost = "eth0"\nhots = "eth1"\n')).toBe(
+    'box.toml:4: bridge.hots: unknown key. Check the spelling against examples/',
+  )
+})
+
+test('an unknown role lists the roles', () => {
+  expect(complaint('role = "bride"\n')).toBe(
+    'box.toml:1: role: expected "bridge", "tt" or "coordinator", got "bride". For example role = "bridge"',
+  )
+})
+
+test('a missing key says so and points at its table', () => {
+  expect(complaint('role = "tt"\n[tt]\nresolvers = ["192.0.2.53"]\n')).toBe(
+    'box.toml:2: tt.uplink: is missing. Add a string',
+  )
+})
+
+test('a bad prefix says what a prefix looks like', () => {
+  expect(complaint('role = "tt"\n[tt]\nuplink = "eth0"\nresolvers = ["::1"]\nallow = ["10.0.0.1/8"]\n')).toContain(
+    'box.toml:5: tt.allow.0: expected a prefix ADDRESS/BITS whose host bits are zero, got "10.0.0.1/8". For example "10.0.0.0/8"',
+  )
+})
+
+test('broken TOML points at its line', () => {
+  expect(complaint('role = "bridge"\n[bridge\n')).toMatch(/^box\.toml:2: not valid TOML/)
+})
+
+test('all mistakes come at once', () => {
+  expect(complaint('role = "bridge"\nstat = 1\n[udp]\nport = 70000\n').split('\n')).toHaveLength(2)
+})

@@ -1,0 +1,73 @@
+import { z } from 'zod'
+import { endpoint, endpointOrAddress, interfaceName, ip, port, prefix } from './values.ts'
+
+const log = z
+  .strictObject({
+    level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    format: z.enum(['text', 'json']).default('text'),
+  })
+  .prefault({})
+
+const udp = z.strictObject({ port: port.default(4330) }).prefault({})
+
+/** How a box finds and trusts its network: the enrolment token, inline or in a file beside the configuration. */
+const network = z.strictObject({ token: z.string().optional(), token_file: z.string().optional() }).prefault({})
+
+/** `ntm bridge`: `examples/bridge.toml` explains each key. */
+export const bridgeConfig = z.strictObject({
+  role: z.literal('bridge'),
+  state: z.string().default('/var/lib/ntm'),
+  network,
+  udp,
+  log,
+  bridge: z
+    .strictObject({
+      host: interfaceName.default('host0'),
+      net: interfaceName.default('net0'),
+      bridge: interfaceName.default('br0'),
+      tap: interfaceName.default('ntmx0'),
+      fail: z.enum(['open', 'closed']).default('open'),
+    })
+    .prefault({}),
+  dns: z.strictObject({ hold_ms: z.int().min(100).max(2000).default(2000) }).prefault({}),
+})
+export type BridgeConfig = z.output<typeof bridgeConfig>
+
+/** `ntm tt`: `examples/tt.toml` explains each key. */
+export const ttConfig = z.strictObject({
+  role: z.literal('tt'),
+  state: z.string().default('/var/lib/ntm'),
+  network,
+  udp,
+  log,
+  tt: z.strictObject({
+    uplink: interfaceName,
+    port: z.enum(['tun', 'raw']).default('tun'),
+    tun: interfaceName.default('ntm0'),
+    veth: interfaceName.default('ntmp0'),
+    resolvers: z.array(endpointOrAddress(53)).min(1),
+    allow: z.array(prefix).default([]),
+    deny: z.array(prefix).default([]),
+    addresses: z.array(ip).default([]),
+  }),
+})
+export type TtConfig = z.output<typeof ttConfig>
+
+/** `ntm coordinator`: `examples/coordinator.toml` explains each key. */
+export const coordinatorConfig = z.strictObject({
+  role: z.literal('coordinator'),
+  state: z.string().default('/var/lib/ntm'),
+  network: z.strictObject({ dir: z.string() }),
+  udp,
+  log,
+  dns: z
+    .strictObject({
+      listen: z.array(endpoint).default([]),
+      publish: z.enum(['none', 'seed']).default('none'),
+    })
+    .prefault({}),
+})
+export type CoordinatorConfig = z.output<typeof coordinatorConfig>
+
+export const anyConfig = z.discriminatedUnion('role', [bridgeConfig, ttConfig, coordinatorConfig])
+export type AnyConfig = z.output<typeof anyConfig>

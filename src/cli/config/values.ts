@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { type Endpoint, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
+import { type Ip, parseIp } from '#ntm-lib/addr/ip.ts'
+import { type Ip4, parseIp4 } from '#ntm-lib/addr/ip4.ts'
+import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
+
+/** A string that `parse` must accept; `example` completes the sentence "expected …, for example …". */
+function parsed<T>(what: string, example: string, parse: (text: string) => T | null): z.ZodType<T, string> {
+  return z.string().transform((text, ctx) => {
+    const value = parse(text)
+    if (value !== null) return value
+    ctx.addIssue({
+      code: 'custom',
+      message: `expected ${what}, got "${text}"`,
+      params: { right: `For example "${example}"` },
+    })
+    return z.NEVER
+  })
+}
+
+export const ip: z.ZodType<Ip, string> = parsed('an IP address', '192.0.2.1', parseIp)
+export const ip4: z.ZodType<Ip4, string> = parsed('an IPv4 address', '192.0.2.1', parseIp4)
+export const prefix: z.ZodType<Prefix, string> = parsed(
+  'a prefix ADDRESS/BITS whose host bits are zero',
+  '10.0.0.0/8',
+  parsePrefix,
+)
+export const endpoint: z.ZodType<Endpoint, string> = parsed('ADDRESS:PORT', '192.0.2.1:4330', parseEndpoint)
+export const endpointOrAddress = (port: number): z.ZodType<Endpoint, string> =>
+  parsed('ADDRESS or ADDRESS:PORT', `192.0.2.53:${port}`, (text) => {
+    const bare = parseIp(text)
+    return bare === null ? parseEndpoint(text) : { ip: bare, port }
+  })
+/** Kernel interface name: 1–15 bytes, no slash, no white space (`IFNAMSIZ`). */
+export const interfaceName: z.ZodType<string, string> = parsed(
+  'an interface name of 1 to 15 characters',
+  'eth0',
+  (t) => (/^[^\s/]{1,15}$/.test(t) ? t : null),
+)
+export const port = z.int().min(1).max(65535)
