@@ -1,0 +1,148 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto'
+import { concat } from '#ntm-lib/base/bytes.ts'
+import { BugError, invariant } from '#ntm-lib/base/invariant.ts'
+import {
+  AES_128_GCM,
+  AES_256_GCM,
+  type AeadKey,
+  CHACHA20_POLY1305,
+  type CryptoSuite,
+  type KeyPair,
+  type SuiteId,
+} from '#ntm-lib/crypto/suite.ts'
+
+/**
+ * The suite on the platform's own library. Every result is a plain `Uint8Array` of its own memory, never a view of
+ * Node's shared pool: secrets do not share a page with what somebody else was handed.
+ */
+export const nodeCrypto: CryptoSuite = {
+  hash: (...parts) => {
+    const h = createHash(HASH)
+    for (const part of parts) h.update(part)
+    return own(h.digest())
+  },
+  hmac: (key, ...parts) => {
+    const h = createHmac(HASH, key)
+    for (const part of parts) h.update(part)
+    return own(h.digest())
+  },
+  hkdf: (ikm, info, length) => new Uint8Array(hkdfSync(HASH, ikm, NOTHING, info, length)),
+  x25519Pair: () => pairOf(own(randomBytes(32))),
+  x25519Public: (secret) => pairOf(secret).public,
+  x25519: agree,
+  ed25519Public: (seed) => rawPublic(privateKey(ED25519, seed)),
+  ed25519Sign: (seed, message) => own(sign(null, message, privateKey(ED25519, seed))),
+  ed25519Verify: (publicKey, message, signature) =>
+    publicKey.length === 32 &&
+    signature.length === 64 &&
+    verify(null, message, publicKeyOf(ED25519, publicKey), signature),
+  aead,
+  equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+  random: (count) => own(randomBytes(count)),
+}
+
+function agree(secret: Uint8Array, theirs: Uint8Array): Uint8Array | null {
+  if (theirs.length !== 32) return null
+  const [ours, peer] = [privateKey(X25519, secret), publicKeyOf(X25519, theirs)]
+  try {
+    return own(diffieHellman({ privateKey: ours, publicKey: peer }))
+  } catch {
+    // The library refuses an all-zero result, which only a low-order point gives (RFC 7748 §6.1). Both keys were
+    // taken above, so nothing else can fail here.
+    return null
+  }
+}
+
+function pairOf(secret: Uint8Array): KeyPair {
+  return { secret, public: rawPublic(privateKey(X25519, secret)) }
+}
+
+/** The two names Node wants are the same cipher for both directions; only the key length tells the AES ones apart. */
+function cipherOf(suite: SuiteId): { readonly name: 'chacha20-poly1305'; readonly keyBytes: number } {
+  switch (suite) {
+    case CHACHA20_POLY1305:
+      return { name: 'chacha20-poly1305', keyBytes: 32 }
+    // Node types AEAD options per family of names; both families take the same `authTagLength` and `setAAD` calls here.
+    case AES_128_GCM:
+      return { name: 'aes-128-gcm' as 'chacha20-poly1305', keyBytes: 16 }
+    case AES_256_GCM:
+      return { name: 'aes-256-gcm' as 'chacha20-poly1305', keyBytes: 32 }
+    default:
+      throw new BugError(`no such suite: ${String(suite)}`)
+  }
+}
+
+function aead(suite: SuiteId, key: Uint8Array): AeadKey {
+  const { name, keyBytes } = cipherOf(suite)
+  invariant(key.length === keyBytes, `${name} takes a key of ${keyBytes} bytes, got ${key.length}`)
+  const prepared = createSecretKey(key)
+  return {
+    seal(nonce, aad, plain) {
+      const cipher = createCipheriv(name, prepared, nonce, TAG)
+      cipher.setAAD(aad, { plaintextLength: plain.length })
+      const out = new Uint8Array(plain.length + 16)
+      out.set(cipher.update(plain))
+      cipher.final()
+      out.set(cipher.getAuthTag(), plain.length)
+      return out
+    },
+    open(nonce, aad, sealed) {
+      const length = sealed.length - 16
+      if (length < 0) return null
+      const decipher = createDecipheriv(name, prepared, nonce, TAG)
+      decipher.setAAD(aad, { plaintextLength: length })
+      decipher.setAuthTag(sealed.subarray(length))
+      const plain = own(decipher.update(sealed.subarray(0, length)))
+      try {
+        decipher.final()
+      } catch {
+        // The one way `final` fails: the tag does not fit.
+        plain.fill(0)
+        return null
+      }
+      return plain
+    },
+  }
+}
+
+function privateKey(kind: Der, secret: Uint8Array): KeyObject {
+  invariant(secret.length === 32, `a secret is 32 bytes, got ${secret.length}`)
+  return createPrivateKey({ key: Buffer.from(concat(kind.pkcs8, secret)), format: 'der', type: 'pkcs8' })
+}
+
+function publicKeyOf(kind: Der, raw: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.from(concat(kind.spki, raw)), format: 'der', type: 'spki' })
+}
+
+function rawPublic(key: KeyObject): Uint8Array {
+  return own(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
+}
+
+const own = (b: Buffer): Uint8Array => new Uint8Array(b)
+
+/** What RFC 8410 puts before the 32 raw bytes: object identifier 1.3.101.110 (X25519) or 1.3.101.112 (Ed25519). */
+type Der = { readonly pkcs8: Uint8Array; readonly spki: Uint8Array }
+const der = (oid: number): Der => ({
+  pkcs8: Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, oid, 4, 0x22, 4, 0x20),
+  spki: Uint8Array.of(0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, oid, 3, 0x21, 0),
+})
+const X25519 = der(110)
+const ED25519 = der(112)
+const HASH = 'blake2s256'
+const NOTHING = new Uint8Array(0)
+const TAG = { authTagLength: 16 } as const
