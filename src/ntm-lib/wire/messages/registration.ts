@@ -1,6 +1,7 @@
 import type { Endpoint } from '../../addr/endpoint.ts'
 import type { Ip4 } from '../../addr/ip4.ts'
 import type { Ip6 } from '../../addr/ip6.ts'
+import type { Prefix } from '../../addr/prefix.ts'
 import type { Candidate, HostClaim, HostGrant } from './common.ts'
 
 /**
@@ -34,6 +35,8 @@ export type RegistrationResponse = {
   readonly vip4: Ip4
   readonly vip6: Ip6
   readonly hosts: readonly HostGrant[]
+  /** Every range of the network's virtual plan, so that an edge keeps them off the real network. */
+  readonly virtual: readonly Prefix[]
   /** Zones whose names are NTM names. */
   readonly zones: readonly string[]
   /** The coordinator's certificate chain, leaf first. */
