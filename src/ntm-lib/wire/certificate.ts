@@ -1,6 +1,27 @@
 import type { Fingerprint } from '../addr/ids.ts'
 import type { Prefix } from '../addr/prefix.ts'
 import type { VirtualPair } from '../addr/virtual.ts'
+import { ascii, concat } from '../base/bytes.ts'
+import { type Decoded, ok, refuse } from '../base/decoded.ts'
+import { invariant } from '../base/invariant.ts'
+import { fingerprintField, ip4, ip6, prefix } from './address-field.ts'
+import {
+  bytes16,
+  type Field,
+  type Fields,
+  fixed,
+  list8,
+  oneOf,
+  readFields,
+  record,
+  text8,
+  u16,
+  u32,
+  u64,
+  writeFields,
+} from './field.ts'
+import { Reader } from './reader.ts'
+import { Writer } from './writer.ts'
 
 export const ROLE_NODE = 1
 export const ROLE_BRIDGE = 2
@@ -49,3 +70,69 @@ export type SignedCertificate = {
   /** body ‖ signature. */
   readonly bytes: Uint8Array
 }
+
+/** Largest certificate with its signature: a chain of two fits a few datagrams. */
+export const MAX_CERTIFICATE_BYTES = 1000
+export const SIGNATURE_BYTES = 64
+/** "NTMC" and the layout version. */
+export const CERTIFICATE_MAGIC: Uint8Array = Uint8Array.of(...ascii('NTMC'), 1)
+
+/** The bytes to be signed, without the signature. A certificate that cannot fit `MAX_CERTIFICATE_BYTES` is a `BugError`. */
+export function encodeCertificateBody(c: Certificate): Uint8Array {
+  const w = new Writer()
+  w.bytes(CERTIFICATE_MAGIC)
+  writeFields(certificateFields, w, c)
+  invariant(w.length + SIGNATURE_BYTES <= MAX_CERTIFICATE_BYTES, `certificate of ${w.length} + 64 bytes is too large`)
+  return w.done()
+}
+
+/** Total. Checks the shape only: signature, validity and narrowing are `crypto/`'s. */
+export function decodeSignedCertificate(bytes: Uint8Array): Decoded<SignedCertificate> {
+  if (bytes.length > MAX_CERTIFICATE_BYTES) return refuse('long')
+  const r = new Reader(bytes)
+  const magic = r.bytes(CERTIFICATE_MAGIC.length)
+  if (magic.some((b, i) => b !== CERTIFICATE_MAGIC[i])) r.refuse('bad-version')
+  const certificate = readFields(certificateFields, r) as Certificate
+  const signature = r.bytes(SIGNATURE_BYTES).slice()
+  r.end()
+  if (r.fault !== null) return refuse(r.fault)
+  const own = bytes.slice()
+  return ok({ certificate, body: own.subarray(0, -SIGNATURE_BYTES), signature, bytes: own })
+}
+
+export function joinCertificate(body: Uint8Array, signature: Uint8Array): Uint8Array {
+  invariant(signature.length === SIGNATURE_BYTES, `a signature is 64 bytes, got ${signature.length}`)
+  return concat(body, signature)
+}
+
+const hostedEntry = record<HostedEntry>('hosted-entry', {
+  name: text8(),
+  vip4: ip4,
+  vip6: ip6,
+  groups: list8(u32),
+})
+
+/** In wire order, between magic and signature. */
+export const certificateFields = {
+  kind: oneOf<CertificateKind>({
+    issuer: 1,
+    grant: 2,
+    membership: 3,
+    'cross-zone': 4,
+    revocations: 5,
+    descriptor: 6,
+  }),
+  roles: u16,
+  serial: u64,
+  issued: u64,
+  expires: u64,
+  signer: fixed(8),
+  subject: fixed(32),
+  fingerprint: fingerprintField,
+  supersedes: fixed(16),
+  name: text8(),
+  prefixes: list8(prefix),
+  groups: list8(u32),
+  hosted: list8(hostedEntry),
+  tail: bytes16,
+} satisfies Fields<Certificate> & { readonly kind: Field<CertificateKind> }

@@ -1,5 +1,10 @@
 import type { Fingerprint, NodeId, PathId } from '../addr/ids.ts'
 import type { Prefix } from '../addr/prefix.ts'
+import { type Decoded, ok, refuse } from '../base/decoded.ts'
+import { fingerprintField, nodeIdField, pathIdField, prefix } from './address-field.ts'
+import { type Field, type Fields, fixed, list16, readFields, u8, u16, u32, where, writeFields } from './field.ts'
+import { Reader } from './reader.ts'
+import { Writer } from './writer.ts'
 
 /** What both ends of a path agree to; its hash is in the handshake's prologue. `docs/wire.md`, Contract. */
 export type Contract = {
@@ -20,3 +25,57 @@ export type Contract = {
   readonly leaseSeconds: number
   readonly version: number
 }
+
+/** First byte of an encoded contract. */
+export const CONTRACT_LAYOUT = 1
+/** Prefixes per side: two for every host behind the largest bridge, and room for its own. */
+export const MAX_ALLOWED = 320
+
+/** Both ends hash exactly these bytes. */
+export function encodeContract(c: Contract): Uint8Array {
+  const w = new Writer()
+  w.u8(CONTRACT_LAYOUT)
+  writeFields(contractFields, w, c)
+  return w.done()
+}
+
+/** Total; every contract has one encoding. */
+export function decodeContract(bytes: Uint8Array): Decoded<Contract> {
+  const r = new Reader(bytes)
+  if (r.u8() !== CONTRACT_LAYOUT) r.refuse('bad-version')
+  const contract = readFields(contractFields, r)
+  r.end()
+  return r.fault === null ? ok(contract as Contract) : refuse(r.fault)
+}
+
+type FourIds = Contract['pathIds']
+
+const fourIds: Field<FourIds> = {
+  type: '4 × u48, not 0, all different',
+  size: '24',
+  read: (r) => {
+    const ids: FourIds = [pathIdField.read(r), pathIdField.read(r), pathIdField.read(r), pathIdField.read(r)]
+    if (r.fault === null && new Set(ids).size !== 4) r.refuse('bad-value')
+    return ids
+  },
+  write: (w, v) => {
+    for (const id of v) pathIdField.write(w, id)
+  },
+}
+
+const allowed = where(list16(prefix), `at most ${MAX_ALLOWED}`, (v) => v.length <= MAX_ALLOWED)
+
+/** In wire order, after the layout byte. */
+export const contractFields = {
+  pathIds: fourIds,
+  fingerprint: fingerprintField,
+  opener: nodeIdField,
+  acceptor: nodeIdField,
+  openerMembership: fixed(32),
+  acceptorMembership: fixed(32),
+  openerAllowed: allowed,
+  acceptorAllowed: allowed,
+  suiteMask: u16,
+  leaseSeconds: u32,
+  version: u8,
+} satisfies Fields<Contract>

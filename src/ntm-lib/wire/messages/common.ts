@@ -1,6 +1,8 @@
 import type { Endpoint } from '../../addr/endpoint.ts'
 import type { Ip4 } from '../../addr/ip4.ts'
 import type { Ip6 } from '../../addr/ip6.ts'
+import { endpoint, ip4, ip6 } from '../address-field.ts'
+import { bytes16, fixed, list8, list16, oneOf, record, text8, u8, u32, where } from '../field.ts'
 
 /** Where a node may be reached. Higher priority is tried first. */
 export type Candidate = {
@@ -33,3 +35,37 @@ export type Target = {
 
 /** Which end of a path the receiver of a direction is. The opener sends the Tunnel Request. */
 export type PathRole = 'opener' | 'acceptor'
+
+/** Hosts behind one bridge that fit a message: the answer must fit 8 parts. */
+export const MAX_HOSTS = 128
+
+export const candidate = record<Candidate>('candidate', {
+  type: oneOf({ local: 1, mapped: 2, relay: 3 }),
+  endpoint,
+  priority: u32,
+})
+
+export const hostClaims = where(
+  list16(record<HostClaim>('host-claim', { host: fixed(8), name: text8() })),
+  `at most ${MAX_HOSTS}`,
+  (v) => v.length <= MAX_HOSTS,
+)
+
+export const hostGrants = where(
+  list16(record<HostGrant>('host-grant', { host: fixed(8), vip4: ip4, vip6: ip6 })),
+  `at most ${MAX_HOSTS}`,
+  (v) => v.length <= MAX_HOSTS,
+)
+
+export const target = record<Target>('target', {
+  name: text8(),
+  vip4: ip4,
+  vip6: ip6,
+  ttlSeconds: u32,
+  families: where(u8, '0–3', (v) => v <= 3),
+})
+
+export const pathRole = oneOf<PathRole>({ opener: 0, acceptor: 1 })
+
+/** Certificates, leaf first, without the root. */
+export const chain = list8(bytes16)

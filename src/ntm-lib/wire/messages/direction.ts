@@ -1,6 +1,23 @@
 import type { NodeId } from '../../addr/ids.ts'
 import type { Ip } from '../../addr/ip.ts'
-import type { Candidate, PathRole, Target } from './common.ts'
+import { unreachable } from '../../base/invariant.ts'
+import { ip, nodeIdField } from '../address-field.ts'
+import {
+  bytes16,
+  type Field,
+  type Fields,
+  fixed,
+  list8,
+  list16,
+  oneOf,
+  optional,
+  record,
+  text8,
+  u8,
+  u32,
+  where,
+} from '../field.ts'
+import { type Candidate, candidate, chain, type PathRole, pathRole, type Target, target } from './common.ts'
 
 /** What a Direction Request asks for: a name, a virtual address somebody remembered, or a node. */
 export type Sought =
@@ -78,3 +95,71 @@ export type PathClose = {
   readonly reason: 'expired' | 'revoked' | 'replaced' | 'unused' | 'lost'
 }
 export type PathCloseResponse = { readonly kind: 'path-close-response' }
+
+const sought: Field<Sought> = {
+  type: 'u8: 0 name (text8), 1 virtual address (ip), 2 Node ID',
+  size: '1 + n',
+  read: (r) => {
+    const by = r.u8()
+    if (by === 0) return { by: 'name', name: soughtName.read(r) }
+    if (by === 1) return { by: 'vip', vip: ip.read(r) }
+    if (by > 2) r.refuse('bad-value')
+    return { by: 'node', node: nodeIdField.read(r) }
+  },
+  write: (w, v) => {
+    switch (v.by) {
+      case 'name':
+        w.u8(0)
+        return soughtName.write(w, v.name)
+      case 'vip':
+        w.u8(1)
+        return ip.write(w, v.vip)
+      case 'node':
+        w.u8(2)
+        return nodeIdField.write(w, v.node)
+      default:
+        unreachable(v)
+    }
+  },
+}
+const soughtName = text8()
+const families = where(u8, '0–3', (v) => v <= 3)
+
+export const directionRequest = {
+  sought,
+  why: oneOf<DirectionWhy>({ dns: 1, data: 2, moved: 3, reset: 4, renew: 5 }),
+  sources: list16(ip),
+  lost: fixed(32),
+} satisfies Fields<DirectionRequest>
+
+const route = record<Route>('route', {
+  contract: bytes16,
+  pathSecret: fixed(32),
+  peerChain: chain,
+  peerCandidates: list8(candidate),
+  youAre: pathRole,
+  peerLocationVersion: u32,
+})
+
+export const routeDirection = { route, target: optional(target) } satisfies Fields<RouteDirection>
+
+export const pathAccept = { ttlSeconds: u32, families } satisfies Fields<PathAccept>
+
+export const directionResponse = {
+  contractHash: fixed(32),
+  route: optional(route),
+  target: optional(target),
+} satisfies Fields<DirectionResponse>
+
+export const pathExtend = {
+  contractHash: fixed(32),
+  target: optional(target),
+  leaseSeconds: u32,
+} satisfies Fields<PathExtend>
+
+/** Also the reasons of the close frame. */
+export const closeReason = oneOf<PathClose['reason']>({ expired: 1, revoked: 2, replaced: 3, unused: 4, lost: 5 })
+
+export const pathClose = { contractHash: fixed(32), reason: closeReason } satisfies Fields<PathClose>
+
+export const pathCloseResponse = {} satisfies Fields<PathCloseResponse>

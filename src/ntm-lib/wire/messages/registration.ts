@@ -2,7 +2,9 @@ import type { Endpoint } from '../../addr/endpoint.ts'
 import type { Ip4 } from '../../addr/ip4.ts'
 import type { Ip6 } from '../../addr/ip6.ts'
 import type { Prefix } from '../../addr/prefix.ts'
-import type { Candidate, HostClaim, HostGrant } from './common.ts'
+import { endpoint, ip4, ip6, prefix } from '../address-field.ts'
+import { bytes16, type Fields, fixed, list8, text8, u8, u16, u32, u64 } from '../field.ts'
+import { type Candidate, candidate, type HostClaim, type HostGrant, hostClaims, hostGrants } from './common.ts'
 
 /**
  * Node → coordinator, kind 0x01: I am here. Kind 0x02 (NTM Update) has the same body: new location, and the periodic
@@ -53,3 +55,33 @@ export type LocationConfirm = {
 export type LocationConfirmResponse = {
   readonly kind: 'location-confirm-response'
 }
+
+export const registration = {
+  name: text8(),
+  bootId: fixed(8),
+  locationVersion: u32,
+  versionMin: u8,
+  versionMax: u8,
+  features: u16,
+  mtuBytes: u16,
+  candidates: list8(candidate),
+  hosts: hostClaims,
+  revocationVersion: u64,
+} satisfies Fields<Registration>
+
+export const registrationResponse = {
+  observed: endpoint,
+  echoNonce: fixed(8),
+  vip4: ip4,
+  vip6: ip6,
+  hosts: hostGrants,
+  virtual: list8(prefix),
+  zones: list8(text8()),
+  descriptors: list8(bytes16),
+  keepAliveSeconds: u16,
+  leaseSeconds: u32,
+} satisfies Fields<RegistrationResponse>
+
+export const locationConfirm = { echoNonce: fixed(8) } satisfies Fields<LocationConfirm>
+
+export const locationConfirmResponse = {} satisfies Fields<LocationConfirmResponse>
