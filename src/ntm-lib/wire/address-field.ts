@@ -3,7 +3,8 @@ import type { Fingerprint, NodeId, PathId } from '../addr/ids.ts'
 import { type Ip, ipBytes, isIp4 } from '../addr/ip.ts'
 import { type Ip4, ip4FromBytes, ip4FromWord } from '../addr/ip4.ts'
 import type { Ip6 } from '../addr/ip6.ts'
-import type { Prefix } from '../addr/prefix.ts'
+import { type Prefix, prefixText } from '../addr/prefix.ts'
+import { invariant } from '../base/invariant.ts'
 import { type Field, fixed, u16, u48, where } from './field.ts'
 import type { Reader } from './reader.ts'
 
@@ -68,6 +69,7 @@ export const prefix: Field<Prefix> = {
     return { base, bits }
   },
   write: (w, v) => {
+    invariant(isPrefix(v.base, v.bits), `${prefixText(v)} is not a prefix`)
     ip.write(w, v.base)
     w.u8(v.bits)
   },
