@@ -68,15 +68,10 @@ export const TIMERS = {
   dnsHold: { millis: seconds(2), source: 'wire: dns.hold' },
 } as const satisfies Readonly<Record<string, Timer>>
 
-/** Limits that are counts, bytes or shares rather than times; same sources. */
+/** Limits that are counts, bytes or shares rather than times; same sources. A key's own are in `crypto/seal.ts`. */
 export const LIMITS = {
   /** Two ends that crossed once must not cross for ever. */
   requestJitter: 0.1,
-  /** Per key and direction: propose a new epoch, and seal nothing more. */
-  rekeyPackets: 2 ** 26,
-  rekeyBytes: 2 ** 38,
-  stopPackets: 2 ** 28,
-  stopBytes: 2 ** 39,
   controlRekeyPackets: 2 ** 20,
   halvesPerPath: 32,
   halvesBytes: 4 * 2 ** 20,
@@ -90,3 +85,12 @@ export const LIMITS = {
   /** Resets we send per second, to anybody. */
   resetsPerSecond: 20,
 } as const
+
+/** The control half's short names for its rows. */
+export const CONTROL_RTO_FIRST: Millis = TIMERS.requestFirstWait.millis
+export const CONTROL_RTO_MIN: Millis = TIMERS.requestMinWait.millis
+export const CONTROL_RTO_MAX: Millis = TIMERS.requestMaxWait.millis
+export const CONTROL_GIVE_UP: Millis = TIMERS.requestGiveUp.millis
+export const CONTROL_REKEY: Millis = TIMERS.controlRekey.millis
+export const CONTROL_REKEY_PACKETS = LIMITS.controlRekeyPackets
+export const RESPONSE_CACHE: Millis = TIMERS.responseCache.millis
