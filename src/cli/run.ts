@@ -1,0 +1,49 @@
+import { UsageError } from './usage-error.ts'
+
+type Command = (args: readonly string[]) => Promise<number>
+
+/** Runs one `ntm` command line and gives its exit code. Commands are loaded on demand, so `ntm version` opens nothing. */
+export async function run(args: readonly string[]): Promise<number> {
+  const [verb = 'help', ...rest] = args
+  const load = COMMANDS[verb]
+  if (load === undefined) {
+    process.stderr.write(`ntm: unknown command "${verb}"\n\n${HELP}`)
+    return 2
+  }
+  try {
+    return await (await load())(rest)
+  } catch (e) {
+    if (!(e instanceof UsageError)) throw e
+    process.stderr.write(`ntm ${verb}: ${e.message}\n`)
+    return 2
+  }
+}
+
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  bridge: async () => (await import('./commands/bridge.ts')).bridge,
+  tt: async () => (await import('./commands/tt.ts')).tt,
+  coordinator: async () => (await import('./commands/coordinator.ts')).coordinator,
+  network: async () => (await import('./commands/network.ts')).network,
+  token: async () => (await import('./commands/token.ts')).token,
+  check: async () => (await import('./commands/check.ts')).check,
+  version: async () => (await import('./commands/version.ts')).version,
+  help: async () => async () => {
+    process.stdout.write(HELP)
+    return 0
+  },
+}
+
+const HELP = `ntm: NTMobile as an appliance
+
+  ntm bridge --config FILE             run the inline bridge
+  ntm tt --config FILE                 run the tunnel terminator
+  ntm coordinator --config FILE        run the coordinator
+  ntm check FILE                       check a configuration without starting
+  ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
+                                       make a network: root key, issuer, coordinator certificate
+  ntm token create --dir DIR --name NAME --role bridge|tt [--hours N]
+                                       make a one-time enrolment token, printed on standard output
+  ntm version                          print the version
+
+Configuration examples are in examples/.
+`
