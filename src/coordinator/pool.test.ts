@@ -1,0 +1,174 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { nodeCrypto } from '#io/crypto-node.ts'
+import { type NodeId, nodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
+import type { VirtualPair, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
+import { hostVip6, type LastPacket, nextNodeVip4, ServerPool } from './pool.ts'
+import { MemoryStore } from './store-memory.ts'
+
+const HOUR = 3_600_000
+const plan = (servers4: string): VirtualPlan => ({
+  nodes4: prefix('198.18.0.0/16'),
+  servers4: prefix(servers4),
+  nodes6: prefix('fd00:1::/48'),
+  servers6: prefix('fd00:2::/64'),
+})
+const idle: LastPacket = () => wallTime(0)
+const T0 = 1_800_000_000_000
+
+test('attack 14: an address used 23 h after its TTL, with 65,000 names churning, never names another server', () => {
+  const store = new MemoryStore()
+  const pool = new ServerPool(store, plan('198.19.0.0/16'), nodeCrypto, idle, 65_536)
+  const ttl = 7200
+  const victim = take(pool, id(1), 'victim.example', ttl, T0)!
+  for (let i = 0; i < 65_023; i++) take(pool, id(2), `churn-${i}.example`, 60, T0 + i)
+  // The pool is full and the churn's own addresses are still in quarantine: refused rather than reused.
+  expect(take(pool, id(2), 'one-more.example', 60, T0 + 22 * HOUR)).toBeNull()
+  // Now every address but the victim's is out of quarantine, and all of them are wanted.
+  const late = T0 + ttl * 1000 + 23 * HOUR + HOUR / 6
+  const given: (number | undefined)[] = []
+  for (let i = 0; i < 65_100; i++) given.push(take(pool, id(3), `again-${i}.example`, 60, late)?.vip4)
+  expect(new Set(given).size).toBe(65_024)
+  expect(given).not.toContain(victim.vip4)
+  expect(pool.serverByVip(victim.vip4)).toMatchObject({ name: 'victim.example' })
+  // Two days later it may go.
+  expect(take(pool, id(4), 'later.example', 60, T0 + 48 * HOUR)?.vip4).toBe(victim.vip4)
+})
+
+test('no address names two servers within quarantine, whatever comes in between, restarts too', () => {
+  const command = fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        do: fc.constant('take' as const),
+        node: fc.nat(2),
+        name: fc.nat(40),
+        ttl: fc.constantFrom(5, 60, 7200, 86_400),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('fail' as const), node: fc.nat(2), name: fc.nat(40) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ do: fc.constant('wait' as const), hours: fc.constantFrom(0.1, 1, 5, 23, 25, 300) }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('packet' as const), node: fc.nat(2) }) },
+  )
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
+      const store = new MemoryStore()
+      const packets = new Map<string, number>()
+      const lastPacket: LastPacket = (node) => wallTime(packets.get(nodeKey(node)) ?? 0)
+      let pool = new ServerPool(store, plan('198.19.0.0/28'), nodeCrypto, lastPacket, 12)
+      let now = T0
+      /** address → what it names, and until when nobody else may have it */
+      const told = new Map<number, { who: string; node: NodeId; until: number }>()
+      for (const c of commands) {
+        switch (c.do) {
+          case 'wait':
+            now += c.hours * HOUR
+            break
+          case 'restart':
+            pool = new ServerPool(store, plan('198.19.0.0/28'), nodeCrypto, lastPacket, 12)
+            break
+          case 'packet':
+            packets.set(nodeKey(id(c.node)), now)
+            break
+          case 'fail':
+            pool.reserve(id(c.node), `n${c.name}.example`, wallTime(now))
+            pool.cancel(id(c.node), `n${c.name}.example`)
+            break
+          case 'take': {
+            const who = `${c.node}/n${c.name}.example`
+            const pair = take(pool, id(c.node), `n${c.name}.example`, c.ttl, now)
+            if (pair === null) break
+            const before = told.get(pair.vip4)
+            if (before !== undefined && before.who !== who) {
+              expect(now).toBeGreaterThanOrEqual(before.until)
+              expect(now).toBeGreaterThanOrEqual((packets.get(nodeKey(before.node)) ?? 0) + 2 * HOUR)
+            }
+            const until = now + c.ttl * 1000 + Math.max(24 * HOUR, 10_000 * c.ttl)
+            told.set(pair.vip4, {
+              who,
+              node: id(c.node),
+              until: Math.max(until, before?.who === who ? before.until : 0),
+            })
+          }
+        }
+      }
+      const rows = store.servers()
+      expect(new Set(rows.map((r) => r.pair.vip4)).size).toBe(rows.length)
+      expect(pool.provisional).toBe(0)
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('the same node and name keep their pair over a restart; another node gets another', () => {
+  const store = new MemoryStore()
+  const first = take(new ServerPool(store, plan('198.19.0.0/16'), nodeCrypto, idle, 9), id(1), 'a.example', 60, T0)!
+  const pool = new ServerPool(store, plan('198.19.0.0/16'), nodeCrypto, idle, 9)
+  expect(take(pool, id(1), 'a.example', 60, T0 + 1)).toEqual(first)
+  const other = take(pool, id(2), 'a.example', 60, T0 + 1)!
+  expect(other.vip4).not.toBe(first.vip4)
+  expect(other.vip6).not.toEqual(first.vip6)
+  expect(pool.serverByVip(first.vip6)).toMatchObject({ node: id(1), name: 'a.example' })
+})
+
+test('a reservation that fails leaves no row and its address is free at once', () => {
+  const store = new MemoryStore()
+  const pool = new ServerPool(store, plan('198.19.0.0/30'), nodeCrypto, idle, 9)
+  for (let i = 0; i < 50; i++) {
+    expect(pool.reserve(id(1), `fails-${i}.example`, wallTime(T0))).not.toBeNull()
+    pool.cancel(id(1), `fails-${i}.example`)
+  }
+  expect(store.servers()).toEqual([])
+  expect(pool.provisional).toBe(0)
+})
+
+test('an address in use by a request under way is not taken away, and a node has a share', () => {
+  const pool = new ServerPool(new MemoryStore(), plan('198.19.0.0/30'), nodeCrypto, idle, 1)
+  const mine = take(pool, id(1), 'a.example', 60, T0)!
+  expect(take(pool, id(1), 'b.example', 60, T0)).toBeNull()
+  take(pool, id(2), 'a.example', 60, T0)
+  // Both addresses of the range are out of quarantine, but one is being asked for again.
+  expect(pool.reserve(id(1), 'a.example', wallTime(T0 + 100 * HOUR))).toEqual(mine)
+  const taken = take(pool, id(3), 'c.example', 60, T0 + 100 * HOUR)
+  expect(taken?.vip4).not.toBe(mine.vip4)
+  expect(take(pool, id(4), 'd.example', 60, T0 + 100 * HOUR)).toBeNull()
+})
+
+test('members and hosts: rising addresses, none twice, null at the end', () => {
+  const store = new MemoryStore()
+  const range = prefix('198.18.0.0/29')
+  const seen: number[] = []
+  for (let i = 0; ; i++) {
+    const vip4 = nextNodeVip4(store, range)
+    if (vip4 === null) break
+    seen.push(vip4)
+    const host = new Uint8Array(8).fill(i)
+    store.putHost({
+      node: id(1),
+      host,
+      name: '',
+      pair: { vip4, vip6: hostVip6(prefix('fd00:1::/48'), nodeCrypto, id(1), host) },
+    })
+  }
+  expect(seen.length).toBe(6)
+  expect(new Set(seen).size).toBe(6)
+})
+
+function take(pool: ServerPool, node: NodeId, name: string, ttl: number, at: number): VirtualPair | null {
+  const today = wallTime(at) as WallTime
+  const pair = pool.reserve(node, name, today)
+  if (pair !== null) pool.commit(node, name, ttl, today)
+  return pair
+}
+function id(n: number): NodeId {
+  return nodeId(new Uint8Array(16).fill(n))
+}
+function prefix(text: string): Prefix {
+  return parsePrefix(text)!
+}

@@ -1,0 +1,211 @@
+import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
+import { type Ip6, ip6FromBytes, ip6Key } from '#ntm-lib/addr/ip6.ts'
+import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import type { VirtualPair, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import { ascii, be32, concat } from '#ntm-lib/base/bytes.ts'
+import { invariant } from '#ntm-lib/base/invariant.ts'
+import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
+import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
+import type { CoordinatorStore, ServerRow } from '#ntm-lib/ports/coordinator-store.ts'
+import { UntilHeap } from './until-heap.ts'
+
+/** Latest time at which this node may have sent a packet through a terminator. */
+export type LastPacket = (node: NodeId, today: WallTime) => WallTime
+
+/**
+ * The only minter of ordinary servers' virtual addresses: one pair per (node, name). An address names no second server
+ * before its TTL has passed and then max(24 h, 10 × TTL, last packet + 2 h). Never-used addresses go first, then the
+ * longest unused, so that a clock that jumps forward does most of its harm to nobody.
+ *
+ * `reserve` promises in memory, `commit` writes: what was never told to a node leaves no row.
+ */
+export class ServerPool {
+  readonly #store: CoordinatorStore
+  readonly #plan: VirtualPlan
+  readonly #suite: Pick<CryptoSuite, 'hash'>
+  readonly #lastPacket: LastPacket
+  readonly #perNode: number
+  readonly #rows = new Map<string, ServerRow>()
+  readonly #held = new Map<string, VirtualPair>()
+  readonly #byVip = new Map<string, string>()
+  readonly #counts = new Map<string, number>()
+  readonly #reusable = new UntilHeap<ServerRow>()
+  readonly #returned: Ip4[] = []
+  #cursor: number
+
+  /** `perNode` bounds the names of one node, so that none can starve the others. */
+  constructor(
+    store: CoordinatorStore,
+    plan: VirtualPlan,
+    suite: Pick<CryptoSuite, 'hash'>,
+    lastPacket: LastPacket,
+    perNode: number,
+  ) {
+    this.#store = store
+    this.#plan = plan
+    this.#suite = suite
+    this.#lastPacket = lastPacket
+    this.#perNode = perNode
+    this.#cursor = first(plan.servers4)
+    for (const row of store.servers()) this.#index(row)
+  }
+
+  /**
+   * The pair of this (node, name), the one it already has or a new one; null when the pool or the node's share is
+   * exhausted. Ends with `commit` or `cancel`.
+   */
+  reserve(node: NodeId, name: string, today: WallTime): VirtualPair | null {
+    const key = rowKey(node, name)
+    const known = this.#held.get(key) ?? this.#rows.get(key)?.pair
+    if (known !== undefined) {
+      this.#held.set(key, known)
+      return known
+    }
+    const owner = nodeKey(node)
+    if ((this.#counts.get(owner) ?? 0) >= this.#perNode) return null
+    const vip4 = this.#neverUsed() ?? this.#returned.shift() ?? this.#reclaim(today)
+    if (vip4 === null) return null
+    const pair = { vip4, vip6: this.#vip6(node, name) }
+    this.#held.set(key, pair)
+    this.#byVip.set(String(vip4), key)
+    this.#byVip.set(ip6Key(pair.vip6), key)
+    this.#counts.set(owner, (this.#counts.get(owner) ?? 0) + 1)
+    return pair
+  }
+
+  /** The node is about to be told: keeps the pair on disk. `ttlSeconds` is what the node is told. */
+  commit(node: NodeId, name: string, ttlSeconds: number, today: WallTime): void {
+    const key = rowKey(node, name)
+    const pair = this.#held.get(key)
+    invariant(pair !== undefined, 'commit follows reserve')
+    this.#held.delete(key)
+    const until = today + quarantine(ttlSeconds)
+    const before = this.#rows.get(key)
+    // Writing an hour too much keeps a busy name from a disk write per question.
+    if (before !== undefined && before.quarantinedUntil >= until) return
+    const row = { node, name, pair, lastUsed: today, quarantinedUntil: wallTime(until + HOUR) }
+    this.#store.putServer(row)
+    this.#rows.set(key, row)
+    this.#reusable.push(row, row.quarantinedUntil)
+  }
+
+  /** The direction failed: a pair that was never told to the node is free again, an older one stays as it was. */
+  cancel(node: NodeId, name: string): void {
+    const key = rowKey(node, name)
+    const pair = this.#held.get(key)
+    if (pair === undefined) return
+    this.#held.delete(key)
+    if (this.#rows.has(key)) {
+      this.#reusable.push(this.#rows.get(key) as ServerRow, (this.#rows.get(key) as ServerRow).quarantinedUntil)
+      return
+    }
+    this.#forget(node, pair)
+    this.#returned.push(pair.vip4)
+  }
+
+  /** Whom a server's virtual address belongs to; null when nobody remembers it. */
+  serverByVip(vip: Ip): { readonly node: NodeId; readonly name: string } | null {
+    const key = this.#byVip.get(isIp4(vip) ? String(vip) : ip6Key(vip))
+    return key === undefined ? null : (this.#rows.get(key) ?? null)
+  }
+
+  /** Promises still open; 0 when nothing is half-made. */
+  get provisional(): number {
+    return this.#held.size
+  }
+
+  #neverUsed(): Ip4 | null {
+    for (const end = last(this.#plan.servers4); this.#cursor <= end; this.#cursor++) {
+      const at = this.#cursor
+      if (usable(at) && !this.#byVip.has(String(at))) {
+        this.#cursor++
+        return ip4FromWord(at)
+      }
+    }
+    return null
+  }
+
+  #reclaim(today: WallTime): Ip4 | null {
+    for (;;) {
+      const row = this.#reusable.take(today)
+      if (row === null) return null
+      const key = rowKey(row.node, row.name)
+      // A held row is pushed again when it is committed or cancelled; a replaced one was pushed when it was replaced.
+      if (this.#rows.get(key) !== row || this.#held.has(key)) continue
+      const stillUsed = this.#lastPacket(row.node, today) + 2 * HOUR
+      if (stillUsed > today) {
+        this.#reusable.push(row, wallTime(stillUsed))
+        continue
+      }
+      this.#store.removeServer(row.node, row.name)
+      this.#rows.delete(key)
+      this.#forget(row.node, row.pair)
+      return row.pair.vip4
+    }
+  }
+
+  #index(row: ServerRow): void {
+    const key = rowKey(row.node, row.name)
+    this.#rows.set(key, row)
+    this.#byVip.set(String(row.pair.vip4), key)
+    this.#byVip.set(ip6Key(row.pair.vip6), key)
+    this.#counts.set(nodeKey(row.node), (this.#counts.get(nodeKey(row.node)) ?? 0) + 1)
+    this.#reusable.push(row, row.quarantinedUntil)
+  }
+
+  #forget(node: NodeId, pair: VirtualPair): void {
+    const owner = nodeKey(node)
+    this.#byVip.delete(String(pair.vip4))
+    this.#byVip.delete(ip6Key(pair.vip6))
+    const left = (this.#counts.get(owner) ?? 1) - 1
+    if (left === 0) this.#counts.delete(owner)
+    else this.#counts.set(owner, left)
+  }
+
+  /** From node and name alone, so the same question gives the same address for ever; the counter only meets collisions. */
+  #vip6(node: NodeId, name: string): Ip6 {
+    for (let n = 0; ; n++) {
+      const vip6 = under(
+        this.#plan.servers6,
+        8,
+        this.#suite.hash(ascii('ntm1 server vip6'), node, ascii(name), be32(n)),
+      )
+      if (!this.#byVip.has(ip6Key(vip6))) return vip6
+    }
+  }
+}
+
+/** The virtual address of a host behind a bridge: the nodes' /48 and 80 bits of a hash of (node, host). */
+export const hostVip6 = (nodes6: Prefix, suite: Pick<CryptoSuite, 'hash'>, node: NodeId, host: Uint8Array): Ip6 =>
+  under(nodes6, 6, suite.hash(ascii('ntm1 host vip6'), node, host))
+
+/** The next IPv4 address for a member or a host; these are never given twice. Null when the range is used up. */
+export function nextNodeVip4(store: CoordinatorStore, nodes4: Prefix): Ip4 | null {
+  const highest = store.highestNodeVip4()
+  for (let at = highest === null ? first(nodes4) : highest + 1; at <= last(nodes4); at++)
+    if (usable(at)) return ip4FromWord(at)
+  return null
+}
+
+/** Milliseconds from the last answer until the address may name another server. A TTL beyond a day counts as a day. */
+function quarantine(ttlSeconds: number): number {
+  const ttl = Math.min(ttlSeconds * 1000, 24 * HOUR)
+  return ttl + Math.max(24 * HOUR, 10 * ttl)
+}
+
+function under(prefix: Prefix, keep: number, fill: Uint8Array): Ip6 {
+  invariant(!isIp4(prefix.base) && prefix.bits === keep * 8, `an IPv6 /${keep * 8}`)
+  return ip6FromBytes(concat(prefix.base.subarray(0, keep), fill.subarray(0, 16 - keep)))
+}
+
+function first(p: Prefix): number {
+  invariant(isIp4(p.base), 'an IPv4 range')
+  return p.base + 1
+}
+const last = (p: Prefix): number => first(p) + 2 ** (32 - p.bits) - 3
+/** Old hosts and routers treat a last octet of 0 or 255 as special. */
+const usable = (at: number): boolean => (at & 255) !== 0 && (at & 255) !== 255
+const rowKey = (node: NodeId, name: string): string => `${nodeKey(node)}/${name}`
+const HOUR = 3_600_000
