@@ -1,0 +1,61 @@
+#!/bin/sh
+# Joins two network ports to a bridge that nobody notices. Run once at early boot, as root, before any program of ours.
+# Usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]        e.g. bridge-up.sh host0 net0 br0
+#
+# HOST_PORT leads to the legacy host, NET_PORT to the site's network. The bridge itself comes up without an address: the
+# caller asks DHCP, or sets one, on BRIDGE afterwards. Applying it twice is the same as once.
+set -eu
+
+host=${1:?usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]}
+net=${2:?usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]}
+bridge=${3:-br0}
+
+# The largest MTU this port can do; empty when the driver does not say.
+largest_mtu() {
+  ip -d link show dev "$1" | sed -n 's/.* maxmtu \([1-9][0-9]*\).*/\1/p' | head -n 1
+}
+
+# Silent before up: a port that speaks IPv6 (router solicitations, MLD) shows a second station to port security and 802.1X.
+quiet_ipv6() {
+  if [ -e "/proc/sys/net/ipv6/conf/$1/disable_ipv6" ]; then
+    echo 1 >"/proc/sys/net/ipv6/conf/$1/disable_ipv6"
+  fi
+}
+
+[ -d "/sys/class/net/$bridge" ] || ip link add name "$bridge" type bridge
+
+# stp_state 0: forwards at once. mcast_snooping 0: snooping starves hosts that never join. vlan_filtering stays off: tags pass.
+ip link set dev "$bridge" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+
+for port in "$host" "$net" "$bridge"; do quiet_ipv6 "$port"; done
+
+# Both ports carry the same largest frame: a jumbo host would be black-holed otherwise. A port in use keeps its MTU.
+a=$(largest_mtu "$host")
+b=$(largest_mtu "$net")
+if [ -n "$a" ] && [ -n "$b" ]; then
+  mtu=$((a < b ? a : b))
+  for port in "$host" "$net"; do ip link set dev "$port" mtu "$mtu" || true; done
+fi
+
+# The bridge would otherwise change its own address with its ports, and lose its DHCP lease.
+ip link set dev "$bridge" address "$(cat "/sys/class/net/$net/address")"
+
+for port in "$host" "$net"; do
+  ip link set dev "$port" master "$bridge"
+  # 0xfffd: everything but MAC PAUSE, which the kernel refuses to forward. LLDP, EAPOL, LACP and BPDUs pass.
+  ip link set dev "$port" type bridge_slave group_fwd_mask 0xfffd
+done
+
+# Set after the ports, which would drag it along: the box's own packets are ordinary ones.
+ip link set dev "$bridge" mtu 1500
+
+# Bridged frames are nobody's business in iptables. Absent when br_netfilter is not there, which is best.
+for name in iptables ip6tables arptables; do
+  if [ -e "/proc/sys/net/bridge/bridge-nf-call-$name" ]; then
+    echo 0 >"/proc/sys/net/bridge/bridge-nf-call-$name"
+  fi
+done
+
+ip link set dev "$net" up
+ip link set dev "$host" up
+ip link set dev "$bridge" up
