@@ -51,7 +51,7 @@ test('no address names two servers within quarantine, whatever comes in between,
     { weight: 2, arbitrary: fc.record({ do: fc.constant('fail' as const), node: fc.nat(2), name: fc.nat(40) }) },
     {
       weight: 4,
-      arbitrary: fc.record({ do: fc.constant('wait' as const), hours: fc.constantFrom(0.1, 1, 5, 23, 25, 300) }),
+      arbitrary: fc.record({ do: fc.constant('wait' as const), hours: fc.constantFrom(0.1, 0.9, 5, 23.5, 25, 300) }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('packet' as const), node: fc.nat(2) }) },
@@ -61,7 +61,7 @@ test('no address names two servers within quarantine, whatever comes in between,
       const store = new MemoryStore()
       const packets = new Map<string, number>()
       const lastPacket: LastPacket = (node) => wallTime(packets.get(nodeKey(node)) ?? 0)
-      let pool = new ServerPool(store, plan('198.19.0.0/28'), nodeCrypto, lastPacket, 12)
+      let pool = new ServerPool(store, plan('198.19.0.0/29'), nodeCrypto, lastPacket, 4)
       let now = T0
       /** address → what it names, and until when nobody else may have it */
       const told = new Map<number, { who: string; node: NodeId; until: number }>()
@@ -71,7 +71,7 @@ test('no address names two servers within quarantine, whatever comes in between,
             now += c.hours * HOUR
             break
           case 'restart':
-            pool = new ServerPool(store, plan('198.19.0.0/28'), nodeCrypto, lastPacket, 12)
+            pool = new ServerPool(store, plan('198.19.0.0/29'), nodeCrypto, lastPacket, 4)
             break
           case 'packet':
             packets.set(nodeKey(id(c.node)), now)
@@ -138,6 +138,16 @@ test('an address in use by a request under way is not taken away, and a node has
   const taken = take(pool, id(3), 'c.example', 60, T0 + 100 * HOUR)
   expect(taken?.vip4).not.toBe(mine.vip4)
   expect(take(pool, id(4), 'd.example', 60, T0 + 100 * HOUR)).toBeNull()
+})
+
+test('an address whose node still sent packets an hour ago stays quarantined', () => {
+  let lastPacket = 0
+  const pool = new ServerPool(new MemoryStore(), plan('198.19.0.0/30'), nodeCrypto, () => wallTime(lastPacket), 9)
+  const names = ['a.example', 'b.example']
+  for (const name of names) take(pool, id(1), name, 60, T0)
+  lastPacket = T0 + 99 * HOUR
+  expect(take(pool, id(2), 'c.example', 60, T0 + 100 * HOUR)).toBeNull()
+  expect(take(pool, id(2), 'c.example', 60, T0 + 101 * HOUR)).not.toBeNull()
 })
 
 test('members and hosts: rising addresses, none twice, null at the end', () => {
