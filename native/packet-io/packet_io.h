@@ -1,0 +1,116 @@
+/* Shared by the files of this addon. The contract is in README.md; what is said there is not repeated here. */
+#ifndef PACKET_IO_H
+#define PACKET_IO_H
+
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* Frames per recvmmsg/sendmmsg; larger batches take several calls. Bounds the stack used (about 12 KiB). */
+enum { CHUNK = 64, VNET_BYTES = sizeof(struct virtio_net_hdr), VLAN_BYTES = 4, ADDR_BYTES = 16 };
+
+typedef enum { KIND_TUN, KIND_PACKET, KIND_UDP, KIND_NETLINK } port_kind;
+
+/* Order is the order of `Stat` in index.d.ts. */
+typedef struct {
+  uint64_t in, out, oversized_in, bad_in, refused_out, full_out, down_out, errors_in;
+} port_stats;
+enum { STAT_COUNT = sizeof(port_stats) / sizeof(uint64_t) };
+
+/* Per environment (main thread or worker); outlives it while a port does. */
+typedef struct {
+  int refs;
+  int open_ports;
+} addon_state;
+
+typedef struct {
+  napi_env env;
+  addon_state *addon;
+  port_kind kind;
+  int fd; /* -1 once closed */
+  int ifindex;
+  bool vnet;     /* a virtio-net header precedes every frame on the descriptor */
+  bool ipv4only; /* the UDP socket is AF_INET */
+  bool grouped;  /* the netlink socket listens to multicast groups */
+  bool gone;     /* the interface was removed: nothing will ever arrive again */
+  port_stats stats;
+
+  bool js_alive, uv_alive; /* memory is freed when both are false */
+  bool watching;
+  uv_poll_t poll;
+  napi_ref self, callback;
+  napi_async_context context;
+  napi_async_cleanup_hook_handle hook;
+} port;
+
+/* Packets in caller-owned memory, checked: every slot lies inside `arena`, `lens` has `slots` entries. */
+typedef struct {
+  uint8_t *arena;
+  uint32_t slot_bytes, headroom, slots;
+  uint32_t *lens;
+  struct virtio_net_hdr *headers; /* one per slot, or NULL */
+} batch;
+
+/* args.c: reading arguments. All return false with a JavaScript exception pending. */
+bool get_args(napi_env env, napi_callback_info info, size_t count, napi_value *out);
+bool get_u32(napi_env env, napi_value v, const char *what, uint32_t max, uint32_t *out);
+bool get_bool(napi_env env, napi_value v, const char *what, bool *out);
+bool get_name(napi_env env, napi_value v, const char *what, bool may_be_empty, char out[IFNAMSIZ]);
+bool get_array(napi_env env, napi_value v, const char *what, napi_typedarray_type type, void **data, size_t *length);
+/* args: arena, slotBytes, headroom, lens, starting at `a`. */
+bool get_batch(napi_env env, const napi_value *a, batch *out);
+/* `null`, or a Uint16Array with five entries per slot. */
+bool get_headers(napi_env env, napi_value v, batch *b);
+/* `count` of slots to send; each length must fit its slot. */
+bool get_send_count(napi_env env, napi_value v, const batch *b, uint32_t *out);
+bool throw_range(napi_env env, const char *what);
+bool throw_type(napi_env env, const char *what);
+napi_value number(napi_env env, double v);
+
+/* port.c */
+napi_value port_new(napi_env env, port_kind kind, int fd, port **out);
+/* The open port behind a handle; NULL with an exception pending for anything else, a closed one too. */
+port *get_port(napi_env env, napi_value v, int kind_or_any);
+void port_close(port *p);
+void set_number(napi_env env, napi_value object, const char *name, double v);
+/* Whether the interface of a TUN or packet port has been removed. */
+bool port_is_gone(port *p);
+napi_value js_watch(napi_env env, napi_callback_info info);
+napi_value js_unwatch(napi_env env, napi_callback_info info);
+napi_value js_set_ref(napi_env env, napi_callback_info info);
+napi_value js_close(napi_env env, napi_callback_info info);
+napi_value js_stats(napi_env env, napi_callback_info info);
+napi_value js_open_ports(napi_env env, napi_callback_info info);
+
+/* frames.c */
+napi_value js_open_tun(napi_env env, napi_callback_info info);
+napi_value js_open_packet(napi_env env, napi_callback_info info);
+napi_value js_recv(napi_env env, napi_callback_info info);
+napi_value js_send(napi_env env, napi_callback_info info);
+
+/* udp.c */
+napi_value js_open_udp(napi_env env, napi_callback_info info);
+napi_value js_recv_udp(napi_env env, napi_callback_info info);
+napi_value js_send_udp(napi_env env, napi_callback_info info);
+napi_value js_udp_errors(napi_env env, napi_callback_info info);
+
+/* netlink.c */
+napi_value js_open_netlink(napi_env env, napi_callback_info info);
+napi_value js_talk(napi_env env, napi_callback_info info);
+napi_value js_recv_netlink(napi_env env, napi_callback_info info);
+
+/* checksum.c */
+/* Fills in the checksum that a virtio header left to us. False when its offsets do not lie inside the frame. */
+bool complete_checksum(uint8_t *frame, size_t bytes, const struct virtio_net_hdr *header);
+
+/* Tries the privileged form first: an appliance may exceed rmem_max, an ordinary user gets what is allowed. */
+void set_buffer(int fd, int force_option, int option, uint32_t bytes);
+
+#endif
