@@ -159,9 +159,7 @@ export class Transactions {
   }
 
   #rto(): Millis {
-    return this.#srtt === null
-      ? CONTROL_RTO_FIRST
-      : millis(Math.max(CONTROL_RTO_MIN, 2 * this.#srtt))
+    return this.#srtt === null ? CONTROL_RTO_FIRST : millis(Math.max(CONTROL_RTO_MIN, 2 * this.#srtt))
   }
 }
 

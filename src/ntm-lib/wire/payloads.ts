@@ -34,6 +34,8 @@ export type WelcomePayload = Opening & {
   readonly version: number
   readonly keepAliveSeconds: number
   readonly revocationVersion: number
+  /** 16 bytes with which the coordinator may later say that it forgot this session (class 6). */
+  readonly resetToken: Uint8Array
 }
 
 type TunnelOpening = Opening & {
@@ -106,6 +108,7 @@ export const PAYLOADS = {
     version: u8,
     keepAliveSeconds: u16,
     revocationVersion: u64,
+    resetToken: fixed(16),
   } satisfies Fields<WelcomePayload>,
   'tunnel-request': {
     ...tunnelOpening,

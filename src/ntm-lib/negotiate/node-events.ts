@@ -1,0 +1,45 @@
+import type { Ip } from '../addr/ip.ts'
+import type { Request, Response } from '../wire/message.ts'
+import type { Target } from '../wire/messages/common.ts'
+import type { PathExtend, RouteDirection, Sought } from '../wire/messages/direction.ts'
+import type { RefusalCode } from '../wire/messages/refusal.ts'
+import type { RegistrationResponse } from '../wire/messages/registration.ts'
+import type { TransactionKey } from './control-events.ts'
+
+/** A direction that a role wants: who is sought, and which virtual addresses will use the path. */
+export type Wanted = { readonly sought: Sought; readonly why: 'dns' | 'data'; readonly sources: readonly Ip[] }
+
+export type Directed =
+  /** The tunnel stands; `pathKey` names it in the tunnel table. */
+  | { readonly ok: true; readonly contractHash: Uint8Array; readonly target: Target | null }
+  | { readonly ok: false; readonly code: RefusalCode | 'timeout'; readonly text: string }
+
+/** What one node's negotiation tells its role. */
+export type NodeEvent =
+  | { readonly event: 'enrolled'; readonly chain: readonly Uint8Array[] }
+  | { readonly event: 'registered'; readonly answer: RegistrationResponse; readonly first: boolean }
+  | { readonly event: 'refused'; readonly code: RefusalCode; readonly text: string }
+  | { readonly event: 'offline' }
+  | { readonly event: 'directed'; readonly tag: string; readonly result: Directed }
+  /**
+   * The coordinator directs a path towards us; the role answers with `accept` or `decline`. `terminating` carries the
+   * server to be resolved.
+   */
+  | {
+      readonly event: 'asked'
+      readonly transaction: TransactionKey
+      readonly message: RouteDirection | PathExtend
+    }
+  | { readonly event: 'path-open'; readonly contractHash: Uint8Array }
+  | { readonly event: 'path-gone'; readonly contractHash: Uint8Array; readonly why: string }
+
+/** What leaves a control client. */
+export type ControlClientEvent =
+  | { readonly event: 'session' }
+  | { readonly event: 'request'; readonly transaction: TransactionKey; readonly message: Request }
+  | { readonly event: 'response'; readonly tag: string; readonly message: Response }
+  | { readonly event: 'silent'; readonly tag: string }
+  | { readonly event: 'lost' }
+  /** The token became a membership; `chain` is to be kept for ever. */
+  | { readonly event: 'enrolled'; readonly chain: readonly Uint8Array[] }
+  | { readonly event: 'refused'; readonly code: RefusalCode; readonly text: string }

@@ -1,0 +1,157 @@
+import { after, type Instant, type Millis, millis, seconds } from '../base/time.ts'
+import type { Request, Response } from '../wire/message.ts'
+import type { Candidate, HostClaim } from '../wire/messages/common.ts'
+import type { RefusalCode } from '../wire/messages/refusal.ts'
+import type { Registration, RegistrationResponse } from '../wire/messages/registration.ts'
+
+/** What a node says about itself; the variable part of its registration. */
+export type Presence = {
+  readonly name: string
+  readonly candidates: readonly Candidate[]
+  readonly hosts: readonly HostClaim[]
+  readonly mtuBytes: number
+}
+
+export type Registering =
+  | { readonly at: 'down' }
+  | { readonly at: 'registering' }
+  | { readonly at: 'confirming'; readonly answer: RegistrationResponse }
+  | { readonly at: 'registered'; readonly answer: RegistrationResponse; readonly updateAt: Instant }
+  | { readonly at: 'refused'; readonly code: RefusalCode; readonly retryAt: Instant }
+
+export type RegisterInput =
+  | { readonly in: 'session' }
+  | { readonly in: 'session-lost' }
+  | { readonly in: 'response'; readonly tag: string; readonly message: Response }
+  | { readonly in: 'silent'; readonly tag: string }
+  /** Candidates or hosts changed. */
+  | { readonly in: 'changed' }
+  | { readonly in: 'clock' }
+
+export type RegisterOutput =
+  | { readonly out: 'ask'; readonly tag: string; readonly message: Request }
+  | { readonly out: 'registered'; readonly answer: RegistrationResponse; readonly first: boolean }
+  | { readonly out: 'refused'; readonly code: RefusalCode; readonly text: string }
+  /** The coordinator no longer answers in this session: say hello again. */
+  | { readonly out: 'session-dead' }
+
+export type RegisterStep = { readonly state: Registering; readonly out: readonly RegisterOutput[] }
+
+/** Fixed for one start of the program. */
+export type RegisterSelf = {
+  readonly bootId: Uint8Array
+  readonly presence: () => Presence
+  readonly version: () => number
+}
+
+export const registerDown: Registering = { at: 'down' }
+
+export function registerDeadline(state: Registering): Instant | null {
+  return state.at === 'registered' ? state.updateAt : state.at === 'refused' ? state.retryAt : null
+}
+
+/**
+ * Keeps one node registered: Registration, then the echo that makes a mapped address count, then an NTM Update as keep-alive
+ * and at once when something changed. SEED 003 §3.2, SEED 002 §3; the echo is ours (`docs/security.md`).
+ */
+export function registerStep(state: Registering, input: RegisterInput, self: RegisterSelf, now: Instant): RegisterStep {
+  switch (input.in) {
+    case 'session':
+      return { state: { at: 'registering' }, out: [ask('registration', self)] }
+    case 'session-lost':
+      return { state: registerDown, out: [] }
+    case 'response':
+      return onResponse(state, input.tag, input.message, now)
+    case 'silent':
+      return onSilent(state, input.tag)
+    case 'changed':
+      return state.at === 'registered' ? update(state, self, now) : stay(state)
+    case 'clock':
+      return onClock(state, self, now)
+    default:
+      return input satisfies never
+  }
+}
+
+function onResponse(state: Registering, tag: string, message: Response, now: Instant): RegisterStep {
+  if (!isOurs(tag)) return stay(state)
+  if (message.kind === 'refusal') {
+    const wait: Millis = message.retryAfterMillis > 0 ? millis(message.retryAfterMillis) : RETRY_REFUSED
+    const refused: Registering = { at: 'refused', code: message.code, retryAt: after(now, wait) }
+    return { state: refused, out: [{ out: 'refused', code: message.code, text: message.text }] }
+  }
+  switch (message.kind) {
+    case 'registration-response':
+    case 'ntm-update-response': {
+      const first = state.at === 'registering'
+      const echo: RegisterOutput = {
+        out: 'ask',
+        tag: CONFIRM,
+        message: { kind: 'location-confirm', echoNonce: message.echoNonce },
+      }
+      // An update repeats the echo: the NAT may have given us another port since.
+      return {
+        state: first
+          ? { at: 'confirming', answer: message }
+          : { at: 'registered', answer: message, updateAt: after(now, seconds(message.keepAliveSeconds)) },
+        out: first ? [echo] : [echo, { out: 'registered', answer: message, first: false }],
+      }
+    }
+    case 'location-confirm-response':
+      return state.at === 'confirming'
+        ? {
+            state: {
+              at: 'registered',
+              answer: state.answer,
+              updateAt: after(now, seconds(state.answer.keepAliveSeconds)),
+            },
+            out: [{ out: 'registered', answer: state.answer, first: true }],
+          }
+        : stay(state)
+    default:
+      return stay(state)
+  }
+}
+
+function onSilent(state: Registering, tag: string): RegisterStep {
+  if (!isOurs(tag) || state.at === 'down') return stay(state)
+  return { state: registerDown, out: [{ out: 'session-dead' }] }
+}
+
+function onClock(state: Registering, self: RegisterSelf, now: Instant): RegisterStep {
+  const due = registerDeadline(state)
+  if (due === null || now < due) return stay(state)
+  if (state.at === 'refused') return { state: { at: 'registering' }, out: [ask('registration', self)] }
+  return state.at === 'registered' ? update(state, self, now) : stay(state)
+}
+
+function update(state: Extract<Registering, { at: 'registered' }>, self: RegisterSelf, now: Instant): RegisterStep {
+  const updateAt = after(now, seconds(state.answer.keepAliveSeconds))
+  return { state: { ...state, updateAt }, out: [ask('ntm-update', self)] }
+}
+
+function ask(kind: Registration['kind'], self: RegisterSelf): RegisterOutput {
+  const { name, candidates, hosts, mtuBytes } = self.presence()
+  const message: Registration = {
+    kind,
+    name,
+    bootId: self.bootId,
+    locationVersion: self.version(),
+    versionMin: 1,
+    versionMax: 1,
+    features: 0,
+    mtuBytes,
+    candidates,
+    hosts,
+    revocationVersion: 0,
+  }
+  return { out: 'ask', tag: REGISTER, message }
+}
+
+const isOurs = (tag: string): boolean => tag === REGISTER || tag === CONFIRM
+const stay = (state: Registering): RegisterStep => ({ state, out: [] })
+
+const REGISTER = 'register'
+const CONFIRM = 'confirm'
+/** A refused registration is an operator's matter: asked again slowly. */
+const RETRY_REFUSED = seconds(30)
