@@ -13,7 +13,7 @@ import {
   MAX_ENVELOPES_BYTES,
 } from '../wire/envelope.ts'
 import { CLASS_CONTROL, DIRECTION_BIT, encodeHeader } from '../wire/header.ts'
-import { CONTROL_REKEY_PACKETS } from './timers.ts'
+import { LIMITS } from './timers.ts'
 
 /** One finished control session: seals and opens class 2 datagrams. `docs/wire.md`, class 2. */
 export class ControlChannel {
@@ -60,7 +60,7 @@ export class ControlChannel {
   }
 
   get wantsRekey(): boolean {
-    return this.#send.packets >= CONTROL_REKEY_PACKETS
+    return this.#send.packets >= LIMITS.controlRekeyPackets
   }
 }
 

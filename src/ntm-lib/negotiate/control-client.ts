@@ -16,7 +16,7 @@ import type { TransactionKey } from './control-events.ts'
 import { type Caller, type EnrolSecret, type Hello, makeHello, readWelcome, withCookie } from './control-hello.ts'
 import { Transactions } from './control-transactions.ts'
 import type { ControlClientEvent } from './node-events.ts'
-import { CONTROL_REKEY, HELLO_FRESH, HELLO_WAITS } from './timers.ts'
+import { TIMERS } from './timers.ts'
 
 export type ControlClientOut =
   | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
@@ -134,18 +134,18 @@ export class ControlClient {
     if (hello === null) {
       // Only a damaged key file can do this: say it once per round, and keep trying in case it is replaced.
       this.#p.log.error('control.bad-coordinator-key')
-      this.#callAt = after(now, HELLO_FRESH)
+      this.#callAt = after(now, TIMERS.helloFresh.millis)
       return
     }
     this.#rounds++
     if (this.#rounds === QUIET_ROUNDS) this.#p.log.warn('control.no-answer', { rounds: this.#rounds })
-    this.#sendHello({ hello, sends: 0, resendAt: now, freshAt: after(now, HELLO_FRESH) }, now)
+    this.#sendHello({ hello, sends: 0, resendAt: now, freshAt: after(now, TIMERS.helloFresh.millis) }, now)
   }
 
   #sendHello(calling: Calling, now: Instant): void {
     // To every endpoint at once: the first Welcome decides, so a dead address family costs nothing.
     for (const to of this.#p.endpoints) this.#out.push({ out: 'send', to, bytes: calling.hello.bytes })
-    const wait = this.#rounds <= QUIET_ROUNDS ? HELLO_WAITS[calling.sends] : undefined
+    const wait = this.#rounds <= QUIET_ROUNDS ? HELLO_WAITS[calling.sends]?.millis : undefined
     this.#calling = {
       ...calling,
       sends: calling.sends + 1,
@@ -178,7 +178,7 @@ export class ControlClient {
       channel: new ControlChannel(this.#p.caller.suite, keys, 0, calling.hello.session, session),
       to: from,
       resetToken: payload.resetToken,
-      rekeyAt: after(now, CONTROL_REKEY),
+      rekeyAt: after(now, TIMERS.controlRekey.millis),
     }
     this.#calling = null
     this.#rounds = 0
@@ -255,6 +255,7 @@ export class ControlClient {
   }
 }
 
+const HELLO_WAITS = [TIMERS.hello1, TIMERS.hello2, TIMERS.hello3, TIMERS.hello4]
 const ENROL = 'enrol'
 const ENROL_TIMEOUT = seconds(10)
 const ENROL_RETRY = seconds(30)

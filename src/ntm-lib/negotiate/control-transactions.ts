@@ -5,7 +5,7 @@ import { decodeMessage, encodeMessage } from '../wire/codec.ts'
 import { type Envelope, EnvelopeJoiner, MAX_PART_BYTES, splitBody } from '../wire/envelope.ts'
 import type { Message, Request, Response } from '../wire/message.ts'
 import type { TransactionKey } from './control-events.ts'
-import { CONTROL_RTO_FIRST, CONTROL_RTO_MAX, CONTROL_RTO_MIN, RESPONSE_CACHE } from './timers.ts'
+import { TIMERS } from './timers.ts'
 
 /** What one received envelope turned out to be. */
 export type Delivery =
@@ -90,7 +90,7 @@ export class Transactions {
   answer(transaction: TransactionKey, message: Response, now: Instant): readonly Envelope[] {
     const [boot, number] = transaction.split(':').map(Number)
     const envelopes = this.#envelopes(message, boot ?? 0, number ?? 0)
-    this.#answered.set(transaction, envelopes, after(now, RESPONSE_CACHE))
+    this.#answered.set(transaction, envelopes, after(now, TIMERS.responseCache.millis))
     return envelopes
   }
 
@@ -105,7 +105,7 @@ export class Transactions {
         expired.push(p.tag)
       } else if (p.resendAt <= now) {
         p.tries++
-        p.resendAt = after(now, millis(Math.min(this.#rto() * 2 ** (p.tries - 1), CONTROL_RTO_MAX)))
+        p.resendAt = after(now, millis(Math.min(this.#rto() * 2 ** (p.tries - 1), TIMERS.requestMaxWait.millis)))
         this.#counters.count('control.retransmit')
         send.push(...p.envelopes)
       }
@@ -134,7 +134,7 @@ export class Transactions {
   }
 
   #onRequest(key: TransactionKey, message: Request, now: Instant): Taken {
-    this.#answered.set(key, null, after(now, RESPONSE_CACHE))
+    this.#answered.set(key, null, after(now, TIMERS.responseCache.millis))
     return { delivery: { is: 'request', transaction: key, message }, send: [] }
   }
 
@@ -159,7 +159,9 @@ export class Transactions {
   }
 
   #rto(): Millis {
-    return this.#srtt === null ? CONTROL_RTO_FIRST : millis(Math.max(CONTROL_RTO_MIN, 2 * this.#srtt))
+    return this.#srtt === null
+      ? TIMERS.requestFirstWait.millis
+      : millis(Math.max(TIMERS.requestMinWait.millis, 2 * this.#srtt))
   }
 }
 

@@ -55,6 +55,13 @@ export const TIMERS = {
   requestMaxWait: { millis: seconds(3), source: 'a person waits for the answer' },
   requestGiveUp: { millis: seconds(15), source: 'as setupGiveUp' },
   responseCache: { millis: seconds(60), source: 'longer than any retransmission of the same request' },
+  hello1: { millis: millis(300), source: 'as tunnelRequest1' },
+  hello2: { millis: millis(600), source: 'as tunnelRequest2' },
+  hello3: { millis: millis(1200), source: 'as tunnelRequest3' },
+  hello4: { millis: millis(2400), source: 'as tunnelRequest4' },
+  helloFresh: { millis: seconds(5), source: 'as tunnelRequestFresh' },
+  unusedSession: { millis: seconds(15), source: 'as provisional: answered, not yet used by its peer' },
+  silentSession: { millis: seconds(180), source: 'nine keep-alives of the slowest kind' },
   controlRekey: { millis: seconds(3600), source: 'wire' },
   queuedDirection: { millis: seconds(30), source: 'wire: the coordinator keeps directions for a silent node' },
   pathSecretKept: { millis: seconds(60), source: 'wire, State: memory only, until delivery and this' },
@@ -85,12 +92,3 @@ export const LIMITS = {
   /** Resets we send per second, to anybody. */
   resetsPerSecond: 20,
 } as const
-
-/** The control half's short names for its rows. */
-export const CONTROL_RTO_FIRST: Millis = TIMERS.requestFirstWait.millis
-export const CONTROL_RTO_MIN: Millis = TIMERS.requestMinWait.millis
-export const CONTROL_RTO_MAX: Millis = TIMERS.requestMaxWait.millis
-export const CONTROL_GIVE_UP: Millis = TIMERS.requestGiveUp.millis
-export const CONTROL_REKEY: Millis = TIMERS.controlRekey.millis
-export const CONTROL_REKEY_PACKETS = LIMITS.controlRekeyPackets
-export const RESPONSE_CACHE: Millis = TIMERS.responseCache.millis
