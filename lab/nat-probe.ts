@@ -1,38 +1,14 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import type { NatBehaviour } from './nat-behaviour.ts'
 import { pause } from './process.ts'
 
 /**
- * Finds out by real packets how a NAT behaves, after RFC 5780: two servers with two ports each tell what they see and
- * answer from elsewhere when asked. Two programs in one file:
+ * The two programs behind `nat-behaviour.ts`, run inside rooms:
  *
- *   nat-probe.ts serve ADDRESS1 ADDRESS2 PORT1 PORT2
+ *   nat-probe.ts serve ADDRESS1 ADDRESS2 PORT1 PORT2     answers; prints `probe.ready`
  *   nat-probe.ts ask   ADDRESS1 ADDRESS2 PORT1 PORT2     prints one line of JSON, a `NatBehaviour`
+ *   nat-probe.ts see   ADDRESS PORT SOURCE_PORT          prints `ADDRESS:PORT` as the server sees that source port
  */
-export type NatBehaviour = {
-  /** RFC 4787 §4.1. */
-  readonly mapping: Dependence
-  /** RFC 4787 §5. */
-  readonly filtering: Dependence
-  /** RFC 4787 §6: two sockets inside reach each other at their outside addresses. */
-  readonly hairpin: boolean
-  /** The outside port was the inside one. */
-  readonly portKept: boolean
-  /** Outside address and port as the first server saw them. */
-  readonly mapped: string
-}
-export type Dependence = 'endpoint-independent' | 'address-dependent' | 'address-and-port-dependent'
-
-/** The usual name for a behaviour; null for combinations the lab does not make. */
-export function natLabel(b: NatBehaviour): string | null {
-  if (b.mapping === 'address-and-port-dependent') return 'symmetric'
-  if (b.mapping !== 'endpoint-independent') return null
-  return {
-    'endpoint-independent': 'full-cone',
-    'address-dependent': 'address-restricted',
-    'address-and-port-dependent': 'port-restricted',
-  }[b.filtering]
-}
-
 type Place = { readonly address: string; readonly port: number }
 type Question = { readonly id: number; readonly from: 'here' | 'other-port' | 'other-address' }
 type Answer = { readonly id: number; readonly seen: string; readonly seenPort: number }
@@ -179,6 +155,12 @@ function bound(place: Place): Promise<Socket> {
 }
 
 const [mode, address1 = '', address2 = '', port1 = '', port2 = ''] = process.argv.slice(2)
+if (mode === 'see') {
+  const asker = new Asker(await bound({ address: '0.0.0.0', port: Number(port1) }))
+  const { seen, seenPort } = await asker.must({ address: address1, port: Number(address2) })
+  process.stdout.write(`${seen}:${seenPort}\n`)
+  asker.close()
+}
 if (mode === 'serve') await serve([address1, address2], [Number(port1), Number(port2)])
 if (mode === 'ask') {
   const behaviour = await ask([address1, address2], [Number(port1), Number(port2)])

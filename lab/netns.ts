@@ -74,6 +74,21 @@ export class Lab {
     if (lines.length > 0) runIn(this.netns(room), 'sh', ['-s'], `${lines.join('\n')}\n`)
   }
 
+  /**
+   * Makes a kernel bridge in a room, up, with these links as its ports: a plain switch. Its frames are kept from iptables,
+   * which would otherwise (where br_netfilter is loaded) NAT them as they are switched.
+   */
+  lanSwitch(room: string, name: string, ports: readonly string[]): void {
+    const calls = ['iptables', 'ip6tables', 'arptables'].map((t) => `/proc/sys/net/bridge/bridge-nf-call-${t}`)
+    runIn(this.netns(room), 'sh', ['-c', `for f in ${calls.join(' ')}; do [ ! -e $f ] || echo 0 >$f; done`])
+    this.ip(
+      room,
+      `link add ${name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+      ...ports.map((port) => `link set ${port} master ${name}`),
+      `link set ${name} up`,
+    )
+  }
+
   /** Applies an nftables script in a room, atomically. */
   nft(room: string, script: string): void {
     runIn(this.netns(room), 'nft', ['-f', '-'], script)

@@ -198,16 +198,10 @@ function internet(lab: Lab): void {
 
 /** The router's LAN ports are a switch (`lan0`), so that a neighbour can sit beside the bridge. */
 function lan(lab: Lab): void {
-  lab.ip('router', `link add ${PLACE.lan.routerLink} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`)
   lab.cable(['bridge', PLACE.bridge.netPort], ['router', 'lan1'], { leaveDown: ['bridge'] })
   lab.cable(['neighbour', PLACE.neighbour.link], ['router', 'lan2'])
-  lab.ip(
-    'router',
-    `link set lan1 master ${PLACE.lan.routerLink}`,
-    `link set lan2 master ${PLACE.lan.routerLink}`,
-    `addr add ${PLACE.lan.router}/24 dev ${PLACE.lan.routerLink}`,
-    `link set ${PLACE.lan.routerLink} up`,
-  )
+  lab.lanSwitch('router', PLACE.lan.routerLink, ['lan1', 'lan2'])
+  lab.ip('router', `addr add ${PLACE.lan.router}/24 dev ${PLACE.lan.routerLink}`)
   lab.ip(
     'neighbour',
     `addr add ${PLACE.neighbour.ip4}/24 dev ${PLACE.neighbour.link}`,
