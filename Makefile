@@ -1,0 +1,43 @@
+# sudo make demo     the product at work, in a network of namespaces on this machine
+# sudo make test     every test there is
+#
+# Both install what they need (Debian packages, npm dependencies, the pinned Node, native builds). `make help` lists the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+# Targets share one lab machine and one output: never side by side.
+.NOTPARALLEL:
+.PHONY: help setup demo test check lint bench native clean need-root
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+need-root:
+	@if [ "$$(id -u)" != 0 ]; then echo "make: network namespaces need root; please run: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; fi
+
+setup: ## install what is missing and build (root only if packages are missing)
+	@scripts/setup.sh
+
+demo: need-root setup ## an IPv4-only host reaches an IPv6-only server by its name (root)
+	@exec scripts/run-node lab/demo.ts
+
+test: need-root setup ## types, lint, docs, all tests (root)
+	@exec scripts/test.sh
+
+check: setup ## types only
+	@scripts/test.sh --only check
+
+lint: setup ## lint and format only
+	@scripts/test.sh --only lint
+
+bench: need-root setup ## measure; prints a table and JSON (root)
+	@exec scripts/run-node bench/run.ts
+
+native: ## build the packet addon
+	@$(MAKE) -s -C native/packet-io
+
+clean: ## remove builds and run directories; keeps node_modules
+	@$(MAKE) -s -C native/packet-io clean
+	@rm -rf .run coverage

@@ -1,0 +1,67 @@
+#!/bin/bash
+# Everything that must hold, in order: types, lint, generated docs, tests without root, tests in namespaces.
+# Goes on after a failure, so that one run shows all; exit code 0 only if everything passed. Usage: scripts/test.sh [--only STEP]
+# STEP: check, lint, docs, fast, netns. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns).
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
+export NTM_MUST_RUN="${NTM_MUST_RUN-netns}"
+
+only=
+if [ "${1:-}" = --only ]; then only=${2:?--only needs a step}; fi
+
+results=.run/results-$$
+mkdir -p "$results"
+broken=()
+
+# Each step leads its own process group, so that an interruption reaches all of it. After that too, killed tests may have
+# left namespaces, whose owners are dead by then.
+set -m
+running=
+finish() {
+  trap '' INT TERM HUP
+  if [ -n "$running" ] && kill -TERM -- "-$running" 2>/dev/null; then
+    for _ in $(seq 100); do
+      kill -0 -- "-$running" 2>/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL -- "-$running" 2>/dev/null
+  fi
+  if [ "$(id -u)" = 0 ]; then scripts/run-node lab/sweep.ts; fi
+  rm -rf "$results"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+step() {
+  local name=$1
+  shift
+  if [ -n "$only" ] && [ "$only" != "$name" ]; then return; fi
+  echo "== $name"
+  local begun=$SECONDS
+  # In the background and waited for: bash handles a signal at once only while it waits.
+  "$@" </dev/null &
+  running=$!
+  if wait "$running"; then echo "== $name: ok, $((SECONDS - begun)) s"; else
+    echo "== $name: FAILED, $((SECONDS - begun)) s"
+    broken+=("$name")
+  fi
+  running=
+}
+
+suite() {
+  step "$1" vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$results/$1.json"
+}
+
+step check tsc -p tsconfig.json
+step lint biome check .
+step docs scripts/run-node tools/wire-doc.ts --check
+suite fast
+suite netns
+
+case $only in
+  '' | fast | netns) scripts/run-node lab/test-summary.ts "$results" "${broken[@]}" ;;
+  *) [ ${#broken[@]} = 0 ] ;;
+esac
