@@ -9,7 +9,7 @@ import { Writer } from './writer.ts'
 
 /** Largest UDP payload of every class but 4: fits IPv6's smallest MTU, 1280 − 40 − 8. RFC 8200 §5. */
 export const MAX_DATAGRAM_BYTES = 1232
-export const ENVELOPE_HEADER_BYTES = 16
+export const ENVELOPE_HEADER_BYTES = 14
 /** What one sealed control datagram holds: without header and tag. */
 export const MAX_ENVELOPES_BYTES = MAX_DATAGRAM_BYTES - HEADER_BYTES - 16
 /** What is left of it for the body of one envelope. */
