@@ -129,7 +129,7 @@ export class Transactions {
 
   deadline(): Instant | null {
     let first = this.#answered.deadline()
-    for (const p of this.#pending.values()) first = sooner(first, p.giveUpAt < p.resendAt ? p.giveUpAt : p.resendAt)
+    for (const p of this.#pending.values()) first = sooner(first, sooner(p.giveUpAt, p.resendAt))
     return first
   }
 
