@@ -1,11 +1,12 @@
 import { type Fingerprint, fingerprint, type NodeId, nodeId } from '../addr/ids.ts'
 import { ascii, be16, concat } from '../base/bytes.ts'
 import { invariant } from '../base/invariant.ts'
+import type { Direction } from '../wire/capsulated.ts'
 import type { NoiseKeys } from './noise.ts'
 import { AES_128_GCM, CHACHA20_POLY1305, type CryptoSuite, type SuiteId } from './suite.ts'
 
 /** 0 = sent by the opener (control: by the Hello sender), 1 = by the other end. */
-export type Direction = 0 | 1
+export type { Direction } from '../wire/capsulated.ts'
 
 /** One AEAD key with its 12-byte nonce base; for one direction and one epoch. */
 export type SealSecret = { readonly suiteId: SuiteId; readonly key: Uint8Array; readonly iv: Uint8Array }
@@ -27,6 +28,7 @@ export const LABELS = {
   hash: {
     controlTag: ascii('ntm1 mac1'),
     controlKeyId: ascii('ntm1 key id'),
+    tokenCheck: ascii('ntm1 token'),
     nodeId: ascii('NTM1 node id'),
   },
   prologue: { tunnel: ascii('NTM1 tunnel'), control: ascii('NTM1 control') },

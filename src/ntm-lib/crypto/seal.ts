@@ -1,4 +1,5 @@
 import { invariant } from '../base/invariant.ts'
+import { TAG_BYTES } from '../wire/capsulated.ts'
 import { CLASS_CAPSULATED, HEADER_BYTES } from '../wire/header.ts'
 import { REPLAY_WINDOW, ReplayWindow } from './replay.ts'
 import type { SealSecret } from './schedule.ts'
@@ -6,7 +7,6 @@ import type { AeadKey, CryptoSuite } from './suite.ts'
 
 /** Sending workers that may share a key: bits 5–4 of a Capsulated Packet's flags. */
 export const LANES = 4
-export const TAG_BYTES = 16
 /** What sealing adds to an inner packet. */
 export const SEAL_OVERHEAD = HEADER_BYTES + TAG_BYTES
 
