@@ -15,7 +15,7 @@ import {
   verify,
 } from 'node:crypto'
 import { concat } from '#ntm-lib/base/bytes.ts'
-import { BugError, invariant } from '#ntm-lib/base/invariant.ts'
+import { invariant, unreachable } from '#ntm-lib/base/invariant.ts'
 import {
   AES_128_GCM,
   AES_256_GCM,
@@ -83,7 +83,7 @@ function cipherOf(suite: SuiteId): { readonly name: 'chacha20-poly1305'; readonl
     case AES_256_GCM:
       return { name: 'aes-256-gcm' as 'chacha20-poly1305', keyBytes: 32 }
     default:
-      throw new BugError(`no such suite: ${String(suite)}`)
+      return unreachable(suite)
   }
 }
 

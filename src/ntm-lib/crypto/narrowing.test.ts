@@ -73,8 +73,8 @@ const certificate = (kinds: readonly CertificateKind[], subject: Uint8Array) =>
     kind: fc.constantFrom(...kinds),
     // Mostly the few bits that exist, so that chains are often accepted.
     roles: fc.oneof(fc.constantFrom(ROLE_NODE, ROLE_BRIDGE, ROLE_TT, 3, 15), fc.nat(0x1f)),
-    issued: fc.nat(10),
-    expires: fc.integer({ min: 5, max: 20 }),
+    issued: fc.nat(6),
+    expires: fc.integer({ min: 4, max: 20 }),
     name,
     prefixes: fc.array(prefix, { maxLength: 2 }),
     serial: fc.nat(9),
@@ -85,10 +85,10 @@ const certificate = (kinds: readonly CertificateKind[], subject: Uint8Array) =>
     hosted: fc.constant([]),
     tail: fc.constant(new Uint8Array(0)),
   })
-const parents = certificate(['issuer', 'grant', 'membership'], suite.ed25519Public(signerSeed))
-const children = certificate(['membership', 'grant'], suite.random(32))
+const parents = certificate(['issuer', 'grant', 'grant', 'membership'], suite.ed25519Public(signerSeed))
+const children = certificate(['membership', 'membership', 'membership', 'grant'], suite.random(32))
 /** Fields the child takes over from its signer, so that many chains are nearly or wholly acceptable. */
-const alike = fc.subarray(['roles', 'issued', 'expires', 'name', 'prefixes'] as const)
+const alike = fc.subarray(['roles', 'issued', 'expires', 'name', 'prefixes'] as const, { minLength: 3 })
 const probes = [0, 0xc6120000, 0xc6120401, 0xc6130001, 0xc6140000, 0x0a000001].map(ip4FromWord)
 const names = ['a', 'plant', 'a.plant', 'b.a', 'b.a.plant', 'xplant', 'a.b.plant']
 /** Every concrete name and address a certificate lets its holder give or be. */
@@ -100,7 +100,7 @@ const reach = (c: Omit<Certificate, 'signer'>): string[] => [
 test('a chain never widens: whatever is accepted, the leaf reaches nothing its signer does not', () => {
   let accepted = 0
   fc.assert(
-    fc.property(parents, children, alike, fc.option(fc.nat(25)), (parent, own, same, now) => {
+    fc.property(parents, children, alike, fc.option(fc.nat(25), { freq: 1 }), (parent, own, same, now) => {
       const child = { ...own, ...Object.fromEntries(same.map((field) => [field, parent[field]])) }
       const verdict = verifyChain({
         suite,
@@ -122,5 +122,5 @@ test('a chain never widens: whatever is accepted, the leaf reaches nothing its s
     }),
     { numRuns: 1000 },
   )
-  expect(accepted).toBeGreaterThan(15)
+  expect(accepted).toBeGreaterThan(40)
 })

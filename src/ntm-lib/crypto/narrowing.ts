@@ -34,7 +34,7 @@ export function widening(parent: Certificate, child: Certificate): Widening | nu
  */
 export function nameCovers(outer: string, inner: string): boolean {
   if (inner === '' || inner === outer) return true
-  return outer.startsWith('.') && inner.endsWith(outer) && inner.length > outer.length
+  return outer.startsWith('.') && inner.endsWith(outer)
 }
 
 /**

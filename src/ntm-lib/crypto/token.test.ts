@@ -55,6 +55,13 @@ test('one wrong letter is a typo, never another token', () => {
   )
 })
 
+test('bits behind the last byte are checked too', () => {
+  const long = formatToken(suite, granted)
+  expect((long.length - 5) % 8).not.toBe(0)
+  const last = '0123456789abcdefghjkmnpqrstvwxyz'.indexOf(long.slice(-1))
+  expect(faultOf(long.slice(0, -1) + '0123456789abcdefghjkmnpqrstvwxyz'[last + 1])).toBe('typo')
+})
+
 test.each([
   ['nothing', '', 'not-a-token'],
   ['something else', 'hello world', 'not-a-token'],
