@@ -1,0 +1,55 @@
+/** One thing that was measured or checked, for the table at the end. */
+export type Line = { readonly title: string; readonly result: string; readonly ok: boolean }
+
+/** Tells what happens as it happens, each step with the time since the start and how long it took. */
+export class Story {
+  readonly lines: Line[] = []
+  readonly #begun = performance.now()
+
+  /** Prose between steps. */
+  say(text: string): void {
+    process.stdout.write(`${text}\n`)
+  }
+
+  /**
+   * Does one step and prints its result. A step that throws is told as failed and stops the story, unless `goOn`.
+   * What `act` returns is passed on; `tell` makes the printed result from it.
+   */
+  async step<T>(title: string, act: () => Promise<T>, tell: (value: T) => string, goOn: true): Promise<T | null>
+  async step<T>(title: string, act: () => Promise<T>, tell: (value: T) => string): Promise<T>
+  async step<T>(title: string, act: () => Promise<T>, tell: (value: T) => string, goOn = false): Promise<T | null> {
+    const at = performance.now()
+    process.stdout.write(`${seconds(at - this.#begun)}  ${title}\n`)
+    try {
+      const value = await act()
+      this.#done(title, tell(value), true, performance.now() - at)
+      return value
+    } catch (fault) {
+      this.#done(title, fault instanceof Error ? fault.message : String(fault), false, performance.now() - at)
+      if (goOn) return null
+      throw fault
+    }
+  }
+
+  /** Prints every step again as a table and says whether all went well. */
+  end(): boolean {
+    const width = Math.max(...this.lines.map((line) => line.title.length))
+    this.say('')
+    for (const { title, result, ok } of this.lines) {
+      this.say(`  ${ok ? 'ok    ' : 'FAILED'}  ${title.padEnd(width)}  ${result.split('\n')[0] ?? ''}`)
+    }
+    const good = this.lines.filter((line) => line.ok).length
+    this.say(
+      `\n${good} of ${this.lines.length} steps went well, ${seconds(performance.now() - this.#begun).trim()} in all`,
+    )
+    return good === this.lines.length
+  }
+
+  #done(title: string, result: string, ok: boolean, ms: number): void {
+    this.lines.push({ title, result, ok })
+    const text = result.trimEnd().replaceAll('\n', `\n${' '.repeat(12)}`)
+    process.stdout.write(`${' '.repeat(10)}${ok ? '->' : 'FAILED:'} ${text}  [${Math.round(ms)} ms]\n`)
+  }
+}
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(2).padStart(6)} s`
