@@ -1,0 +1,60 @@
+import type { Log } from '#ntm-lib/ports/log.ts'
+
+/** What must be undone when the role stops; run newest first, each at most once. */
+export class Undo {
+  readonly #steps: (() => void | Promise<void>)[] = []
+  readonly #log: Log
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  add(step: () => void | Promise<void>): void {
+    this.#steps.push(step)
+  }
+
+  /** Never throws: a step that fails is logged and the others still run. */
+  async run(): Promise<void> {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      try {
+        await step()
+      } catch (e) {
+        // Half-gone machinery (an interface removed under us) must not keep the rest from being cleaned.
+        this.#log.warn('role.undo-failed', { why: e instanceof Error ? e.message : String(e) })
+      }
+    }
+  }
+}
+
+/**
+ * Starts a role and keeps it until SIGINT, SIGTERM or a fatal fault; then undoes everything it set up. Returns the
+ * exit code: 0 after a signal, 1 after a fault. `start` adds to `undo` as it goes, so a start that fails half-way
+ * leaves nothing behind either.
+ */
+export async function runRole(
+  role: string,
+  log: Log,
+  start: (undo: Undo, fail: (why: Error) => void) => Promise<void>,
+): Promise<number> {
+  const undo = new Undo(log)
+  let stop: (code: number) => void = () => {}
+  const stopped = new Promise<number>((resolve) => {
+    stop = resolve
+  })
+  const fail = (why: Error): void => {
+    log.error('role.failed', { role, why: why.message })
+    if (why.name !== 'IoFault') log.error('role.stack', { stack: why.stack ?? '' })
+    stop(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop(0))
+  process.once('uncaughtException', fail)
+  process.once('unhandledRejection', (why) => fail(why instanceof Error ? why : new Error(String(why))))
+  try {
+    await start(undo, fail)
+    log.info('role.ready', { role, pid: process.pid })
+    return await stopped
+  } finally {
+    await undo.run()
+    log.info('role.stopped', { role })
+  }
+}
