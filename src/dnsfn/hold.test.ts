@@ -231,6 +231,22 @@ test('a chain of CNAMEs without an address is held like an empty reply', () => {
   expect(w.hold.onReply(reply, reply, flow, w.now)).toBe('taken')
 })
 
+test('a repeated query waits with the first while its reply is held, and both upstream replies make one answer', () => {
+  const w = world()
+  expect(w.query(1, 'v6only.example')).toBe('pass')
+  expect(w.query(1, 'v6only.example')).toBe('pass')
+  expect(w.outs().map((o) => o.out)).toEqual(['ask', 'ask'])
+  expect(w.reply(1, 'v6only.example', TYPE.A, [])).toBe('taken')
+  expect(w.query(1, 'v6only.example')).toBe('taken')
+  expect(w.reply(1, 'v6only.example', TYPE.A, [])).toBe('taken')
+  expect(w.ownReply('v6only.example', [real6])).toBe('taken')
+  expect(w.ownReply('v6only.example', [real6])).toBe('taken')
+  expect(w.query(1, 'v6only.example')).toBe('taken')
+  expect(w.outs().map((o) => o.out)).toEqual(['direct'])
+  w.hold.directed(1, tunnel, w.now)
+  expect(w.outs().map((o) => o.out)).toEqual(['answer'])
+})
+
 test('PTR of virtual addresses never leaks', () => {
   const w = world()
   expect(w.query(1, '7.0.19.198.in-addr.arpa', TYPE.PTR)).toBe('taken')

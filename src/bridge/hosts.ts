@@ -1,0 +1,178 @@
+import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
+import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
+import { type Ip6, ip6Key } from '#ntm-lib/addr/ip6.ts'
+import { isGroup, type LinkAddr, linkBytes, linkText } from '#ntm-lib/addr/link.ts'
+import { hex } from '#ntm-lib/base/hex.ts'
+import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
+import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
+
+/** A general terminal behind the bridge, as far as its frames told. */
+export type Host = {
+  /** Map key and name towards the DNS function. */
+  readonly key: string
+  /** The 8 opaque bytes by which the coordinator knows it. */
+  readonly id: Uint8Array
+  readonly link: LinkAddr
+  name: string | null
+  /** VLAN tag of its newest frame: TPID ≪ 16 | TCI; 0 without a tag. */
+  tag: number
+  /** Where the host sends what is not on its link; null before its first such frame. */
+  gatewayLink: LinkAddr | null
+  gatewayIp: Ip4 | null
+  resolver: Ip | null
+  /** Real addresses, newest first. */
+  ip4s: Ip4[]
+  ip6s: Ip6[]
+  /** Until when it counts as having working global IPv6. */
+  globalIp6Until: Instant
+  vip4: Ip4 | null
+  vip6: Ip6 | null
+  seen: Instant
+  /** Which of several real addresses it used towards a virtual one, by `ipText`; empty while it has one. */
+  readonly usedTowards: Map<string, Ip>
+}
+
+/** The hosts behind the bridge. Only frames from their side make one; what comes from the LAN can add to a known one. */
+export class Hosts {
+  readonly #byLink = new Map<LinkAddr, Host>()
+  readonly #byVip4 = new Map<number, Host>()
+  readonly #byVip6 = new Map<string, Host>()
+  #changed = false
+  #nextSweep = 0 as Instant
+
+  get size(): number {
+    return this.#byLink.size
+  }
+
+  /** The host that sent a frame; learnt now if it is new. Null for group addresses and when the table is full. */
+  meet(link: LinkAddr, tag: number, now: Instant): Host | null {
+    let h = this.#byLink.get(link)
+    if (h === undefined) {
+      if (isGroup(link) || link === 0 || this.#byLink.size >= MAX_HOSTS) return null
+      h = newHost(link, now)
+      this.#byLink.set(link, h)
+      this.#changed = true
+    }
+    h.tag = tag
+    h.seen = now
+    return h
+  }
+
+  byLink(link: LinkAddr): Host | null {
+    return this.#byLink.get(link) ?? null
+  }
+
+  byVip4(vip: number): Host | null {
+    return this.#byVip4.get(vip) ?? null
+  }
+
+  byVip6(vip: Ip6): Host | null {
+    return this.#byVip6.get(ip6Key(vip)) ?? null
+  }
+
+  all(): IterableIterator<Host> {
+    return this.#byLink.values()
+  }
+
+  /** Takes the coordinator's pairs; hosts it does not name keep what they have. */
+  grant(grants: readonly HostGrant[]): void {
+    for (const g of grants) {
+      const key = hex(g.host)
+      for (const h of this.#byLink.values()) {
+        if (h.key !== key) continue
+        this.#ungrant(h)
+        h.vip4 = g.vip4
+        h.vip6 = g.vip6
+        this.#byVip4.set(g.vip4, h)
+        this.#byVip6.set(ip6Key(g.vip6), h)
+      }
+    }
+  }
+
+  /** Every host as the coordinator is to know it; null unless one came or went since the last call. */
+  claims(): HostClaim[] | null {
+    if (!this.#changed) return null
+    this.#changed = false
+    return [...this.#byLink.values()].map((h) => ({ host: h.id, name: h.name ?? `host-${hex(linkBytes(h.link))}` }))
+  }
+
+  /** Forgets hosts unseen for a day. */
+  sweep(now: Instant): void {
+    if (now < this.#nextSweep) return
+    this.#nextSweep = after(now, millis(60_000))
+    for (const h of this.#byLink.values()) {
+      if (after(h.seen, HOST_KEPT) > now) continue
+      this.#ungrant(h)
+      this.#byLink.delete(h.link)
+      this.#changed = true
+    }
+  }
+
+  #ungrant(h: Host): void {
+    if (h.vip4 !== null) this.#byVip4.delete(h.vip4)
+    if (h.vip6 !== null) this.#byVip6.delete(ip6Key(h.vip6))
+  }
+}
+
+/** Notes a real address the host has: newest first, at most 8 of a family. Link-local and unspecified ones are no help. */
+export function noteAddress(h: Host, ip: Ip, now: Instant): void {
+  if (isIp4(ip)) {
+    if (ip === 0 || ip >>> 16 === 0xa9fe || ip >>> 28 >= 14 || h.ip4s[0] === ip) return
+    h.ip4s = [ip, ...h.ip4s.filter((other) => other !== ip)].slice(0, 8)
+    return
+  }
+  const top = ip[0] ?? 0
+  if (top >> 5 === 1) h.globalIp6Until = after(now, GLOBAL_KEPT)
+  if (top === 0 || top === 0xff || (top === 0xfe && ((ip[1] ?? 0) & 0xc0) === 0x80)) return
+  const text = ipText(ip)
+  if (h.ip6s[0] !== undefined && ipText(h.ip6s[0]) === text) return
+  h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
+}
+
+/** Remembers from which of its addresses the host speaks to `peer`; called only while it has several. */
+export function noteUse(h: Host, peer: Ip, real: Ip): void {
+  const key = ipText(peer)
+  if (h.usedTowards.size >= MAX_USES && !h.usedTowards.has(key)) {
+    const oldest = h.usedTowards.keys().next()
+    if (oldest.done !== true) h.usedTowards.delete(oldest.value)
+  }
+  h.usedTowards.set(key, real)
+}
+
+/** The real address of the peer's family under which the host expects packets from the virtual address `peer`. */
+export function realFor(h: Host, peer: Ip): Ip | null {
+  const mine: readonly Ip[] = isIp4(peer) ? h.ip4s : h.ip6s
+  if (mine.length < 2) return mine[0] ?? null
+  return h.usedTowards.get(ipText(peer)) ?? mine[0] ?? null
+}
+
+export const hasGlobalIp6 = (h: Host, now: Instant): boolean => h.globalIp6Until > now
+export const hostText = (h: Host): string => linkText(h.link)
+
+function newHost(link: LinkAddr, now: Instant): Host {
+  const id = new Uint8Array(8)
+  id.set(linkBytes(link), 2)
+  return {
+    key: hex(id),
+    id,
+    link,
+    name: null,
+    tag: 0,
+    gatewayLink: null,
+    gatewayIp: null,
+    resolver: null,
+    ip4s: [],
+    ip6s: [],
+    globalIp6Until: now,
+    vip4: null,
+    vip6: null,
+    seen: now,
+    usedTowards: new Map(),
+  }
+}
+
+const MAX_HOSTS = 1024
+const MAX_USES = 4096
+const HOST_KEPT = millis(86_400_000)
+/** Neighbour discovery speaks every few minutes at least while IPv6 is in use. */
+const GLOBAL_KEPT = millis(3_600_000)
