@@ -1,0 +1,220 @@
+import type { Endpoint } from '../addr/endpoint.ts'
+import { type NodeId, nodeKey, type PathId } from '../addr/ids.ts'
+import type { Ip } from '../addr/ip.ts'
+import { host, type Prefix } from '../addr/prefix.ts'
+import { hex } from '../base/hex.ts'
+import type { Instant, Millis } from '../base/time.ts'
+import type { Direction } from '../crypto/schedule.ts'
+import type { Certificate } from '../wire/certificate.ts'
+import type { Contract } from '../wire/contract.ts'
+import type { PathRole } from '../wire/messages/common.ts'
+import { AddressMap } from './address-map.ts'
+import type { Allowed } from './filter.ts'
+import type { Halves } from './halves.ts'
+import type { MtuSearch } from './mtu.ts'
+import type { Address } from './tunnel-address.ts'
+import type { Alive } from './tunnel-alive.ts'
+import type { Asking } from './tunnel-ask.ts'
+import { type Epochs, noEpochs } from './tunnel-epochs.ts'
+import type { Bond, Outstanding } from './tunnel-handshake.ts'
+
+/** Who is at the far end, as its certificate says. */
+export type PathPeer = {
+  readonly node: NodeId
+  readonly name: string
+  /** Bits `ROLE_…`. */
+  readonly roles: number
+  readonly certificate: Certificate
+}
+
+/** The last Tunnel Request of the peer's that we answered. */
+export type Accepted = {
+  readonly tryNumber: number
+  readonly epoch: number
+  /** H of the request without its tag 2. */
+  readonly digest: Uint8Array
+  /** Answers duplicates; null once the peer has shown that it got it. */
+  readonly response: Uint8Array | null
+}
+
+export type PathStart = {
+  readonly contractHash: Uint8Array
+  readonly contract: Contract
+  readonly role: PathRole
+  readonly peer: PathPeer
+  readonly bond: Bond
+  readonly ownAllowed: Allowed
+  readonly peerAllowed: Allowed
+  readonly halves: Halves
+  readonly leaseUntil: Instant
+  readonly now: Instant
+}
+
+/**
+ * One path: everything an end keeps about its tunnel with one peer (`docs/wire.md`, State). Only this folder changes
+ * it; others read. Its secrets live inside `bond.secrets` and the key objects, which never print.
+ */
+export class Path {
+  readonly contractHash: Uint8Array
+  /** Map key, and what logs call the path: it says nothing to who does not hold the contract. */
+  readonly key: string
+  readonly contract: Contract
+  readonly role: PathRole
+  readonly peer: PathPeer
+  /** Our D on the wire. */
+  readonly direction: Direction
+  readonly installedAt: Instant
+  /** The id we send on; the contract's first until a move. */
+  readonly id: PathId
+
+  state: 'provisional' | 'open' | 'gone' = 'provisional'
+  openedAt: Instant | null = null
+  leaseUntil: Instant
+  candidates: readonly Endpoint[] = []
+  /** Largest inner packet the peer takes. */
+  peerInnerMtu = 0
+  rtt: Millis | null = null
+  innerPacketsOut = 0
+  innerPacketsIn = 0
+  innerBytesOut = 0
+  innerBytesIn = 0
+
+  readonly bond: Bond
+  readonly ownAllowed: Allowed
+  readonly peerAllowed: Allowed
+  readonly halves: Halves
+  asking: Asking = { at: 'idle' }
+  outstanding: Outstanding | null = null
+  tries = 0
+  cookie: Uint8Array | null = null
+  /** The try that was already sent again with a cookie. */
+  cookieFor = 0
+  accepted: Accepted | null = null
+  epochs: Epochs = noEpochs
+  /** When we propose the next epoch. */
+  rekeyAt: Instant | null = null
+  /** Copies of `ready` sent for an epoch we began and nothing came back in; null when something has. */
+  ready: { readonly copies: number; readonly at: Instant } | null = null
+  address: Address | null = null
+  alive: Alive | null = null
+  mtu: MtuSearch | null = null
+  peerReset: { readonly id: number; readonly token: Uint8Array } | null = null
+  /** A reset came: it counts when nothing genuine comes before this. */
+  resetAt: Instant | null = null
+
+  constructor(s: PathStart) {
+    this.contractHash = s.contractHash
+    this.key = hex(s.contractHash)
+    this.contract = s.contract
+    this.role = s.role
+    this.peer = s.peer
+    this.direction = s.bond.direction
+    this.installedAt = s.now
+    this.id = s.contract.pathIds[0]
+    this.leaseUntil = s.leaseUntil
+    this.bond = s.bond
+    this.ownAllowed = s.ownAllowed
+    this.peerAllowed = s.peerAllowed
+    this.halves = s.halves
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'open'
+  }
+
+  /** The peer's real address; null before the first genuine packet. */
+  get peerEndpoint(): Endpoint | null {
+    return this.address?.current ?? null
+  }
+
+  /** What logs call it. */
+  get label(): string {
+    return this.key.slice(0, 12)
+  }
+
+  /** Inner sources of the peer: what the path leads to. */
+  get peerPrefixes(): readonly Prefix[] {
+    return this.role === 'opener' ? this.contract.acceptorAllowed : this.contract.openerAllowed
+  }
+}
+
+/** The tunnel table: paths by Path ID (receive), by inner destination (send), by contract and by peer. */
+export class Paths {
+  readonly #byKey = new Map<string, Path>()
+  readonly #byId = new Map<number, Path>()
+  readonly #byDestination = new AddressMap<Path>()
+  /** Single addresses bound by their user: a terminator's pool is shared by many, its servers are not. */
+  readonly #bound = new AddressMap<Path>()
+  readonly #bindings = new Map<Path, Prefix[]>()
+
+  get size(): number {
+    return this.#byKey.size
+  }
+
+  all(): IterableIterator<Path> {
+    return this.#byKey.values()
+  }
+
+  byId(id: number): Path | null {
+    return this.#byId.get(id) ?? null
+  }
+
+  byKey(key: string): Path | null {
+    return this.#byKey.get(key) ?? null
+  }
+
+  byPeer(node: NodeId): Path[] {
+    const wanted = nodeKey(node)
+    return [...this.#byKey.values()].filter((p) => nodeKey(p.peer.node) === wanted)
+  }
+
+  /** Whether one of the ids already names another path here. */
+  idsTaken(ids: readonly PathId[]): boolean {
+    return ids.some((id) => this.#byId.has(id))
+  }
+
+  add(path: Path): void {
+    this.#byKey.set(path.key, path)
+    for (const id of path.contract.pathIds) this.#byId.set(id, path)
+  }
+
+  /** From now on inner packets to the peer's prefixes find this path. */
+  lead(path: Path): void {
+    for (const prefix of path.peerPrefixes) this.#byDestination.add(prefix, path)
+  }
+
+  /** Sends inner packets to one virtual address into this path, whatever its prefixes say. */
+  bind(ip: Ip, path: Path): void {
+    const prefix = host(ip)
+    this.unbind(ip)
+    this.#bound.add(prefix, path)
+    this.#bindings.set(path, [...(this.#bindings.get(path) ?? []), prefix])
+  }
+
+  unbind(ip: Ip): void {
+    const path = this.#bound.find(ip)
+    if (path !== undefined) this.#bound.remove(host(ip), path)
+  }
+
+  remove(path: Path): void {
+    this.#byKey.delete(path.key)
+    for (const id of path.contract.pathIds) if (this.#byId.get(id) === path) this.#byId.delete(id)
+    for (const prefix of path.peerPrefixes) this.#byDestination.remove(prefix, path)
+    for (const prefix of this.#bindings.get(path) ?? []) this.#bound.remove(prefix, path)
+    this.#bindings.delete(path)
+  }
+
+  /** The path for an inner IPv4 destination given as an unsigned word. */
+  to4(ip: number): Path | null {
+    return this.#bound.find4(ip) ?? this.#byDestination.find4(ip) ?? null
+  }
+
+  /** The path for the inner IPv6 destination at `at`. */
+  to6(view: DataView, at: number): Path | null {
+    return this.#bound.find6(view, at) ?? this.#byDestination.find6(view, at) ?? null
+  }
+
+  to(ip: Ip): Path | null {
+    return this.#bound.find(ip) ?? this.#byDestination.find(ip) ?? null
+  }
+}

@@ -1,0 +1,108 @@
+import type { Endpoint } from '../addr/endpoint.ts'
+import { nodeKey } from '../addr/ids.ts'
+import type { Queue } from '../base/queue.ts'
+import type { Instant } from '../base/time.ts'
+import type { CookieMaker } from '../crypto/cookie.ts'
+import type { Identity } from '../crypto/identity.ts'
+import type { OpenRefusals } from '../crypto/seal.ts'
+import type { CryptoSuite, SuiteId } from '../crypto/suite.ts'
+import type { Counters } from '../ports/counters.ts'
+import type { Log } from '../ports/log.ts'
+import type { Random } from '../ports/machine.ts'
+import type { Trust } from './contract-check.ts'
+import type { HalvesBudget } from './halves.ts'
+import type { Path, Paths } from './paths.ts'
+import type { ResetMaker } from './reset.ts'
+
+/** Settings of one node's tunnels. */
+export type TunnelSettings = {
+  /** Largest inner packet we take, in bytes; at least 1280. */
+  readonly innerMtuBytes: number
+  /** MTU of the uplink, in bytes: the path MTU search goes no higher. */
+  readonly underlayMtuBytes: number
+  /** Tunnel ciphers this machine can do well, best first. */
+  readonly suites: readonly SuiteId[]
+  /** 32 bytes that outlive the process: with them a restarted box can still say that it forgot a path. */
+  readonly resetSecret: Uint8Array
+  /** Handshakes per second above which addresses must be proven first. Default `LIMITS.handshakesPerWindow`. */
+  readonly handshakesPerSecond?: number
+}
+
+export type TunnelParts = {
+  readonly suite: CryptoSuite
+  readonly identity: Identity
+  readonly trust: Trust
+  readonly random: Random
+  readonly log: Log
+  readonly counters: Counters
+  /** 8 random bytes of this start of the program. */
+  readonly bootId: Uint8Array
+  /** Newest revocation list held. */
+  readonly revocationVersion: () => number
+  readonly settings: TunnelSettings
+}
+
+/** What tunnels say to their owner. A path in `failed`, `closed` or `reset` is already forgotten here. */
+export type TunnelsOut =
+  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly out: 'opened'; readonly path: Path }
+  | { readonly out: 'failed'; readonly path: Path; readonly why: string }
+  | { readonly out: 'closed'; readonly path: Path; readonly why: string }
+  /** The peer no longer knows the path. */
+  | { readonly out: 'reset'; readonly path: Path }
+  /** The peer does not answer; the path is kept and may yet come back. Said once per silence. */
+  | { readonly out: 'silent'; readonly path: Path }
+  /** `innerMtu`, `wholeMtu` or `clampMtu` of the path changed. */
+  | { readonly out: 'mtu'; readonly path: Path }
+
+/** What the parts of `Tunnels` share. */
+export type Core = Omit<TunnelParts, 'identity'> & {
+  identity: Identity
+  membershipSerial: number
+  readonly suiteMask: number
+  readonly paths: Paths
+  readonly resets: ResetMaker
+  readonly cookies: CookieMaker
+  readonly out: Queue<TunnelsOut>
+  readonly refused: OpenRefusals
+  readonly halves: HalvesBudget
+}
+
+export function send(core: Core, to: Endpoint, bytes: Uint8Array): void {
+  if (!core.out.push({ out: 'send', to, bytes })) core.counters.count('ntm.drop.send-queue-full')
+}
+
+export const drop = (core: Core, reason: string): void => core.counters.count(`ntm.drop.${reason}`)
+
+/** A number in [0, 1). */
+export const chance = (core: Core): number => (core.random.bytes(1)[0] ?? 0) / 256
+
+/** Takes a path out of every table and forgets its keys. Says nothing to the peer. */
+export function forget(core: Core, path: Path): void {
+  if (path.state === 'gone') return
+  path.state = 'gone'
+  core.paths.remove(path)
+  path.halves.clear()
+  path.epochs = { prev: null, cur: null, next: null }
+  path.outstanding = null
+  path.asking = { at: 'idle' }
+  path.accepted = null
+  path.bond.secrets.forget()
+}
+
+export function fail(core: Core, path: Path, why: string): void {
+  if (path.state === 'gone') return
+  forget(core, path)
+  core.counters.count(`ntm.tunnel.failed.${why}`)
+  core.log.warn('tunnel.failed', { path: path.label, peer: nodeKey(path.peer.node), why })
+  core.out.push({ out: 'failed', path, why })
+}
+
+export function closed(core: Core, path: Path, why: string, now: Instant): void {
+  if (path.state === 'gone') return
+  const openMs = path.openedAt === null ? 0 : now - path.openedAt
+  forget(core, path)
+  core.counters.count(`ntm.tunnel.closed.${why}`)
+  core.log.info('tunnel.closed', { path: path.label, peer: nodeKey(path.peer.node), why, openMs })
+  core.out.push({ out: 'closed', path, why })
+}

@@ -1,0 +1,132 @@
+import { endpointText } from '../addr/endpoint.ts'
+import { nodeKey } from '../addr/ids.ts'
+import { after, between, type Instant, millis, sooner } from '../base/time.ts'
+import { floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
+import type { Path } from './paths.ts'
+import { TIMERS } from './timers.ts'
+import { addressClock, addressDeadline } from './tunnel-address.ts'
+import { alive, aliveClock, aliveDeadline } from './tunnel-alive.ts'
+import { type Core, chance, closed, fail, forget } from './tunnel-core.ts'
+import { epochsDeadline, expire } from './tunnel-epochs.ts'
+import { sendFrames } from './tunnel-send.ts'
+
+/** First proof that both ends hold the same keys. `path.address` is set. */
+export function opened(core: Core, path: Path, now: Instant): void {
+  path.state = 'open'
+  path.openedAt = now
+  path.alive = alive(now)
+  startProbing(core, path, now)
+  core.paths.lead(path)
+  core.counters.count('ntm.tunnel.opened')
+  const afterMs = between(path.installedAt, now)
+  core.log.info('tunnel.opened', { path: path.label, peer: nodeKey(path.peer.node), role: path.role, afterMs })
+  core.out.push({ out: 'opened', path })
+  // One path per pair of boxes: the coordinator made a new contract because the old one was of no use.
+  for (const old of core.paths.byPeer(path.peer.node)) {
+    if (old !== path && old.isOpen) closed(core, old, 'replaced', now)
+  }
+}
+
+/** After opening and after every move: what passed before says nothing about the new way. */
+export function startProbing(core: Core, path: Path, now: Instant): void {
+  if (path.address === null) return
+  const to = path.address.current
+  path.mtu = startSearch(floorOf(to), core.settings.underlayMtuBytes, now)
+  core.out.push({ out: 'mtu', path })
+}
+
+/** A new epoch seals: when the next one is due. */
+export function planRekey(core: Core, path: Path, now: Instant): void {
+  const spread = millis(Math.round(TIMERS.rekeySpread.millis * (2 * chance(core) - 1)))
+  path.rekeyAt =
+    path.role === 'opener'
+      ? after(after(now, TIMERS.rekeyOpener.millis), spread)
+      : after(now, TIMERS.rekeyAcceptor.millis)
+}
+
+/** Everything about a path that only time brings; the handshake's own clocks are in `tunnel-open.ts`. */
+export function lifeClock(core: Core, path: Path, now: Instant): void {
+  if (now >= path.leaseUntil) return closed(core, path, 'expired', now)
+  path.halves.sweep(now)
+  if (path.state === 'provisional') {
+    if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request')
+    return
+  }
+  if (path.resetAt !== null && now >= path.resetAt) return lost(core, path)
+  path.epochs = expire(path.epochs, now)
+  if (path.epochs.cur === null) return fail(core, path, 'keys-expired')
+  if (path.address !== null) path.address = addressClock(path.address, now)
+  aliveness(core, path, now)
+  if (path.isOpen) probe(core, path, now)
+}
+
+export function lifeDeadline(path: Path): Instant | null {
+  let first = sooner(path.leaseUntil, path.halves.deadline())
+  if (path.state === 'provisional') {
+    return path.role === 'acceptor' ? sooner(first, provisionalUntil(path)) : first
+  }
+  first = sooner(sooner(first, path.resetAt), epochsDeadline(path.epochs))
+  if (path.address !== null) first = sooner(first, addressDeadline(path.address))
+  if (path.alive !== null) first = sooner(first, aliveDeadline(path.alive, path.role === 'opener'))
+  return path.mtu === null ? first : sooner(first, path.mtu.dueAt)
+}
+
+/** The peer showed the token that only it could know, and nothing genuine has come since. */
+function lost(core: Core, path: Path): void {
+  forget(core, path)
+  core.counters.count('ntm.tunnel.reset')
+  core.log.info('tunnel.reset', { path: path.label, peer: nodeKey(path.peer.node) })
+  core.out.push({ out: 'reset', path })
+}
+
+function aliveness(core: Core, path: Path, now: Instant): void {
+  if (path.alive === null || path.address === null) return
+  for (let round = 0; round < 4; round++) {
+    const next = aliveClock(path.alive, path.role === 'opener', now)
+    const to = path.address.current
+    switch (next) {
+      case null:
+        return
+      case 'idle':
+        sendFrames(core, path, [{ kind: 'close', reason: 'unused' }], to, now)
+        return closed(core, path, 'unused', now)
+      case 'keep-alive':
+        core.counters.count('ntm.keep-alive')
+        // Nothing to seal with: it will come back with the next epoch.
+        if (sendFrames(core, path, [{ kind: 'pad', zeros: 0 }], to, now) === 0) path.alive.lastSent = now
+        break
+      case 'challenge':
+        sendFrames(core, path, [{ kind: 'ping', nonce: core.random.bytes(8) }], to, now)
+        break
+      case 'silent':
+        core.counters.count('ntm.tunnel.silent')
+        core.log.warn('tunnel.silent', { path: path.label, peer: nodeKey(path.peer.node) })
+        core.log.debug('tunnel.silent-at', { path: path.label, at: endpointText(to) })
+        core.out.push({ out: 'silent', path })
+        return
+      default:
+        return next satisfies never
+    }
+  }
+}
+
+function probe(core: Core, path: Path, now: Instant): void {
+  if (path.mtu === null || path.address === null || path.alive === null) return
+  const busy = between(path.alive.lastInner, now) < TIMERS.probeConfirm.millis
+  const before = path.mtu
+  const { search, probe: size } = onProbeClock(before, busy, now)
+  path.mtu = search
+  if (size !== null) {
+    const to = path.address.current
+    const zeros = size - overheadOf(to) - PROBE_FRAME
+    sendFrames(core, path, [{ kind: 'mtu-probe', mtuBytes: size, zeros: Math.max(0, zeros) }], to, now)
+  }
+  if (search.good !== before.good || search.bad !== before.bad) core.out.push({ out: 'mtu', path })
+}
+
+function provisionalUntil(path: Path): Instant {
+  return after(path.installedAt, TIMERS.provisional.millis)
+}
+
+/** Type, length and size of an mtu-probe frame. */
+const PROBE_FRAME = 5

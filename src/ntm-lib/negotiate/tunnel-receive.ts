@@ -1,0 +1,184 @@
+import { type Endpoint, endpointText } from '../addr/endpoint.ts'
+import { after, type Instant, millis } from '../base/time.ts'
+import {
+  counter,
+  direction,
+  epoch,
+  FRAG_WHOLE,
+  frag,
+  isCapsulated,
+  isFrames,
+  lane,
+  pathId,
+} from '../wire/capsulated.ts'
+import { decodeFrames, type Frame } from '../wire/frames.ts'
+import { filter } from './filter.ts'
+import { onProbeAnswer } from './mtu.ts'
+import type { Path } from './paths.ts'
+import { TIMERS } from './timers.ts'
+import { maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
+import { onReceived } from './tunnel-alive.ts'
+import { type Core, closed, drop, send } from './tunnel-core.ts'
+import { heard, type Slot, slotOf } from './tunnel-epochs.ts'
+import { opened, planRekey, startProbing } from './tunnel-life.ts'
+import { ask, peerDirection, propose } from './tunnel-open.ts'
+import { sendFrames } from './tunnel-send.ts'
+
+/** A genuine inner packet that the contract allows. `bytes` is an array of its own. */
+export type Opened = { readonly path: Path; readonly bytes: Uint8Array }
+
+/** Opens a Capsulated Packet. Null for everything that is not a permitted whole inner packet: counted, or handled here. */
+export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength)
+  if (!isCapsulated(view, 0, datagram.length)) return dropped(core, 'malformed')
+  const id = pathId(view, 0)
+  const path = core.paths.byId(id)
+  if (path === null) {
+    const reset = core.resets.answer(id, datagram.length, now)
+    if (reset !== null) send(core, from, reset)
+    return dropped(core, 'unknown-path')
+  }
+  if (direction(view, 0) !== peerDirection(path)) return dropped(core, 'wrong-direction')
+  const slot = slotOf(path.epochs, epoch(view, 0))
+  if (slot === null) return dropped(core, 'old-epoch')
+  const replays = core.refused.replay
+  const inner = slot.open.open(datagram)
+  if (inner === null) return dropped(core, core.refused.replay > replays ? 'replay' : 'bad-tag')
+
+  const frames = isFrames(view, 0)
+  prove(core, path, slot, from, now)
+  const newest = slot === path.epochs.cur && slot.open.newest(lane(view, 0)) === counter(view, 0)
+  follow(core, path, from, datagram.length, newest, now)
+  if (path.alive !== null) onReceived(path.alive, !frames, now)
+  if (frames) {
+    onFrames(core, path, slot, from, inner, now)
+    return null
+  }
+  const which = frag(view, 0)
+  const whole =
+    which === FRAG_WHOLE
+      ? inner
+      : path.halves.take(which === 1 ? 1 : 2, slot.epoch, lane(view, 0), counter(view, 0), inner, now)
+  return whole === null ? null : admit(core, path, whole)
+}
+
+function admit(core: Core, path: Path, bytes: Uint8Array): Opened | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const fault = filter(view, 0, bytes.length, path.peerAllowed, path.ownAllowed)
+  if (fault !== null) return dropped(core, fault)
+  path.innerPacketsIn++
+  path.innerBytesIn += bytes.length
+  return { path, bytes }
+}
+
+/** A genuine packet in `slot`: key confirmation, and the end of any doubt about the peer. */
+function prove(core: Core, path: Path, slot: Slot, from: Endpoint, now: Instant): void {
+  path.resetAt = null
+  if (slot === path.epochs.cur) path.ready = null
+  if (slot !== path.epochs.next) return
+  path.epochs = heard(path.epochs, slot.epoch)
+  // The peer has our answer: nobody needs its copy any more, and a replayed request gets nothing.
+  if (path.accepted?.epoch === slot.epoch) path.accepted = { ...path.accepted, response: null }
+  // The epoch just proven is newer than what we were about to ask for.
+  ask(core, path, { in: 'answered' }, now)
+  planRekey(core, path, now)
+  path.ready = null
+  core.counters.count('ntm.tunnel.epoch')
+  path.address ??= settledAt(from, now)
+  if (path.state === 'provisional') opened(core, path, now)
+}
+
+/** Follows the peer to where it speaks from, once it answers there. */
+function follow(core: Core, path: Path, from: Endpoint, bytes: number, newest: boolean, now: Instant): void {
+  if (path.address === null) return
+  const step = onHeard(path.address, from, bytes, newest, () => core.random.bytes(16), now)
+  path.address = step.address
+  const trial = step.address.trial
+  if (!step.challenge || trial === null) return
+  core.counters.count('ntm.tunnel.address-trial')
+  sendToTrial(core, path, [{ kind: 'challenge', nonce: trial.nonce }], now)
+  sendFrames(core, path, [{ kind: 'challenge', nonce: trial.oldNonce }], step.address.current, now)
+}
+
+/** Frames to the address on trial, within three times what came from it. */
+function sendToTrial(core: Core, path: Path, frames: readonly Frame[], now: Instant): void {
+  if (path.address?.trial == null) return
+  const allowed = maySend(path.address, CHALLENGE_BYTES)
+  if (allowed === null) return
+  path.address = allowed
+  sendFrames(core, path, frames, path.address.trial?.to ?? path.address.current, now)
+}
+
+function onFrames(core: Core, path: Path, slot: Slot, from: Endpoint, bytes: Uint8Array, now: Instant): void {
+  const frames = decodeFrames(bytes)
+  if (!frames.ok) return drop(core, 'bad-frames')
+  // One datagram is one question: the answers to many frames in it could be larger than it is.
+  for (const frame of frames.value.slice(0, MAX_FRAMES)) {
+    if (path.state !== 'open') return
+    onFrame(core, path, slot, frame, from, now)
+  }
+}
+
+function onFrame(core: Core, path: Path, slot: Slot, frame: Frame, from: Endpoint, now: Instant): void {
+  const reply = (...frames: Frame[]): void => void sendFrames(core, path, frames, from, now)
+  switch (frame.kind) {
+    case 'pad':
+    case 'pong':
+      return
+    case 'ready':
+      // Only the answering end answers, or the two would go on for ever.
+      if (!slot.initiated && slot === path.epochs.cur) reply({ kind: 'ready' })
+      return
+    case 'ping':
+      return reply({ kind: 'pong', nonce: frame.nonce })
+    case 'challenge':
+      return reply({ kind: 'response', nonce: frame.nonce, observed: from })
+    case 'response':
+      return moved(core, path, from, frame.nonce, now)
+    case 'mtu-probe':
+      return reply({ kind: 'mtu-ack', mtuBytes: frame.mtuBytes })
+    case 'mtu-ack':
+      return acknowledged(core, path, frame.mtuBytes, now)
+    case 'rekey-please':
+      return path.role === 'opener' ? propose(core, path, now) : undefined
+    case 'close':
+      return closed(core, path, frame.reason, now)
+    default:
+      return frame satisfies never
+  }
+}
+
+function moved(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {
+  if (path.address === null) return
+  const step = onAnswered(path.address, from, nonce, now)
+  path.address = step.address
+  if (!step.moved) return
+  core.counters.count('ntm.tunnel.moved')
+  core.log.info('tunnel.moved', { path: path.label })
+  core.log.debug('tunnel.address', { path: path.label, at: endpointText(from) })
+  startProbing(core, path, now)
+}
+
+function acknowledged(core: Core, path: Path, size: number, now: Instant): void {
+  if (path.mtu === null) return
+  const before = path.mtu.good
+  path.mtu = onProbeAnswer(path.mtu, size, now).search
+  if (path.mtu.good !== before) core.out.push({ out: 'mtu', path })
+}
+
+/** A Reset that carries the peer's token. Doubt, not proof: the token may have been coaxed out before the path was known there. */
+export function onReset(core: Core, path: Path, now: Instant): void {
+  if (path.resetAt !== null || path.address === null || !path.isOpen) return
+  const wait = Math.max(TIMERS.resetTrial.millis, 3 * (path.rtt ?? 0))
+  path.resetAt = after(now, millis(wait))
+  sendFrames(core, path, [{ kind: 'ping', nonce: core.random.bytes(8) }], path.address.current, now)
+}
+
+function dropped(core: Core, reason: string): null {
+  drop(core, reason)
+  return null
+}
+
+const MAX_FRAMES = 8
+/** Header, one challenge frame, tag. */
+const CHALLENGE_BYTES = 16 + 11 + 16

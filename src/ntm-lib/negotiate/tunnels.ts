@@ -1,0 +1,257 @@
+import type { Endpoint } from '../addr/endpoint.ts'
+import type { NodeId } from '../addr/ids.ts'
+import type { Ip } from '../addr/ip.ts'
+import type { Expiring } from '../base/expiring.ts'
+import { hex } from '../base/hex.ts'
+import { Queue } from '../base/queue.ts'
+import { after, type Instant, seconds, sooner } from '../base/time.ts'
+import { CookieMaker, checkTag1 } from '../crypto/cookie.ts'
+import type { Identity } from '../crypto/identity.ts'
+import { decodeSignedCertificate } from '../wire/certificate.ts'
+import { handshakeBytes, TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
+import { CLASS_TUNNEL_HANDSHAKE, DIRECTION_BIT, type Header, readHeader } from '../wire/header.ts'
+import type { PathClose, Route } from '../wire/messages/direction.ts'
+import { decodeReset } from '../wire/reset.ts'
+import type { Expected } from './contract-check.ts'
+import { halvesBudget } from './halves.ts'
+import { hopedBytes, wholeBytes } from './mtu.ts'
+import { type Path, Paths } from './paths.ts'
+import { ResetMaker } from './reset.ts'
+import { TIMERS } from './timers.ts'
+import { Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
+import { type Core, closed, drop, forget, send, type TunnelParts, type TunnelsOut } from './tunnel-core.ts'
+import { type Installed, installRoute } from './tunnel-install.ts'
+import { lifeClock, lifeDeadline } from './tunnel-life.ts'
+import { onCookie, onResponse, openClock, openDeadline, peerDirection, propose } from './tunnel-open.ts'
+import { type Opened, onReset, openDatagram } from './tunnel-receive.ts'
+import { type Emit, mostInner, type PacketMemory, type Sealed, sealInner, sendFrames } from './tunnel-send.ts'
+import { type PathStatus, statusOf } from './tunnel-status.ts'
+
+export type { Path } from './paths.ts'
+export type { TunnelParts, TunnelSettings, TunnelsOut } from './tunnel-core.ts'
+export type { Installed } from './tunnel-install.ts'
+export type { Opened } from './tunnel-receive.ts'
+export type { Emit, PacketMemory, Sealed } from './tunnel-send.ts'
+export type { PathStatus } from './tunnel-status.ts'
+
+/**
+ * All tunnels of one node: the handshakes, the keys, the packets and the tunnel table. Directions come in by `install`,
+ * datagrams of class 3 and 6 by `handle`, of class 4 by `open`; inner packets leave by `seal`; the rest is asked for with
+ * `poll`. Call `poll` until null after every other call.
+ */
+export class Tunnels {
+  readonly #core: Core
+  readonly #load: Load
+  readonly #parked: Expiring<number, Parked> = parking()
+  /** H of our membership certificates, newest first. */
+  #memberships: readonly Uint8Array[] = []
+
+  constructor(parts: TunnelParts) {
+    const { suite, settings } = parts
+    this.#core = {
+      ...parts,
+      membershipSerial: 0,
+      suiteMask: settings.suites.reduce<number>((mask, s) => mask | (1 << s), 0),
+      paths: new Paths(),
+      resets: new ResetMaker(suite, settings.resetSecret),
+      cookies: new CookieMaker(suite),
+      out: new Queue(OUT_LIMIT),
+      refused: { short: 0, replay: 0, badTag: 0 },
+      halves: halvesBudget(),
+    }
+    this.#load = new Load(settings.handshakesPerSecond)
+    this.setIdentity(parts.identity)
+  }
+
+  /** After enrolment or renewal. Contracts made on the membership before it stay good. */
+  setIdentity(identity: Identity): void {
+    this.#core.identity = identity
+    const [leaf] = identity.chain
+    if (leaf === undefined) return
+    const decoded = decodeSignedCertificate(leaf)
+    if (decoded.ok) this.#core.membershipSerial = decoded.value.certificate.serial
+    this.#memberships = [this.#core.suite.hash(leaf), ...this.#memberships].slice(0, 2)
+  }
+
+  /** Checks a route and puts its path into the tables; the opener sends its request at once. Twice the same is as once. */
+  install(route: Route, expected: Expected, now: Instant): Installed {
+    const known = this.#core.paths.size
+    const installed = installRoute(this.#core, this.#memberships, route, expected, now)
+    if (!installed.ok || this.#core.paths.size === known) return installed
+    const { path } = installed
+    if (path.role === 'opener') propose(this.#core, path, now)
+    else this.#unpark(path, now)
+    return installed
+  }
+
+  /** Datagrams of class 3 and class 6 (path). Total. `bytes` may be reused after the call. */
+  handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
+    const core = this.#core
+    const header = readHeader(bytes)
+    if (!header.ok) return drop(core, header.fault)
+    if (header.value.cls === CLASS_TUNNEL_HANDSHAKE) return this.#onHandshake(header.value, from, bytes, now)
+    const reset = decodeReset(bytes)
+    if (!reset.ok) return drop(core, reset.fault)
+    const path = core.paths.byId(reset.value.id)
+    const told = path?.peerReset ?? null
+    if (path === null || told === null || reset.value.about !== 'path' || told.id !== reset.value.id) {
+      return drop(core, 'unknown-reset')
+    }
+    if (!core.suite.equal(told.token, reset.value.token)) return drop(core, 'bad-reset')
+    onReset(core, path, now)
+  }
+
+  /** Opens one Capsulated Packet; null for everything that is not an inner packet for the caller (counted or handled). */
+  open(from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
+    return openDatagram(this.#core, from, datagram, now)
+  }
+
+  /** Seals one inner packet into one or two datagrams. In place when there is room around it; then it is destroyed. */
+  seal(path: Path, packet: PacketMemory, at: number, length: number, emit: Emit, now: Instant): Sealed {
+    return sealInner(this.#core, path, packet, at, length, emit, now)
+  }
+
+  /** M: largest inner packet the path lets in; what packet-too-big answers carry. */
+  innerMtu(path: Path): number {
+    return mostInner(path)
+  }
+
+  /** T: largest inner packet that travels in one datagram now. */
+  wholeMtu(path: Path): number {
+    return path.mtu === null || path.address === null ? MIN_WHOLE : wholeBytes(path.mtu, path.address.current)
+  }
+
+  /** What TCP is clamped to (minus its headers): T, or what it is hoped to be before the first probe is answered. */
+  clampMtu(path: Path): number {
+    const { mtu, address } = path
+    return mtu === null || address === null ? HOPED : Math.min(hopedBytes(mtu, address.current), mostInner(path))
+  }
+
+  byContract(contractHash: Uint8Array): Path | null {
+    return this.#core.paths.byKey(hex(contractHash))
+  }
+
+  byPeer(node: NodeId): readonly Path[] {
+    return this.#core.paths.byPeer(node)
+  }
+
+  /** The open path for an inner destination; bound addresses first, then the longest of the peers' prefixes. */
+  pathTo(ip: Ip): Path | null {
+    return this.#core.paths.to(ip)
+  }
+
+  /** The same without allocation: an IPv4 destination as an unsigned word. */
+  pathTo4(ip: number): Path | null {
+    return this.#core.paths.to4(ip)
+  }
+
+  /** The same for the 16 bytes at `at`. */
+  pathTo6(view: DataView, at: number): Path | null {
+    return this.#core.paths.to6(view, at)
+  }
+
+  /** Leads one virtual address into this path: terminators share a pool, so only their user knows whose a server is. */
+  bind(ip: Ip, path: Path): void {
+    this.#core.paths.bind(ip, path)
+  }
+
+  unbind(ip: Ip): void {
+    this.#core.paths.unbind(ip)
+  }
+
+  /** A longer lease from now; false when the contract is not known here. */
+  extend(contractHash: Uint8Array, leaseSeconds: number, now: Instant): boolean {
+    const path = this.byContract(contractHash)
+    if (path === null) return false
+    path.leaseUntil = after(now, seconds(leaseSeconds))
+    return true
+  }
+
+  /**
+   * Forgets a path and tells the peer. Followed by a `closed` event, except for `lost`, which the caller has been told of
+   * by us. Unknown contracts are no fault: closing twice is as once.
+   */
+  close(contractHash: Uint8Array, reason: PathClose['reason'], now: Instant): void {
+    const path = this.byContract(contractHash)
+    if (path !== null) this.#close(path, reason, now)
+  }
+
+  /** Closes every path with a node, for instance when it was revoked. */
+  closePeer(node: NodeId, reason: PathClose['reason'], now: Instant): void {
+    for (const path of this.#core.paths.byPeer(node)) this.#close(path, reason, now)
+  }
+
+  tick(now: Instant): void {
+    for (const path of [...this.#core.paths.all()]) {
+      openClock(this.#core, path, now)
+      if (path.state !== 'gone') lifeClock(this.#core, path, now)
+    }
+    for (const [id, { from, bytes }] of this.#parked.sweep(now)) {
+      const reset = this.#core.resets.answer(id, bytes.length, now)
+      if (reset !== null) send(this.#core, from, reset)
+    }
+  }
+
+  /** Linear in the paths: for machines with thousands, ask once per turn. */
+  deadline(): Instant | null {
+    let first = this.#parked.deadline()
+    for (const path of this.#core.paths.all()) first = sooner(first, sooner(openDeadline(path), lifeDeadline(path)))
+    return first
+  }
+
+  poll(): TunnelsOut | null {
+    return this.#core.out.shift() ?? null
+  }
+
+  list(now: Instant): PathStatus[] {
+    return [...this.#core.paths.all()].map((p) => statusOf(p, this.wholeMtu(p), this.innerMtu(p), now))
+  }
+
+  /** A class 3 datagram; everything up to tag 1 costs hashes only. */
+  #onHandshake(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
+    const core = this.#core
+    const type = header.flags & ~DIRECTION_BIT
+    if (bytes.length !== SIZES[type]) return drop(core, 'malformed')
+    const path = core.paths.byId(header.id)
+    if (path === null) {
+      if (type !== TYPE_TUNNEL_REQUEST) return drop(core, 'unknown-path')
+      core.counters.count('ntm.tunnel.parked')
+      this.#parked.set(header.id, { from, bytes: bytes.slice() }, after(now, TIMERS.parkedRequest.millis))
+      return
+    }
+    const sender = (header.flags & DIRECTION_BIT) === 0 ? 0 : 1
+    if (sender !== peerDirection(path)) return drop(core, 'wrong-direction')
+    if (type === TYPE_TUNNEL_COOKIE) return onCookie(core, path, header, bytes)
+    if (!checkTag1(core.suite, bytes, path.bond.secrets.tagKey(sender))) return drop(core, 'bad-tag')
+    if (type === TYPE_TUNNEL_RESPONSE) return onResponse(core, path, header, from, bytes, now)
+    onRequest(core, this.#load, path, header, from, bytes, now)
+  }
+
+  #unpark(path: Path, now: Instant): void {
+    for (const id of path.contract.pathIds) {
+      const parked = this.#parked.get(id)
+      if (parked === undefined) continue
+      this.#parked.delete(id)
+      this.handle(parked.from, parked.bytes, now)
+    }
+  }
+
+  #close(path: Path, reason: PathClose['reason'], now: Instant): void {
+    if (path.isOpen && path.address !== null) {
+      sendFrames(this.#core, path, [{ kind: 'close', reason }], path.address.current, now)
+    }
+    if (reason === 'lost') forget(this.#core, path)
+    else closed(this.#core, path, reason, now)
+  }
+}
+
+const SIZES: Readonly<Record<number, number>> = {
+  [TYPE_TUNNEL_REQUEST]: handshakeBytes('tunnel-request'),
+  [TYPE_TUNNEL_RESPONSE]: handshakeBytes('tunnel-response'),
+  [TYPE_TUNNEL_COOKIE]: handshakeBytes('tunnel-cookie'),
+}
+/** More waits in the queue than this only when nobody polls. */
+const OUT_LIMIT = 65_536
+/** Before a path has an address: halves for IPv4's floor, and what 1280 leaves over IPv6. */
+const MIN_WHOLE = 640
+const HOPED = 1200
