@@ -137,8 +137,8 @@ setup: run 'sudo make setup' once to install them"
   for service in $new_services; do
     if [ -d /run/systemd/system ]; then
       systemctl disable --now --quiet "$service" >/dev/null 2>&1 || true
-    elif command -v systemctl >/dev/null 2>&1; then
-      systemctl disable --quiet "$service" >/dev/null 2>&1 || true
+    elif command -v deb-systemd-helper >/dev/null 2>&1; then
+      deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
     fi
   done
 }
