@@ -179,14 +179,17 @@ describe('a signer that gives more than it has', () => {
     expect(faultOf(ask(resigned(chain, net.issuer.seed, { roles: ROLE_TT })))).toBe('roles')
   })
 
+  test.each(['issuer', 'grant'] as const)('an issuer never makes an %s', (kind) => {
+    const made = resigned(bridge.chain, net.issuer.seed, { kind, roles: ROLE_NODE })
+    expect(faultOf(ask(made, { kind }))).toBe('signer-kind')
+  })
+
   test('a grant never makes a coordinator', () => {
     const life = { issued: BIRTH, expires: BIRTH + DAY * 365 }
     const grant = makeGrant(suite, net.root, { roles: 0xffff, name: '.plant.example', prefixes: [], ...life })
-    const { chain } = {
-      chain: chainOf(
-        makeMembership(suite, grant, { staticKey: suite.random(32), name: 'a.plant.example', roles: ROLE_TT, ...life }),
-      ),
-    }
+    const chain = chainOf(
+      makeMembership(suite, grant, { staticKey: suite.random(32), name: 'a.plant.example', roles: ROLE_TT, ...life }),
+    )
     expect(faultOf(ask(chain))).toBe('accepted')
     expect(faultOf(ask(resigned(chain, grant.seed, { roles: ROLE_COORDINATOR })))).toBe('roles')
   })
@@ -241,13 +244,12 @@ describe('time', () => {
 
   test('attack 11: an issuer with a jumped clock does not move the floor, the root does', () => {
     const ahead = BIRTH + 4 * 365 * DAY
-    const jumped = proven(
-      resigned(bridge.chain, net.issuer.seed, { issued: BIRTH + 35 * DAY - 5 * DAY, expires: ahead }),
-    )
-    expect(raisedFloor(at(0), jumped)).toBe(at(BIRTH))
-    const verdict = ask(resigned(bridge.chain, net.issuer.seed, { issued: ahead, expires: ahead + DAY }), { now: null })
-    expect(verdict.ok && raisedFloor(at(BIRTH), verdict.value)).toBe(at(BIRTH))
-    expect(raisedFloor(at(BIRTH + 1), jumped)).toBe(at(BIRTH + 1))
+    const jumped = resigned(bridge.chain, net.issuer.seed, { issued: ahead, expires: ahead + DAY })
+    expect(faultOf(ask(jumped))).toBe('not-yet-valid')
+    const verdict = ask(jumped, { now: null })
+    if (!verdict.ok) throw new Error(verdict.fault)
+    expect(raisedFloor(at(0), verdict.value)).toBe(at(BIRTH))
+    expect(raisedFloor(at(BIRTH + 1), verdict.value)).toBe(at(BIRTH + 1))
   })
 })
 
@@ -269,6 +271,8 @@ test('names: the peer is who was asked for', () => {
   ]) {
     expect(peerNameMatches(chain, name)).toBe(false)
   }
+  const nameless = proven(resigned(bridge.chain, net.issuer.seed, { name: '' }))
+  for (const name of ['', '.']) expect(peerNameMatches(nameless, name)).toBe(false)
 })
 
 test('a signature is over the label and the received bytes', () => {

@@ -57,6 +57,18 @@ test.each([REPLAY_WINDOW, REPLAY_WINDOW_FAST])('in a window of %i exactly that m
   expect(window.fresh(7)).toBe(true)
 })
 
+test.each([1, 2, 3, 4, 5, 9])(
+  'a jump over %i words clears each of them: nothing of the last round is left',
+  (words) => {
+    const window = new ReplayWindow(128)
+    for (let counter = 0; counter < 160; counter++) window.commit(counter)
+    const newest = 160 + words * 32 - 1
+    window.commit(newest)
+    const wrong = Array.from({ length: 127 }, (_, i) => newest - 127 + i).filter((c) => window.fresh(c) !== c >= 160)
+    expect(wrong).toEqual([])
+  },
+)
+
 test('looking changes nothing: a forged far counter does not close the window', () => {
   const window = new ReplayWindow()
   window.commit(10)
