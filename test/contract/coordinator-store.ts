@@ -124,6 +124,7 @@ export function coordinatorStoreContract(
     expect(store.contractByHash(bytes(32, 9))?.initiator).toEqual(id(3))
     expect(store.contractsOf(id(1)).length).toBe(2)
     expect(store.contractsOf(id(3)).length).toBe(1)
+    expect([id(1), id(3), id(4)].map((n) => store.contractCount(n))).toEqual([2, 1, 0])
     // The other direction of the same pair replaces it.
     store.putContract({ ...row, initiator: id(1), correspondent: id(2), hash: bytes(32, 7) })
     expect(store.contract(id(2), id(1))?.hash).toEqual(bytes(32, 7))
