@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest'
 import { nodeCrypto as suite } from '#io/crypto-node.ts'
+import vectors from '#test/vectors/crypto/schedule.json' with { type: 'json' }
 import { fingerprint, nodeId } from '../addr/ids.ts'
-import { ascii, concat } from '../base/bytes.ts'
+import { ascii, be16, concat } from '../base/bytes.ts'
 import { hex } from '../base/hex.ts'
 import {
+  contractHash,
   controlKey,
+  controlKeyId,
   controlPrologue,
+  controlTagKey,
   cookieSealKey,
   dataKey,
   directionKeys,
@@ -89,4 +93,41 @@ test('no label is the beginning of another in its family, so no context can turn
     const texts = Object.values(family).map(hex)
     for (const a of texts) for (const b of texts) expect(a !== b && b.startsWith(a)).toBe(false)
   }
+})
+
+test('golden values, computed by another program', () => {
+  const [secret, pub] = [k, Uint8Array.from({ length: 32 }, (_, i) => 32 + i)]
+  const hash = contractHash(suite, ascii('an encoded contract'))
+  const [network, coordinator] = [fingerprintOf(suite, pub), nodeIdOf(suite, pub)]
+  const id = Uint8Array.of(0, 0, 0, 0, 0, 7)
+  const joined = (s: { readonly key: Uint8Array; readonly iv: Uint8Array }): Uint8Array => concat(s.key, s.iv)
+  const ours: Record<keyof typeof vectors.values, Uint8Array> = {
+    contractHash: hash,
+    tunnelPsk: tunnelPsk(suite, secret, hash),
+    tunnelTagKey0: tunnelTagKey(suite, secret, 0),
+    tunnelTagKey1: tunnelTagKey(suite, secret, 1),
+    controlTagKey: controlTagKey(suite, pub),
+    controlKeyId: be16(controlKeyId(suite, pub)),
+    enrolPsk: enrolPsk(suite, secret),
+    cookieSealKey: cookieSealKey(suite, secret, secret.slice(0, 16)),
+    dataKeyChaCha: joined(dataKey(suite, secret, CHACHA20_POLY1305, 1, 0x1234)),
+    dataKeyAes128: joined(dataKey(suite, secret, AES_128_GCM, 0, 0x1234)),
+    dataKeyAes256: joined(dataKey(suite, secret, AES_256_GCM, 1, 0xffff)),
+    controlKey0: joined(controlKey(suite, secret, 0)),
+    controlKey1: joined(controlKey(suite, secret, 1)),
+    nodeId: coordinator,
+    fingerprint: network,
+    keyId: keyIdOf(suite, pub),
+    mac16: mac16(suite, secret, pub),
+    resetPath: resetToken(suite, secret, 'path', id),
+    resetSession: resetToken(suite, secret, 'session', id),
+    tunnelPrologue: tunnelPrologue({
+      fingerprint: network,
+      contractHash: hash,
+      epoch: 0x1234,
+      initiatorIsOpener: true,
+    }),
+    controlPrologue: controlPrologue({ fingerprint: network, coordinator, firstType: 4 }),
+  }
+  expect(Object.fromEntries(Object.entries(ours).map(([name, bytes]) => [name, hex(bytes)]))).toEqual(vectors.values)
 })
