@@ -9,7 +9,9 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .PHONY: help setup demo test check lint bench native clean need-root
 
-export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# The pinned Node before all, so that tools started by their own first line do not find the machine's.
+ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
+export PATH := $(CURDIR)/node_modules/node-linux-$(ARCH)/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done

@@ -138,7 +138,7 @@ export async function hostState(scene: Scene): Promise<string> {
   const shown = await Promise.all([
     scene.lab.must('host', 'ip', ['-o', 'address']),
     scene.lab.must('host', 'ip', ['route', 'show', 'table', 'all']),
-    scene.lab.must('host', 'cat', ['/etc/resolv.conf', '/etc/hosts']),
+    scene.lab.must('host', 'sh', ['-c', 'cat /etc/resolv.conf; cat /etc/hosts 2>/dev/null || :']),
     scene.lab.must('host', 'nft', ['list', 'ruleset']),
   ])
   return shown.join('').replaceAll(/valid_lft \w+|preferred_lft \w+/g, '')

@@ -25,8 +25,10 @@ story.say(`
 `)
 process.exitCode = (await tell()) ? 0 : 1
 
+/** True when the page arrived and no step failed. Whatever else ends the story early is a failure as well. */
 async function tell(): Promise<boolean> {
   let scene: Scene | null = null
+  let finished = false
   try {
     scene = await story.step(
       'build the network from namespaces: NAT, DHCP, DNS, web servers, a bridge that only bridges',
@@ -37,13 +39,16 @@ async function tell(): Promise<boolean> {
     const untouched = await hostState(scene)
     await startProduct(scene)
     await after(scene, untouched)
-  } catch {
-    // The step has already told what went wrong; what is left is to say where to look.
+    finished = true
+  } catch (fault) {
+    // A failed step has told it already; say it all the same if it came from between the steps.
+    if (story.lines.every((line) => line.ok))
+      story.say(`FAILED: ${fault instanceof Error ? fault.stack : String(fault)}`)
     if (scene !== null) showLogs(scene)
   } finally {
     scene?.dispose()
   }
-  return story.end()
+  return story.end() && finished
 }
 
 /** What the host has, and what it cannot do, without the product. */

@@ -8,7 +8,7 @@ export function ipBatch(netns: string | null, lines: readonly string[], mode: 's
   if (lines.length === 0) return
   const args = [...(mode === 'go-on' ? ['-force'] : []), ...(netns === null ? [] : ['-n', netns]), '-batch', '-']
   const done = spawnSync('ip', args, { input: `${lines.join('\n')}\n`, encoding: 'utf8' })
-  if (done.error !== undefined) throw new LabError(`ip: ${done.error.message}`)
+  if (done.status === null) throw new LabError(`ip: ${done.error?.message ?? done.signal}`)
   if (mode === 'stop' && done.status !== 0) {
     throw new LabError(`ip -batch in ${netns ?? 'the machine'}: ${done.stderr.trim()}\n  ${lines.join('\n  ')}`)
   }
@@ -35,7 +35,8 @@ export function pidsIn(netns: string): number[] {
 /** Runs `command` to its end inside `netns` with `input` on stdin; throws LabError when it fails. Returns stdout. */
 export function runIn(netns: string, command: string, args: readonly string[], input = ''): string {
   const done = spawnSync('ip', ['netns', 'exec', netns, command, ...args], { input, encoding: 'utf8' })
-  if (done.error !== undefined) throw new LabError(`${command}: ${done.error.message}`)
+  // With a status there may still be an EPIPE: it ended before reading its input, and says why on stderr.
+  if (done.status === null) throw new LabError(`${command}: ${done.error?.message ?? done.signal}`)
   if (done.status !== 0) {
     throw new LabError(`${command} ${args.join(' ')} in ${netns}: ${done.stderr.trim() || `exit ${done.status}`}`)
   }

@@ -137,8 +137,9 @@ setup: run 'sudo make setup' once to install them"
   for service in $new_services; do
     if [ -d /run/systemd/system ]; then
       systemctl disable --now --quiet "$service" >/dev/null 2>&1 || true
-    elif command -v deb-systemd-helper >/dev/null 2>&1; then
-      deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+    else
+      # No systemd to ask: what `systemctl disable` would do, for the day this disk boots one.
+      rm -f "/etc/systemd/system/multi-user.target.wants/$service.service"
     fi
   done
 }
@@ -180,6 +181,8 @@ if [ ! -x "$pinned/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash
   done
   [ -x "$pinned/bin/node" ] || fail "npm ci left no $pinned/bin/node; optional dependencies may be switched off in your npm settings"
   "$pinned/bin/node" --version >/dev/null || fail "the pinned Node does not run here (too old a C library?)"
+  # npm 9 leaves this link out; tools that begin with `env node`, started by npm scripts, would get the machine's Node.
+  as_owner ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
   echo "$lock_hash" >"$stamp"
   chown "$owner" "$stamp" 2>/dev/null || true
 fi

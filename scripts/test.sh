@@ -4,7 +4,9 @@
 # STEP: check, lint, docs, fast, netns. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-export PATH="$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
+# The pinned Node before all, so that tools started by their own first line do not find the machine's.
+case $(uname -m) in aarch64) arch=arm64 ;; *) arch=x64 ;; esac
+export PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 export NTM_MUST_RUN="${NTM_MUST_RUN-netns}"
 
 only=
