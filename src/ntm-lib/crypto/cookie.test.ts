@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
+import vectors from '#test/vectors/crypto/seal.json' with { type: 'json' }
 import { type Endpoint, parseEndpoint } from '../addr/endpoint.ts'
 import { ascii, concat } from '../base/bytes.ts'
+import { unhex } from '../base/hex.ts'
 import { instant } from '../base/time.ts'
 import {
   COOKIE_DATAGRAM_BYTES,
@@ -104,4 +106,9 @@ test('a Cookie reaches only the sender of that request, and is smaller than the 
       expect(openCookie(suite, forged, key, tag1Of(datagram))).toBeNull()
     }),
   )
+})
+
+test('golden Cookie', () => {
+  const iota = (from: number, to: number) => Uint8Array.from({ length: to - from }, (_, i) => from + i)
+  expect(openCookie(suite, unhex(vectors.cookie)!, iota(0, 32), iota(0, 16))).toEqual(iota(100, 116))
 })

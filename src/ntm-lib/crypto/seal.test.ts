@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
+import vectors from '#test/vectors/crypto/seal.json' with { type: 'json' }
 import { concat } from '../base/bytes.ts'
-import { hex } from '../base/hex.ts'
+import { hex, unhex } from '../base/hex.ts'
 import { BugError } from '../base/invariant.ts'
 import { CLASS_CAPSULATED, CLASS_CONTROL, encodeHeader, readHeader } from '../wire/header.ts'
 import { controlKey, dataKey, type SealSecret } from './schedule.ts'
@@ -12,6 +13,8 @@ import { AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, type CryptoSuite, type Sui
 
 const suite = seededCrypto('seal')
 const k = suite.random(32)
+/** The golden vectors' K. */
+const IOTA = Uint8Array.from({ length: 32 }, (_, i) => i)
 const EPOCH = 0x1234
 const secret = dataKey(suite, k, CHACHA20_POLY1305, 0, EPOCH)
 const header = (lane = 0, epoch = EPOCH): Uint8Array =>
@@ -64,6 +67,20 @@ test('the datagram is header, then the AEAD of the inner packet under iv ⊕ (0 
   )
   const sealed = nodeCrypto.aead(CHACHA20_POLY1305, secret.key).seal(nonce, head, inner)
   expect(datagram).toEqual(concat(head, sealed))
+})
+
+test.each(vectors.capsulated)('golden datagram: $suite, direction $direction, lane $lane, epoch $epoch', (v) => {
+  const golden = dataKey(suite, IOTA, v.suiteId as SuiteId, v.direction as 0 | 1, v.epoch)
+  const sealing = new SealKey(suite, golden, v.epoch)
+  sealing.skipTo(v.lane, v.counter)
+  const flags = (v.direction << 7) | (v.lane << 4)
+  const head = encodeHeader({ cls: CLASS_CAPSULATED, flags, word: v.epoch, id: v.pathId, counter: 0 })
+  expect(hex(sealing.seal(head, inner)!)).toBe(v.datagram)
+  expect(new OpenKey(suite, golden, v.epoch).open(unhex(v.datagram)!)).toEqual(inner)
+})
+
+test('golden datagram: control', () => {
+  expect(new OpenKey(suite, controlKey(suite, IOTA, 1), 0).open(unhex(vectors.control)!)).toEqual(inner)
 })
 
 test('sealing in place touches nothing around the datagram', () => {
