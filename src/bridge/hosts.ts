@@ -76,17 +76,21 @@ export class Hosts {
 
   /** Takes the coordinator's pairs; hosts it does not name keep what they have. */
   grant(grants: readonly HostGrant[]): void {
-    for (const g of grants) {
-      const key = hex(g.host)
-      for (const h of this.#byLink.values()) {
-        if (h.key !== key) continue
-        this.#ungrant(h)
-        h.vip4 = g.vip4
-        h.vip6 = g.vip6
-        this.#byVip4.set(g.vip4, h)
-        this.#byVip6.set(ip6Key(g.vip6), h)
-      }
+    const byKey = new Map(grants.map((g) => [hex(g.host), g]))
+    for (const h of this.#byLink.values()) {
+      const g = byKey.get(h.key)
+      if (g === undefined) continue
+      this.#ungrant(h)
+      h.vip4 = g.vip4
+      h.vip6 = g.vip6
+      this.#byVip4.set(g.vip4, h)
+      this.#byVip6.set(ip6Key(g.vip6), h)
     }
+  }
+
+  byKey(key: string): Host | null {
+    for (const h of this.#byLink.values()) if (h.key === key) return h
+    return null
   }
 
   /** Every host as the coordinator is to know it; null unless one came or went since the last call. */
@@ -109,8 +113,8 @@ export class Hosts {
   }
 
   #ungrant(h: Host): void {
-    if (h.vip4 !== null) this.#byVip4.delete(h.vip4)
-    if (h.vip6 !== null) this.#byVip6.delete(ip6Key(h.vip6))
+    if (h.vip4 !== null && this.#byVip4.get(h.vip4) === h) this.#byVip4.delete(h.vip4)
+    if (h.vip6 !== null && this.byVip6(h.vip6) === h) this.#byVip6.delete(ip6Key(h.vip6))
   }
 }
 

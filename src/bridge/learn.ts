@@ -1,6 +1,6 @@
 import type { Instant } from '#ntm-lib/base/time.ts'
 import * as arp from '#ntm-lib/packet/arp.ts'
-import { type Frame, outerType, source, TYPE_ARP, TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
+import { destination, type Frame, outerType, source, TYPE_ARP, TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import * as ndp from '#ntm-lib/packet/ndp.ts'
@@ -30,8 +30,14 @@ export function learnFromHost(hosts: Hosts, v: DataView, at: number, len: number
   }
 }
 
-/** A frame from the LAN: only a DHCP ACK for a host we know matters. */
+/** A frame from the LAN tells only about hosts we know: a DHCP ACK, and the gateway's ARP reply to one of them. */
 export function learnFromNet(hosts: Hosts, v: DataView, at: number, len: number, f: Frame, now: Instant): void {
+  if (f.type === TYPE_ARP) {
+    const h = hosts.byLink(destination(v, at))
+    if (h === null || !arp.isArp(v, f.payloadAt, at + len - f.payloadAt)) return
+    if (arp.senderIp(v, f.payloadAt) === h.gatewayIp) h.gatewayLink = arp.senderLink(v, f.payloadAt)
+    return
+  }
   if (f.type !== TYPE_IP4) return
   const lease = dhcpAt(v, f.payloadAt, at + len - f.payloadAt)
   const h = lease === null || lease.kind !== DHCP_ACK ? null : hosts.byLink(lease.client)

@@ -1,0 +1,14 @@
+import type { LinkAddr } from '#ntm-lib/addr/link.ts'
+import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+
+/** What the bridge's core is told at start. */
+export type BridgeConfig = {
+  /** The box's own Ethernet address (br0's and net0's). */
+  readonly box: LinkAddr
+  /** Every virtual prefix in use, both families: nodes and servers. */
+  readonly virtual: readonly Prefix[]
+  /** `dns.hold`: a host never waits longer for an answer; milliseconds. */
+  readonly holdMillis: number
+}
+
+export const HOLD_MILLIS = 2000

@@ -1,0 +1,56 @@
+import type { Ip } from '#ntm-lib/addr/ip.ts'
+import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
+import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
+import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
+import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
+import type { TunnelRef } from './routes.ts'
+
+/** What becomes of a frame or packet. `dropped` has been counted as `bridge.drop.*`; `consumed` led to outputs or to none. */
+export type Verdict = 'to-net' | 'to-host' | 'to-tunnel' | 'consumed' | 'dropped'
+
+/** An inner packet in the batch's memory: `len` bytes at absolute offset `at`. Its source is `source` by now. */
+export type ToTunnel = { at: number; len: number; tunnel: TunnelRef; destination: Ip; source: Ip }
+/** A frame: `len` bytes at absolute offset `at`. */
+export type ToHost = { at: number; len: number }
+
+export type BridgeDirected =
+  | (VirtualPair & { readonly ok: true; readonly ttlSeconds: number; readonly tunnel: TunnelRef })
+  | { readonly ok: false; readonly why: RefusalCode | 'unreachable' }
+
+export type BridgeIn =
+  /** From the Registration Response: zones whose names are NTM names, normalised. */
+  | { readonly in: 'zones'; readonly zones: readonly string[] }
+  | { readonly in: 'granted'; readonly hosts: readonly HostGrant[] }
+  /** Outcome of the `direct` with this id, given once the tunnel stands. May come any time later; once per id counts. */
+  | { readonly in: 'directed'; readonly id: number; readonly result: BridgeDirected }
+  /** M and T of a tunnel, in bytes of inner packet. Again whenever they change. */
+  | {
+      readonly in: 'tunnel-mtu'
+      readonly tunnel: TunnelRef
+      readonly innerBytes: number
+      readonly wholeBytes: number
+    }
+  /** The tunnel is no more: its virtual addresses are asked for again when used. */
+  | { readonly in: 'tunnel-gone'; readonly tunnel: TunnelRef }
+
+export type BridgeOut =
+  /** Frames to inject at either leg, whole. */
+  | { readonly out: 'to-host' | 'to-net'; readonly frame: Uint8Array }
+  /** An inner packet that waited or was cut. */
+  | {
+      readonly out: 'to-tunnel'
+      readonly tunnel: TunnelRef
+      readonly destination: Ip
+      readonly source: Ip
+      readonly packet: Uint8Array
+    }
+  /** Ask the coordinator, have the tunnel stand, then answer with `directed`. `sources`: the host's virtual pair. */
+  | {
+      readonly out: 'direct'
+      readonly id: number
+      readonly sought: Sought
+      readonly why: 'dns' | 'data'
+      readonly sources: readonly Ip[]
+    }
+  /** All hosts there are, whenever one came or went: for the next Registration Request or NTM Update. */
+  | { readonly out: 'claim-hosts'; readonly hosts: readonly HostClaim[] }
