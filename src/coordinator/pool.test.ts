@@ -173,7 +173,7 @@ test('members and hosts: rising addresses, none twice, null at the end', () => {
 function take(pool: ServerPool, node: NodeId, name: string, ttl: number, at: number): VirtualPair | null {
   const today = wallTime(at) as WallTime
   const pair = pool.reserve(node, name, today)
-  if (pair !== null) pool.commit(node, name, ttl, today)
+  if (pair !== null) pool.commit(node, name, ttl, today)()
   return pair
 }
 function id(n: number): NodeId {

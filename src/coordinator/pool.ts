@@ -75,20 +75,26 @@ export class ServerPool {
     return pair
   }
 
-  /** The node is about to be told: keeps the pair on disk. `ttlSeconds` is what the node is told. */
-  commit(node: NodeId, name: string, ttlSeconds: number, today: WallTime): void {
+  /**
+   * The node is about to be told: writes the pair, inside the caller's transaction. What comes back is to be called once
+   * the transaction stands; until then memory does not believe it. `ttlSeconds` is what the node is told.
+   */
+  commit(node: NodeId, name: string, ttlSeconds: number, today: WallTime): () => void {
     const key = rowKey(node, name)
     const pair = this.#held.get(key)
     invariant(pair !== undefined, 'commit follows reserve')
-    this.#held.delete(key)
     const until = today + quarantine(ttlSeconds)
     const before = this.#rows.get(key)
     // Writing an hour too much keeps a busy name from a disk write per question.
-    if (before !== undefined && before.quarantinedUntil >= until) return
-    const row = { node, name, pair, lastUsed: today, quarantinedUntil: wallTime(until + HOUR) }
-    this.#store.putServer(row)
-    this.#rows.set(key, row)
-    this.#reusable.push(row, row.quarantinedUntil)
+    const enough = before !== undefined && before.quarantinedUntil >= until
+    const row = enough ? before : { node, name, pair, lastUsed: today, quarantinedUntil: wallTime(until + HOUR) }
+    if (!enough) this.#store.putServer(row)
+    return () => {
+      this.#held.delete(key)
+      if (enough) return
+      this.#rows.set(key, row)
+      this.#reusable.push(row, row.quarantinedUntil)
+    }
   }
 
   /** The direction failed: a pair that was never told to the node is free again, an older one stays as it was. */
@@ -97,10 +103,7 @@ export class ServerPool {
     const pair = this.#held.get(key)
     if (pair === undefined) return
     this.#held.delete(key)
-    if (this.#rows.has(key)) {
-      this.#reusable.push(this.#rows.get(key) as ServerRow, (this.#rows.get(key) as ServerRow).quarantinedUntil)
-      return
-    }
+    if (this.#rows.has(key)) return
     this.#forget(node, pair)
     this.#returned.push(pair.vip4)
   }
@@ -132,9 +135,9 @@ export class ServerPool {
       const row = this.#reusable.take(today)
       if (row === null) return null
       const key = rowKey(row.node, row.name)
-      // A held row is pushed again when it is committed or cancelled; a replaced one was pushed when it was replaced.
-      if (this.#rows.get(key) !== row || this.#held.has(key)) continue
-      const stillUsed = this.#lastPacket(row.node, today) + 2 * HOUR
+      // Its successor was pushed when it was replaced.
+      if (this.#rows.get(key) !== row) continue
+      const stillUsed = this.#held.has(key) ? today + HOUR : this.#lastPacket(row.node, today) + 2 * HOUR
       if (stillUsed > today) {
         this.#reusable.push(row, wallTime(stillUsed))
         continue

@@ -133,6 +133,9 @@ export class MemoryStore implements CoordinatorStore {
     const of = nodeKey(node)
     return [...this.#t.contracts.values()].filter((c) => nodeKey(c.initiator) === of || nodeKey(c.correspondent) === of)
   }
+  contractCount(node: NodeId): number {
+    return this.contractsOf(node).length
+  }
   putContract(row: ContractRow): void {
     this.#put(this.#t.contracts, pairKey(row.initiator, row.correspondent), row)
   }

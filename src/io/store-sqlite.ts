@@ -145,6 +145,10 @@ export class SqliteStore implements CoordinatorStore {
   contractsOf(node: NodeId): ContractRow[] {
     return this.#all('SELECT * FROM contract WHERE initiator = ? OR correspondent = ?', [node, node], contractOf)
   }
+  contractCount(node: NodeId): number {
+    const sql = 'SELECT count(*) AS n FROM contract WHERE initiator = ? OR correspondent = ?'
+    return this.#one(sql, [node, node], (r) => number(r, 'n')) ?? 0
+  }
   putContract(c: ContractRow): void {
     this.#run('INSERT OR REPLACE INTO contract VALUES (?, ?, ?, ?, ?, ?)', [
       pairKey(c.initiator, c.correspondent),

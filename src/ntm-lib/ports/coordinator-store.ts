@@ -107,6 +107,8 @@ export interface CoordinatorStore {
   contract(a: NodeId, b: NodeId): ContractRow | null
   contractByHash(hash: Uint8Array): ContractRow | null
   contractsOf(node: NodeId): ContractRow[]
+  /** How many contracts this node has, expired ones too; cheap. */
+  contractCount(node: NodeId): number
   putContract(row: ContractRow): void
   removeContract(a: NodeId, b: NodeId): void
 

@@ -1,0 +1,231 @@
+import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import { same } from '#ntm-lib/base/bytes.ts'
+import { Queue } from '#ntm-lib/base/queue.ts'
+import { type Instant, seconds } from '#ntm-lib/base/time.ts'
+import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
+import type { ControlPeer, ControlPolicy, ControlServerEvent } from '#ntm-lib/negotiate/control-events.ts'
+import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
+import type { Counters } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import type { Calendar, Machine, Random } from '#ntm-lib/ports/machine.ts'
+import type { Request, Response } from '#ntm-lib/wire/message.ts'
+import type { PathClose } from '#ntm-lib/wire/messages/direction.ts'
+import { Contracts } from './contracts.ts'
+import { Directions } from './direction.ts'
+import { Enrolment } from './enrol.ts'
+import { ServerPool } from './pool.ts'
+import { PresenceTable } from './presence.ts'
+import { refusal } from './refuse.ts'
+import { Registrar } from './registration.ts'
+import type { Sessions } from './sessions.ts'
+import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
+
+export type CoordinatorParts = {
+  readonly sessions: Sessions
+  readonly store: CoordinatorStore
+  readonly suite: CryptoSuite
+  readonly calendar: Calendar
+  readonly random: Random
+  readonly log: Log
+  readonly counters: Counters
+  readonly settings: CoordinatorSettings
+  readonly keys: CoordinatorKeys
+}
+
+/** What happened, for people and for whoever publishes records; nothing has to be done about it. */
+export type CoordinatorOut =
+  | { readonly event: 'enrolled' | 'online' | 'offline' | 'revoked'; readonly node: NodeId; readonly name: string }
+  | {
+      readonly event: 'directed'
+      readonly initiator: NodeId
+      readonly peer: NodeId
+      readonly target: string
+      readonly how: 'new' | 'standing'
+    }
+
+/**
+ * The Direction Coordinator: members, virtual addresses, locations, directions (SEED 002 §3, SEED 003 §3, SEED 000 §4).
+ * Everything that must survive a restart is in the store before it is answered; what is under way is not, and drains.
+ */
+export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorOut>, ControlPolicy {
+  readonly presences = new PresenceTable()
+  readonly #p: CoordinatorParts
+  readonly #pool: ServerPool
+  readonly #contracts: Contracts
+  readonly #enrolment: Enrolment
+  readonly #registrar: Registrar
+  readonly #directions: Directions
+  readonly #out = new Queue<CoordinatorOut>(1024)
+
+  constructor(parts: CoordinatorParts) {
+    const { presences } = this
+    const { settings, store, suite } = parts
+    this.#p = parts
+    this.#contracts = new Contracts(parts)
+    const lastPacket = this.#contracts.lastPacket.bind(this.#contracts)
+    this.#pool = new ServerPool(store, settings.plan, suite, lastPacket, settings.serversPerNode)
+    this.#enrolment = new Enrolment(parts)
+    this.#registrar = new Registrar({ ...parts, presences, restarted: (peer) => this.#restarted(peer) })
+    this.#directions = new Directions({
+      ...parts,
+      presences,
+      contracts: this.#contracts,
+      pool: this.#pool,
+      zone: settings.zone,
+      directed: (job, peer, how) => {
+        const target = job.goal.to === 'server' ? job.goal.name : job.goal.member.name
+        this.#tell({ event: 'directed', initiator: job.initiator, peer: peer.node, target, how })
+        const fields = { node: nodeKey(job.initiator), peer: nodeKey(peer.node), how }
+        parts.log.info('direction.answered', fields)
+      },
+    })
+  }
+
+  admits(node: NodeId, staticKey: Uint8Array): 'yes' | 'unknown' | 'revoked' {
+    return this.#enrolment.admits(node, staticKey)
+  }
+
+  tokenPsk(tokenId: Uint8Array): Uint8Array | null {
+    return this.#enrolment.tokenPsk(tokenId)
+  }
+
+  /** Half-made things in memory: directions under way and addresses promised. Both 0 when quiet. */
+  get provisional(): number {
+    return this.#directions.open + this.#pool.provisional
+  }
+
+  handle(event: ControlServerEvent, now: Instant): void {
+    switch (event.event) {
+      case 'established':
+        return
+      case 'request':
+        return this.#onRequest(event.peer, event.transaction, event.message, now)
+      case 'response':
+        return this.#late(event.tag, this.#directions.answer(event.tag, event.message, now))
+      case 'silent':
+        return this.#late(event.tag, this.#directions.silent(event.tag, now))
+      case 'gone':
+        return this.#gone(event.peer, now)
+      default:
+        return event satisfies never
+    }
+  }
+
+  tick(now: Instant): void {
+    this.#directions.tick(now)
+  }
+
+  deadline(): Instant | null {
+    return this.#directions.deadline()
+  }
+
+  poll(): CoordinatorOut | null {
+    return this.#out.shift() ?? null
+  }
+
+  /** Shuts a member out: its peers are told to close their paths at once, it is never admitted again. */
+  revoke(node: NodeId, now: Instant): boolean {
+    const { store, sessions, log } = this.#p
+    const member = store.member(node)
+    if (member === null) return false
+    const rows = store.contractsOf(node)
+    store.transaction(() => {
+      store.putMember({ ...member, revoked: true })
+      store.putNumber('revocation-version', store.number('revocation-version') + 1)
+      for (const row of rows) this.#contracts.end(row)
+    })
+    for (const row of rows)
+      for (const end of [row.initiator, row.correspondent]) this.#close(end, row.hash, 'revoked', now)
+    sessions.close(node)
+    this.presences.remove(node)
+    this.#directions.gone(node, now)
+    log.warn('member.revoked', { node: nodeKey(node), name: member.name })
+    this.#tell({ event: 'revoked', node, name: member.name })
+    return true
+  }
+
+  #onRequest(peer: ControlPeer, transaction: string, message: Request, now: Instant): void {
+    // A token opens the door to a membership, and to nothing else.
+    if (message.kind !== 'direction-request' || peer.tokenId !== null)
+      return this.#p.sessions.respond(transaction, this.#respond(peer, message, now), now)
+    this.#directions.ask(peer, transaction, message, now)
+  }
+
+  #respond(peer: ControlPeer, message: Request, now: Instant): Response {
+    if (message.kind === 'cert-renew') return this.#certRenew(peer, message)
+    if (peer.tokenId !== null) return refusal('forbidden', 'enrol first')
+    switch (message.kind) {
+      case 'registration':
+      case 'ntm-update': {
+        const first = this.presences.get(peer.node) === null
+        const answer = this.#registrar.register(peer, message, now)
+        const name = this.#p.store.member(peer.node)?.name ?? ''
+        if (first && answer.kind !== 'refusal') this.#tell({ event: 'online', node: peer.node, name })
+        return answer
+      }
+      case 'location-confirm':
+        return this.#registrar.confirm(peer, message, now)
+      case 'path-close':
+        return this.#pathClose(peer, message, now)
+      case 'direction-request':
+      case 'route-direction':
+      case 'path-extend':
+        return refusal('unsupported', 'not a request to a coordinator')
+      default:
+        return message satisfies never
+    }
+  }
+
+  #certRenew(peer: ControlPeer, message: Extract<Request, { kind: 'cert-renew' }>): Response {
+    const before = this.#p.store.member(peer.node)
+    const answer = this.#enrolment.renew(peer, message)
+    const member = this.#p.store.member(peer.node)
+    if (before === null && member !== null) this.#tell({ event: 'enrolled', node: peer.node, name: member.name })
+    return answer
+  }
+
+  /** An end gave up a path; the other end is told, and the contract is over. Only a contract of its own can be closed. */
+  #pathClose(peer: ControlPeer, message: PathClose, now: Instant): Response {
+    const row = this.#p.store.contractByHash(message.contractHash)
+    const ends = row === null ? [] : [row.initiator, row.correspondent]
+    if (row !== null && ends.some((end) => same(end, peer.node))) {
+      this.#contracts.end(row)
+      for (const end of ends) if (!same(end, peer.node)) this.#close(end, row.hash, message.reason, now)
+    }
+    return { kind: 'path-close-response' }
+  }
+
+  /** Tunnels live in memory: a node that started anew has none, whatever the contracts say. */
+  #restarted(peer: ControlPeer): void {
+    const rows = this.#p.store.contractsOf(peer.node)
+    this.#p.store.transaction(() => {
+      for (const row of rows) this.#contracts.end(row)
+    })
+    this.#p.log.info('node.restarted', { node: nodeKey(peer.node), contracts: rows.length })
+  }
+
+  #gone(peer: ControlPeer, now: Instant): void {
+    // A newer session of the same node may already be there.
+    const live = this.#p.sessions.peer(peer.node)
+    if (live !== null && live.session !== peer.session) return
+    const presence = this.presences.get(peer.node)
+    this.presences.remove(peer.node)
+    this.#directions.gone(peer.node, now)
+    if (presence === null) return
+    const name = this.#p.store.member(peer.node)?.name ?? ''
+    this.#p.log.info('node.offline', { node: nodeKey(peer.node), name })
+    this.#tell({ event: 'offline', node: peer.node, name })
+  }
+
+  #close(node: NodeId, hash: Uint8Array, reason: PathClose['reason'], now: Instant): void {
+    this.#p.sessions.request(node, 'close', { kind: 'path-close', contractHash: hash, reason }, seconds(5), now)
+  }
+
+  #late(tag: string, wanted: boolean): void {
+    if (!wanted && tag !== 'close') this.#p.counters.count('coordinator.late-answer')
+  }
+
+  #tell(out: CoordinatorOut): void {
+    this.#out.push(out)
+  }
+}

@@ -1,0 +1,66 @@
+import { type Endpoint, sameEndpoint } from '#ntm-lib/addr/endpoint.ts'
+import { type Family, family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { contains, type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
+import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import { invariant } from '#ntm-lib/base/invariant.ts'
+import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
+
+/** How a box can be reached in one family: from anywhere, only after it sent first, or not at all. */
+export type Reach = 'open' | 'natted' | 'none'
+
+/** What is known of where a box is. `confirmed` endpoints have echoed a nonce sent to them. */
+export type Location = {
+  readonly candidates: readonly Candidate[]
+  /** Source of its newest authenticated datagram; proves nothing yet. */
+  readonly observed: Endpoint
+  readonly confirmed: { readonly 4: Endpoint | null; readonly 6: Endpoint | null }
+}
+
+/** Drops what no other box could reach: SEED 003 §3.2 keeps only global unicast IPv6, and no virtual address is real. */
+export function usableCandidates(candidates: readonly Candidate[], plan: VirtualPlan): Candidate[] {
+  return candidates.filter(({ endpoint }) => endpoint.port > 0 && usableAddress(endpoint.ip, plan))
+}
+
+/**
+ * Whether a NAT stands between: the source the coordinator saw is none of the box's own addresses. Ports count, because
+ * a NAT may keep the address of its own host and change only the port. SEED 003 §3.2.
+ */
+export const behindNat = (candidates: readonly Candidate[], observed: Endpoint): boolean =>
+  !candidates.some((c) => c.type === 'local' && sameEndpoint(c.endpoint, observed))
+
+/** Reachability in one family. An unconfirmed endpoint is never `open`. */
+export function reach(l: Location, of: Family): Reach {
+  const confirmed = l.confirmed[of]
+  if (confirmed !== null) return behindNat(l.candidates, confirmed) ? 'natted' : 'open'
+  const speaks = family(l.observed.ip) === of || l.candidates.some((c) => family(c.endpoint.ip) === of)
+  return speaks ? 'natted' : 'none'
+}
+
+/** Where a peer may send to: confirmed endpoints first, then global IPv6 addresses the box names itself. */
+export function reachableAt(l: Location): Candidate[] {
+  const out: Candidate[] = []
+  for (const endpoint of [l.confirmed[6], l.confirmed[4]]) {
+    if (endpoint === null) continue
+    out.push({ type: behindNat(l.candidates, endpoint) ? 'mapped' : 'local', endpoint, priority: 200 - out.length })
+  }
+  for (const c of l.candidates)
+    if (!isIp4(c.endpoint.ip) && !out.some((o) => sameEndpoint(o.endpoint, c.endpoint)))
+      out.push({ type: 'local', endpoint: c.endpoint, priority: 100 - Math.min(99, out.length) })
+  return out.slice(0, 16)
+}
+
+function usableAddress(ip: Ip, plan: VirtualPlan): boolean {
+  if (!isIp4(ip) && !contains(GLOBAL6, ip)) return false
+  return ![...NEVER, plan.nodes4, plan.servers4, plan.nodes6, plan.servers6].some((p) => contains(p, ip))
+}
+
+function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text)
+  invariant(parsed !== null, `a prefix: ${text}`)
+  return parsed
+}
+
+/** RFC 4291 §2.4: what is not otherwise named; in practice all global unicast is assigned from here. */
+const GLOBAL6 = prefix('2000::/3')
+/** RFC 6890: this-network, loopback, link-local, multicast, reserved. Private space stays: a coordinator may live in it. */
+const NEVER = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4'].map(prefix)

@@ -1,0 +1,83 @@
+import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import type { WallTime } from '#ntm-lib/base/time.ts'
+import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import { type Location, type Reach, reach } from './locate.ts'
+import type { Presence } from './presence.ts'
+
+/** Which end sends the Tunnel Request. */
+export type Opener = 'initiator' | 'correspondent'
+
+/**
+ * The seeds' rule: direct when one end can be reached in a family both have, and the end behind the NAT opens; null when
+ * neither can (a relay's work). IPv6 is preferred when both families would do. SEED 002 §3.3, SEED 003 §3.3.
+ */
+export function decideRoute(initiator: Reachability, correspondent: Reachability): Opener | null {
+  for (const of of [6, 4] as const) {
+    const [from, to] = [initiator[of], correspondent[of]]
+    if (from === 'none' || to === 'none') continue
+    if (to === 'open') return 'initiator'
+    if (from === 'open') return 'correspondent'
+  }
+  return null
+}
+
+export type Reachability = { readonly 4: Reach; readonly 6: Reach }
+
+/**
+ * A terminator stands on the open Internet by its operator's word (the root signed its role), so what it names itself is
+ * reachable; any other box must have proven it.
+ */
+export function reachability(p: Location & { readonly roles: number }): Reachability {
+  const of = (family: 4 | 6): Reach => {
+    const proven = reach(p, family)
+    const named = p.candidates.some((c) => (typeof c.endpoint.ip === 'number' ? 4 : 6) === family)
+    return (p.roles & ROLE_TT) !== 0 && named ? 'open' : proven
+  }
+  return { 4: of(4), 6: of(6) }
+}
+
+export type TerminatorQuestion = {
+  readonly initiator: Presence
+  readonly present: readonly Presence[]
+  /** Nodes not to be asked again for this direction, by key. */
+  readonly tried: ReadonlySet<string>
+  /** Terminators that were silent lately, by key: only when there is nothing else. */
+  readonly suspect: (key: string) => boolean
+  /** The one this node used last, by key. */
+  readonly last: string | null
+  /** Contracts a terminator has. */
+  readonly load: (node: NodeId) => number
+  readonly today: WallTime
+}
+
+/**
+ * The terminator for this node's ordinary servers. A node stays where it was, for moving cuts its flows: unless that one
+ * is gone, silent, or carries clearly more than the least loaded one.
+ */
+export function chooseTerminator(q: TerminatorQuestion): Presence | null {
+  const mine = reachability(q.initiator)
+  const fit = q.present.filter(
+    (p) =>
+      (p.roles & ROLE_TT) !== 0 &&
+      !q.tried.has(nodeKey(p.node)) &&
+      nodeKey(p.node) !== nodeKey(q.initiator.node) &&
+      p.expires * 1000 > q.today &&
+      decideRoute(mine, reachability(p)) !== null,
+  )
+  const ranked = fit
+    .map((p) => ({
+      p,
+      key: nodeKey(p.node),
+      load: fit.length > 1 ? q.load(p.node) : 0,
+      suspect: q.suspect(nodeKey(p.node)),
+    }))
+    .toSorted((a, b) => Number(a.suspect) - Number(b.suspect) || a.load - b.load || (a.key < b.key ? -1 : 1))
+  const [best] = ranked
+  if (best === undefined) return null
+  const last = ranked.find((r) => r.key === q.last)
+  const stay = last !== undefined && last.suspect === best.suspect && last.load <= best.load * 1.5 + STAY_CONTRACTS
+  return stay ? last.p : best.p
+}
+
+/** Below this many contracts of difference a move is not worth the cut flows. */
+const STAY_CONTRACTS = 16

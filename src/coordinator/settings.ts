@@ -1,0 +1,61 @@
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { Fingerprint, NodeId } from '#ntm-lib/addr/ids.ts'
+import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+
+/** What the operator decides about one coordinator. Names are lower case without the last dot. */
+export type CoordinatorSettings = {
+  /** The zone whose names are NTM names and which this coordinator answers for. */
+  readonly zone: string
+  readonly plan: VirtualPlan
+  /** Whether real addresses of nodes are published in DNS, as the seeds do; `private` answers NODATA. */
+  readonly publish: 'private' | 'seed'
+  /** Where this coordinator is reached; written into NTM records. */
+  readonly endpoints: readonly Endpoint[]
+  /** Names of the zone's name servers; the first is the SOA's. */
+  readonly nameServers: readonly string[]
+  readonly keepAliveNatSeconds: number
+  readonly keepAliveSeconds: number
+  readonly leaseSeconds: number
+  /** Hosts behind one bridge that get a virtual pair. */
+  readonly hostsPerNode: number
+  /** Ordinary servers one node may know at a time. */
+  readonly serversPerNode: number
+  /** Directions one node may have under way. */
+  readonly directionsPerNode: number
+  /** Tunnel ciphers offered: bit 0 ChaCha20-Poly1305, bit 1 AES-128-GCM, bit 2 AES-256-GCM. */
+  readonly suiteMask: number
+  /** Days a membership signed by the issuer is good for. */
+  readonly membershipDays: number
+  readonly dns: {
+    readonly recordTtlSeconds: number
+    readonly negativeTtlSeconds: number
+    /** Answers per second to one /24 or /56 over UDP; beyond it every second one is cut (TC), the others dropped. */
+    readonly answersPerSecond: number
+  }
+}
+
+/** Everything but what only the operator can know. */
+export const DEFAULT_SETTINGS = {
+  publish: 'private',
+  keepAliveNatSeconds: 20,
+  keepAliveSeconds: 60,
+  leaseSeconds: 86_400,
+  hostsPerNode: 128,
+  serversPerNode: 16_384,
+  directionsPerNode: 64,
+  suiteMask: 0b111,
+  membershipDays: 90,
+  dns: { recordTtlSeconds: 60, negativeTtlSeconds: 30, answersPerSecond: 50 },
+} as const satisfies Partial<CoordinatorSettings>
+
+/** Secrets and certificates of one coordinator. */
+export type CoordinatorKeys = {
+  readonly node: NodeId
+  readonly fingerprint: Fingerprint
+  /** The network root's Ed25519 public key. */
+  readonly rootKey: Uint8Array
+  /** The coordinator's own chain, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[]
+  /** Signs memberships: the issuer's Ed25519 seed and its certificate; null when only grants may sign. */
+  readonly issuer: { readonly seed: Uint8Array; readonly certificate: Uint8Array } | null
+}
