@@ -10,7 +10,7 @@ import type { TransactionKey } from './control-events.ts'
 export type Wanted = { readonly sought: Sought; readonly why: 'dns' | 'data'; readonly sources: readonly Ip[] }
 
 export type Directed =
-  /** The tunnel stands; `pathKey` names it in the tunnel table. */
+  /** The path is open. */
   | { readonly ok: true; readonly contractHash: Uint8Array; readonly target: Target | null }
   | { readonly ok: false; readonly code: RefusalCode | 'timeout'; readonly text: string }
 
@@ -31,6 +31,8 @@ export type NodeEvent =
       readonly message: RouteDirection | PathExtend
     }
   | { readonly event: 'path-open'; readonly contractHash: Uint8Array }
+  /** What fits into the path changed. */
+  | { readonly event: 'path-mtu'; readonly contractHash: Uint8Array }
   | { readonly event: 'path-gone'; readonly contractHash: Uint8Array; readonly why: string }
 
 /** What leaves a control client. */

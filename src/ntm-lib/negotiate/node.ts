@@ -1,8 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
-import { hex } from '../base/hex.ts'
-import { after, type Instant, type Millis, sooner } from '../base/time.ts'
+import { type Instant, type Millis, seconds, sooner } from '../base/time.ts'
 import type { Counters } from '../ports/counters.ts'
-import type { Log } from '../ports/log.ts'
 import {
   CLASS_CONTROL,
   CLASS_CONTROL_HANDSHAKE,
@@ -10,86 +8,83 @@ import {
   CLASS_TUNNEL_HANDSHAKE,
   readHeader,
 } from '../wire/header.ts'
-import type { Response } from '../wire/message.ts'
-import type { DirectionResponse, PathExtend, RouteDirection } from '../wire/messages/direction.ts'
+import type { PathExtend, RouteDirection } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { ControlClient } from './control-client.ts'
 import type { TransactionKey } from './control-events.ts'
-import type { ControlClientEvent, Directed, NodeEvent, Wanted } from './node-events.ts'
-import { type RegisterInput, type RegisterSelf, registerDeadline, registerDown, registerStep } from './register.ts'
+import { Directions } from './directions.ts'
+import type { ControlClientEvent, NodeEvent, Wanted } from './node-events.ts'
+import {
+  type RegisterInput,
+  type Registering,
+  type RegisterOutput,
+  type RegisterSelf,
+  registerDeadline,
+  registerDown,
+  registerStep,
+} from './register.ts'
 import type { Tunnels, TunnelsOut } from './tunnels.ts'
 
 export type NodeOut =
   | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
   | { readonly out: 'event'; readonly event: NodeEvent }
 
-type Direction = {
-  readonly wanted: Wanted
-  readonly name: string
-  readonly until: Instant
-  response: DirectionResponse | null
-}
-
 export type NodeParts = {
   readonly control: ControlClient
   readonly tunnels: Tunnels
   readonly self: RegisterSelf
   readonly hash: (bytes: Uint8Array) => Uint8Array
-  readonly log: Log
   readonly counters: Counters
+  /** Whether the chain proves that who holds our control session is the network's coordinator. */
+  readonly trusts: (coordinatorChain: readonly Uint8Array[]) => boolean
   /** How long a role waits for a direction, from asking to an open tunnel. */
   readonly directionTimeout: Millis
 }
 
 /**
- * One NTM node's negotiation: the control client, the registration and the tunnels as one Machine (the seeds'
- * negotiation module). Roles put their decisions on top: which names to ask for, which directions to accept.
+ * One NTM node's negotiation: the control client, the registration, the directions and the tunnels as one Machine (the
+ * seeds' negotiation module). Roles put their decisions on top: which names to ask for, which directions to accept.
  */
 export class Node {
   readonly tunnels: Tunnels
   readonly #p: NodeParts
-  #registering = registerDown
-  readonly #directions = new Map<string, Direction>()
+  readonly #directions: Directions
   readonly #out: NodeOut[] = []
+  #registering: Registering = registerDown
 
   constructor(parts: NodeParts) {
     this.#p = parts
     this.tunnels = parts.tunnels
+    this.#directions = new Directions(parts.tunnels, parts.hash, parts.directionTimeout)
+  }
+
+  /** `down`, `registering`, `confirming`, `registered` or `refused`. */
+  get state(): Registering['at'] {
+    return this.#registering.at
   }
 
   start(now: Instant): void {
     this.#p.control.start(now)
-    this.#settle(now)
+    this.settle(now)
   }
 
   /** Everything but Capsulated Packets, which the data path gives to `tunnels.open` itself. */
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const header = readHeader(bytes)
     if (!header.ok) return this.#p.counters.count(`ntm.drop.${header.fault}`)
-    switch (header.value.cls) {
-      case CLASS_CONTROL_HANDSHAKE:
-      case CLASS_CONTROL:
-        this.#p.control.handle(from, bytes, now)
-        break
-      case CLASS_TUNNEL_HANDSHAKE:
-        this.tunnels.handle(from, bytes, now)
-        break
-      case CLASS_RESET:
-        if (header.value.flags === RESET_SESSION) this.#p.control.handle(from, bytes, now)
-        else this.tunnels.handle(from, bytes, now)
-        break
-      default:
-        this.#p.counters.count('ntm.drop.unknown-kind')
-    }
-    this.#settle(now)
+    const { cls, flags } = header.value
+    if (cls === CLASS_CONTROL_HANDSHAKE || cls === CLASS_CONTROL || (cls === CLASS_RESET && flags === RESET_SESSION)) {
+      this.#p.control.handle(from, bytes, now)
+    } else if (cls === CLASS_TUNNEL_HANDSHAKE || cls === CLASS_RESET) {
+      this.tunnels.handle(from, bytes, now)
+    } else this.#p.counters.count('ntm.drop.unknown-kind')
+    this.settle(now)
   }
 
   /** Asks the coordinator for a path; answered by one `directed` event with this tag. */
   direct(tag: string, wanted: Wanted, now: Instant): void {
-    const name = wanted.sought.by === 'name' ? wanted.sought.name : ''
-    this.#directions.set(tag, { wanted, name, until: after(now, this.#p.directionTimeout), response: null })
-    this.#request(tag, wanted, NO_CONTRACT, now)
-    this.#settle(now)
+    this.#directions.begin(tag, wanted, now)
+    this.settle(now)
   }
 
   /** Says yes to an `asked` event: the path is installed and the coordinator told what the resolution found. */
@@ -99,50 +94,52 @@ export class Node {
     found: { readonly ttlSeconds: number; readonly families: number },
     now: Instant,
   ): void {
-    if (message.kind === 'route-direction') {
+    if (message.kind === 'path-extend') this.tunnels.extend(message.contractHash, message.leaseSeconds, now)
+    else {
       const installed = this.tunnels.install(message.route, {}, now)
       if (!installed.ok) return this.decline(transaction, installed.code, installed.why, now)
     }
     this.#p.control.respond(transaction, { kind: 'path-accept', ...found }, now)
-    this.#settle(now)
+    this.settle(now)
   }
 
   decline(transaction: TransactionKey, code: RefusalCode, text: string, now: Instant): void {
-    const refusal: Response = { kind: 'refusal', code, retryAfterMillis: 0, text }
-    this.#p.control.respond(transaction, refusal, now)
-    this.#settle(now)
+    this.#p.control.respond(transaction, { kind: 'refusal', code, retryAfterMillis: 0, text }, now)
+    this.settle(now)
   }
 
   /** Candidates or hosts changed: tell the coordinator now. */
   changed(now: Instant): void {
     this.#register({ in: 'changed' }, now)
-    this.#settle(now)
+    this.settle(now)
   }
 
   tick(now: Instant): void {
     this.#p.control.tick(now)
     this.tunnels.tick(now)
+    this.#directions.tick(now)
     this.#register({ in: 'clock' }, now)
-    for (const [tag, d] of this.#directions) {
-      if (d.until <= now) this.#directed(tag, { ok: false, code: 'timeout', text: 'no path in time' })
-    }
-    this.#settle(now)
+    this.settle(now)
   }
 
   deadline(): Instant | null {
-    let first = sooner(this.#p.control.deadline(), this.tunnels.deadline())
-    first = sooner(first, registerDeadline(this.#registering))
-    for (const d of this.#directions.values()) first = sooner(first, d.until)
-    return first
+    const first = sooner(this.#p.control.deadline(), this.tunnels.deadline())
+    return sooner(sooner(first, registerDeadline(this.#registering)), this.#directions.deadline())
   }
 
   poll(): NodeOut | null {
     return this.#out.shift() ?? null
   }
 
-  /** Passes on what the parts produced until nobody has anything more to say. */
-  #settle(now: Instant): void {
+  /** Passes on what the parts produced until nobody has anything more to say; also after the data path used `tunnels`. */
+  settle(now: Instant): void {
     for (;;) {
+      const direction = this.#directions.poll()
+      if (direction !== null) {
+        if (direction.out === 'directed') this.#tell({ ...direction, event: 'directed' })
+        else this.#p.control.request(direction.tag, direction.message, this.#p.directionTimeout, now)
+        continue
+      }
       const control = this.#p.control.poll()
       if (control !== null) {
         if (control.out === 'send') this.#out.push(control)
@@ -164,19 +161,16 @@ export class Node {
         this.#register({ in: 'session-lost' }, now)
         return this.#tell({ event: 'offline' })
       case 'silent':
-        if (this.#directions.has(event.tag)) {
-          return this.#directed(event.tag, { ok: false, code: 'timeout', text: 'the coordinator does not answer' })
-        }
-        return this.#register({ in: 'silent', tag: event.tag }, now)
+        if (!this.#directions.has(event.tag)) return this.#register({ in: 'silent', tag: event.tag }, now)
+        return this.#directions.end(event.tag, { ok: false, code: 'timeout', text: 'the coordinator does not answer' })
       case 'response':
-        if (this.#directions.has(event.tag)) return this.#onDirection(event.tag, event.message, now)
+        if (this.#directions.has(event.tag)) return this.#directions.onResponse(event.tag, event.message, now)
         return this.#register({ in: 'response', tag: event.tag, message: event.message }, now)
       case 'request':
         return this.#onRequest(event, now)
       case 'enrolled':
-        return this.#tell({ event: 'enrolled', chain: event.chain })
       case 'refused':
-        return this.#tell({ event: 'refused', code: event.code, text: event.text })
+        return this.#tell(event)
       default:
         return event satisfies never
     }
@@ -186,13 +180,13 @@ export class Node {
     const { message, transaction } = event
     switch (message.kind) {
       case 'route-direction':
-      case 'path-extend': {
+        return this.#tell({ event: 'asked', transaction, message })
+      case 'path-extend':
         // A path we do not know cannot be extended; the coordinator makes a new contract then.
-        if (message.kind === 'path-extend' && this.tunnels.byContract(message.contractHash) === null) {
+        if (this.tunnels.byContract(message.contractHash) === null) {
           return this.decline(transaction, 'no-route', 'path is not known here', now)
         }
         return this.#tell({ event: 'asked', transaction, message })
-      }
       case 'path-close':
         this.tunnels.close(message.contractHash, message.reason, now)
         return this.#p.control.respond(transaction, { kind: 'path-close-response' }, now)
@@ -201,92 +195,51 @@ export class Node {
     }
   }
 
-  #onDirection(tag: string, message: Response, now: Instant): void {
-    const direction = this.#directions.get(tag)
-    if (direction === undefined) return
-    if (message.kind === 'refusal') {
-      return this.#directed(tag, { ok: false, code: message.code, text: message.text })
-    }
-    if (message.kind !== 'direction-response') return this.#directed(tag, WRONG_ANSWER)
-    direction.response = message
-    if (message.route !== null) {
-      const hash = this.#p.hash(message.route.contract)
-      if (hex(hash) !== hex(message.contractHash)) return this.#directed(tag, WRONG_ANSWER)
-      const expect = message.target === null ? { peerName: direction.name } : { terminatorRequired: true }
-      const installed = this.tunnels.install(message.route, expect, now)
-      if (!installed.ok) return this.#directed(tag, { ok: false, code: installed.code, text: installed.why })
-    }
-    const path = this.tunnels.byContract(message.contractHash)
-    // The coordinator believes in a path that we lost, for instance in a restart: ask once more and say so.
-    if (path === null) {
-      direction.response = null
-      return this.#request(tag, direction.wanted, message.contractHash, now)
-    }
-    if (path.isOpen) this.#directed(tag, { ok: true, contractHash: message.contractHash, target: message.target })
-  }
-
   #onTunnel(out: Exclude<TunnelsOut, { out: 'send' }>, now: Instant): void {
     const hash = out.path.contractHash
     switch (out.out) {
       case 'opened':
         this.#tell({ event: 'path-open', contractHash: hash })
-        for (const [tag, d] of this.#waitingFor(hash)) {
-          this.#directed(tag, { ok: true, contractHash: hash, target: d.response?.target ?? null })
-        }
-        return
+        return this.#directions.opened(hash)
       case 'failed':
       case 'closed':
-        for (const [tag] of this.#waitingFor(hash)) {
-          this.#directed(tag, { ok: false, code: 'no-route', text: out.why })
-        }
+        this.#directions.gone(hash, out.why)
         return this.#tell({ event: 'path-gone', contractHash: hash, why: out.why })
-      case 'silent':
       case 'reset':
-        // The peer no longer knows the path. Both ends forget it; the next packet or query asks for a new one.
+        return this.#tell({ event: 'path-gone', contractHash: hash, why: 'reset' })
+      case 'silent':
+        // The next packet or query asks for a new path; the coordinator knows whether the peer is still there.
         this.tunnels.close(hash, 'lost', now)
-        return this.#tell({ event: 'path-gone', contractHash: hash, why: out.out })
+        return this.#tell({ event: 'path-gone', contractHash: hash, why: 'silent' })
       case 'mtu':
-        return
+        return this.#tell({ event: 'path-mtu', contractHash: hash })
       default:
         return out satisfies never
     }
   }
 
-  #waitingFor(hash: Uint8Array): readonly (readonly [string, Direction])[] {
-    return [...this.#directions].filter(([, d]) => d.response !== null && hex(d.response.contractHash) === hex(hash))
-  }
-
-  #directed(tag: string, result: Directed): void {
-    if (this.#directions.delete(tag)) this.#tell({ event: 'directed', tag, result })
-  }
-
-  #request(tag: string, wanted: Wanted, lost: Uint8Array, now: Instant): void {
-    const { sought, why, sources } = wanted
-    const reason = lost === NO_CONTRACT ? why : 'reset'
-    const timeout = this.#p.directionTimeout
-    this.#p.control.request(tag, { kind: 'direction-request', sought, why: reason, sources, lost }, timeout, now)
-  }
-
   #register(input: RegisterInput, now: Instant): void {
     const { state, out } = registerStep(this.#registering, input, this.#p.self, now)
     this.#registering = state
-    for (const o of out) {
-      switch (o.out) {
-        case 'ask':
-          this.#p.control.request(o.tag, o.message, REGISTER_TIMEOUT, now)
-          break
-        case 'registered':
-          this.#tell({ event: 'registered', answer: o.answer, first: o.first })
-          break
-        case 'refused':
-          this.#tell({ event: 'refused', code: o.code, text: o.text })
-          break
-        case 'session-dead':
-          this.#p.control.restart(now)
-          break
-        default:
-          o satisfies never
-      }
+    for (const o of out) this.#onRegister(o, now)
+  }
+
+  #onRegister(o: RegisterOutput, now: Instant): void {
+    switch (o.out) {
+      case 'ask':
+        return this.#p.control.request(o.tag, o.message, REGISTER_TIMEOUT, now)
+      case 'registered':
+        if (!o.first || this.#p.trusts(o.answer.descriptors)) {
+          return this.#tell({ event: 'registered', answer: o.answer, first: o.first })
+        }
+        this.#tell({ event: 'refused', code: 'forbidden', text: 'the coordinator has no certificate of this network' })
+        return this.#p.control.restart(now)
+      case 'refused':
+        return this.#tell({ event: 'refused', code: o.code, text: o.text })
+      case 'session-dead':
+        return this.#p.control.restart(now)
+      default:
+        return o satisfies never
     }
   }
 
@@ -295,7 +248,6 @@ export class Node {
   }
 }
 
+/** Type code of a session's reset, `wire/reset.ts`. */
 const RESET_SESSION = 2
-const NO_CONTRACT = new Uint8Array(32)
-const REGISTER_TIMEOUT = 5000 as Millis
-const WRONG_ANSWER: Directed = { ok: false, code: 'unsupported', text: 'the answer does not fit the question' }
+const REGISTER_TIMEOUT = seconds(5)

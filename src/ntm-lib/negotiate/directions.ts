@@ -1,0 +1,122 @@
+import { same } from '../base/bytes.ts'
+import { after, type Instant, type Millis, sooner } from '../base/time.ts'
+import type { Response } from '../wire/message.ts'
+import type { DirectionRequest, DirectionResponse } from '../wire/messages/direction.ts'
+import type { Directed, Wanted } from './node-events.ts'
+import type { Tunnels } from './tunnels.ts'
+
+type Pending = {
+  readonly wanted: Wanted
+  readonly until: Instant
+  /** Null while the coordinator has not answered. */
+  response: DirectionResponse | null
+  /** Whether we have told the coordinator already that its contract is lost here. */
+  toldLost: boolean
+}
+
+export type DirectionsOut =
+  | { readonly out: 'ask'; readonly tag: string; readonly message: DirectionRequest }
+  | { readonly out: 'directed'; readonly tag: string; readonly result: Directed }
+
+/**
+ * Directions a role waits for: from the Direction Request to an open path (SEED 003 §3.3). Requests that lead to one path
+ * are all answered when it opens.
+ */
+export class Directions {
+  readonly #tunnels: Tunnels
+  readonly #hash: (bytes: Uint8Array) => Uint8Array
+  readonly #timeout: Millis
+  readonly #pending = new Map<string, Pending>()
+  readonly #out: DirectionsOut[] = []
+
+  constructor(tunnels: Tunnels, hash: (bytes: Uint8Array) => Uint8Array, timeout: Millis) {
+    this.#tunnels = tunnels
+    this.#hash = hash
+    this.#timeout = timeout
+  }
+
+  has(tag: string): boolean {
+    return this.#pending.has(tag)
+  }
+
+  begin(tag: string, wanted: Wanted, now: Instant): void {
+    this.#pending.set(tag, { wanted, until: after(now, this.#timeout), response: null, toldLost: false })
+    this.#ask(tag, wanted, null)
+  }
+
+  onResponse(tag: string, message: Response, now: Instant): void {
+    const pending = this.#pending.get(tag)
+    if (pending === undefined) return
+    if (message.kind === 'refusal') return this.end(tag, { ok: false, code: message.code, text: message.text })
+    if (message.kind !== 'direction-response') return this.end(tag, WRONG_ANSWER)
+    pending.response = message
+    if (message.route !== null) {
+      if (!same(this.#hash(message.route.contract), message.contractHash)) return this.end(tag, WRONG_ANSWER)
+      const { sought } = pending.wanted
+      const installed = this.#tunnels.install(
+        message.route,
+        message.target !== null ? { terminatorRequired: true } : sought.by === 'name' ? { peerName: sought.name } : {},
+        now,
+      )
+      if (!installed.ok) return this.end(tag, { ok: false, code: installed.code, text: installed.why })
+    }
+    const path = this.#tunnels.byContract(message.contractHash)
+    if (path !== null) {
+      if (path.isOpen) this.end(tag, { ok: true, contractHash: message.contractHash, target: message.target })
+      return
+    }
+    // The coordinator believes in a path that we lost, for instance in a restart: ask once more and say so.
+    if (pending.toldLost) return this.end(tag, WRONG_ANSWER)
+    pending.toldLost = true
+    pending.response = null
+    this.#ask(tag, pending.wanted, message.contractHash)
+  }
+
+  opened(contractHash: Uint8Array): void {
+    for (const [tag, p] of this.#waitingFor(contractHash)) {
+      this.end(tag, { ok: true, contractHash, target: p.response?.target ?? null })
+    }
+  }
+
+  gone(contractHash: Uint8Array, why: string): void {
+    for (const [tag] of this.#waitingFor(contractHash)) this.end(tag, { ok: false, code: 'no-route', text: why })
+  }
+
+  end(tag: string, result: Directed): void {
+    if (this.#pending.delete(tag)) this.#out.push({ out: 'directed', tag, result })
+  }
+
+  tick(now: Instant): void {
+    for (const [tag, p] of this.#pending) {
+      if (p.until <= now) this.end(tag, { ok: false, code: 'timeout', text: 'no path in time' })
+    }
+  }
+
+  deadline(): Instant | null {
+    let first: Instant | null = null
+    for (const p of this.#pending.values()) first = sooner(first, p.until)
+    return first
+  }
+
+  poll(): DirectionsOut | null {
+    return this.#out.shift() ?? null
+  }
+
+  #waitingFor(contractHash: Uint8Array): readonly (readonly [string, Pending])[] {
+    return [...this.#pending].filter(([, p]) => p.response !== null && same(p.response.contractHash, contractHash))
+  }
+
+  #ask(tag: string, { sought, why, sources }: Wanted, lost: Uint8Array | null): void {
+    const message: DirectionRequest = {
+      kind: 'direction-request',
+      sought,
+      why: lost === null ? why : 'reset',
+      sources,
+      lost: lost ?? NO_CONTRACT,
+    }
+    this.#out.push({ out: 'ask', tag, message })
+  }
+}
+
+const NO_CONTRACT = new Uint8Array(32)
+const WRONG_ANSWER: Directed = { ok: false, code: 'unsupported', text: 'the answer does not fit the question' }
