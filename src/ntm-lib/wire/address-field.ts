@@ -18,7 +18,7 @@ export const ip6: Field<Ip6> = { ...fixed<Ip6>(16), type: 'IPv6' }
 
 /** Family byte 4 or 6, then 4 or 16 bytes. */
 export const ip: Field<Ip> = {
-  type: 'ip (family u8 4 or 6, address)',
+  type: 'ip',
   size: '1 + (4 or 16)',
   read: (r) => readIp(r, r.u8()),
   write: (w, v) => {
@@ -29,7 +29,7 @@ export const ip: Field<Ip> = {
 
 /** An address and a UDP port other than 0. */
 export const endpoint: Field<Endpoint> = {
-  type: 'endpoint (ip, port u16 not 0)',
+  type: 'endpoint',
   size: '1 + (4 or 16) + 2',
   read: (r) => {
     const address = ip.read(r)
@@ -43,7 +43,7 @@ export const endpoint: Field<Endpoint> = {
 
 /** An endpoint of constant size: an IPv4 address is the first 4 of the 16 address bytes, the others are zero. */
 export const endpoint19: Field<Endpoint> = {
-  type: 'endpoint (family u8 4 or 6, address 16, IPv4 first and then zero, port u16 not 0)',
+  type: 'endpoint of constant size: family u8, address 16 (IPv4 first, then zero), port u16',
   size: '19',
   read: (r) => {
     const family = r.u8()
@@ -60,7 +60,7 @@ export const endpoint19: Field<Endpoint> = {
 
 /** Family, address, length. Host bits must be zero, so that one prefix has one encoding. */
 export const prefix: Field<Prefix> = {
-  type: 'prefix (ip with host bits zero, bits u8)',
+  type: 'prefix',
   size: '1 + (4 or 16) + 1',
   read: (r) => {
     const base = ip.read(r)

@@ -37,7 +37,7 @@ type FirstFields = Tags & {
   readonly e: Uint8Array
   /** 48 bytes: the sender's static key, sealed. */
   readonly encStatic: Uint8Array
-  /** 128 bytes: a payload of `wire/payloads.ts`, sealed. */
+  /** 128 bytes: the payload, sealed. */
   readonly encPayload: Uint8Array
 }
 type SecondFields = Omit<FirstFields, 'encStatic'>

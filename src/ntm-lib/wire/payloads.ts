@@ -20,7 +20,7 @@ export type HelloPayload = Opening & {
   readonly bootId: Uint8Array
   readonly versionMin: number
   readonly versionMax: number
-  /** Bits `ROLE_…` of `wire/certificate.ts`. */
+  /** Bits as in a certificate's roles. */
   readonly roles: number
   readonly fingerprint: Fingerprint
 }
@@ -64,7 +64,7 @@ export type TunnelRequestPayload = TunnelOpening & {
 export type TunnelResponsePayload = TunnelOpening & {
   /** Bit number of the chosen suite. */
   readonly suite: number
-  /** 0 = accepted; otherwise a refusal code of the message table. */
+  /** 0 = accepted, 1 = no version or suite in common. The key of a refused handshake is not used. */
   readonly verdict: number
   readonly features: number
   readonly version: number
