@@ -1,12 +1,3 @@
-/**
- * What the two learning sockets receive, as classic BPF (code, jt, jf, k per instruction): ARP, IPv4 UDP from ports 67 and
- * 68 (DHCP), and ICMPv6 133–136 (neighbour discovery). They get copies; the frames go their way at once. VLAN tags are off
- * the frame by the time a socket filter sees it, so the offsets hold for tagged frames too.
- */
-export function learnFilter(): Uint32Array {
-  return Uint32Array.from(PROGRAM.flat())
-}
-
 const LDH_ABS = 0x28
 const LDB_ABS = 0x30
 const LDH_IND = 0x48
@@ -17,7 +8,12 @@ const JGE = 0x35
 const JSET = 0x45
 const RET = 0x06
 
-const PROGRAM: readonly (readonly [code: number, jt: number, jf: number, k: number])[] = [
+/**
+ * What the two learning sockets receive, as classic BPF (code, jt, jf, k per instruction): ARP, IPv4 UDP from ports 67 and
+ * 68 (DHCP), and ICMPv6 133–136 (neighbour discovery). They get copies; the frames go their way at once. VLAN tags are off
+ * the frame by the time a socket filter sees it, so the offsets hold for tagged frames too.
+ */
+export const LEARN_FILTER: readonly (readonly [code: number, jt: number, jf: number, k: number])[] = [
   [LDH_ABS, 0, 0, 12],
   [JEQ, 15, 0, 0x0806], // accept
   [JEQ, 9, 0, 0x86dd], // to IPv6

@@ -91,15 +91,6 @@ export const removeScript = (): string => `delete table netdev ${DIVERT_TABLE}\n
 /** Removes the guard as well: for uninstalling, and for tests that leave a machine as it was. */
 export const removeGuardScript = (): string => `table netdev ${GUARD_TABLE}\ndelete table netdev ${GUARD_TABLE}\n`
 
-/** A script as one line, the unit in which `nft -i` reads: one line is one transaction. */
-export const oneLine = (script: string): string =>
-  `${script
-    .trim()
-    .split('\n')
-    .map((l) => l.trim())
-    .map((l) => (/[{;]$/.test(l) ? l : `${l};`))
-    .join(' ')}\n`
-
 const alive = (plan: DivertPlan, suffix: string): string =>
   [plan.host, plan.net].map((dev) => `"${dev}"${suffix}`).join(', ')
 
