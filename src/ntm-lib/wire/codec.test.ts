@@ -92,8 +92,11 @@ test('every code and flag combination without a row is an unknown kind', () => {
   }
 })
 
-test('a body larger than eight parts is refused before it is read', () => {
-  expect(decodeMessage(0x0d, false, false, new Uint8Array(MAX_BODY_BYTES + 1))).toEqual({ ok: false, fault: 'long' })
+test('a body larger than eight parts is refused even when it would decode', () => {
+  const largest = Uint8Array.of(1, (MAX_BODY_BYTES - 3) >> 8, (MAX_BODY_BYTES - 3) & 0xff, ...Array(MAX_BODY_BYTES - 3))
+  expect(decodeMessage(0x0d, false, false, largest).ok).toBe(true)
+  const larger = Uint8Array.of(1, (MAX_BODY_BYTES - 2) >> 8, (MAX_BODY_BYTES - 2) & 0xff, ...Array(MAX_BODY_BYTES - 2))
+  expect(decodeMessage(0x0d, false, false, larger)).toEqual({ ok: false, fault: 'long' })
 })
 
 function spread(row: string): string[] {

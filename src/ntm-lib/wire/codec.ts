@@ -53,7 +53,7 @@ export const MESSAGES = {
   refusal: { code: 0x0f, as: 'refusal', fields: refusal },
 } as const satisfies { readonly [K in Kind]: Row<Fields<OfKind<K>>> }
 
-/** A message larger than 8 parts is a `BugError`: the sizes of our own lists are bounded. */
+/** `splitBody` cuts the body for envelopes. A value that does not fit its field is a `BugError`. */
 export function encodeMessage(message: Message): EncodedMessage {
   const row = rows[message.kind]
   const w = new Writer()

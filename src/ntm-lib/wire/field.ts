@@ -1,6 +1,6 @@
 import { invariant } from '../base/invariant.ts'
 import type { Reader } from './reader.ts'
-import { clipUtf8, decodeUtf8, encodeUtf8 } from './utf8.ts'
+import { clipUtf8, decodeUtf8, encodeUtf8, hasControls, withoutControls } from './utf8.ts'
 import type { Writer } from './writer.ts'
 
 /**
@@ -56,28 +56,29 @@ export const bytes16: Field<Uint8Array> = {
   },
 }
 
-/** A u8 length and that many bytes of valid UTF-8; more than `max` bytes are `bad-value`. */
+/** A u8 length and that many bytes of valid UTF-8 without control characters; more than `max` bytes are `bad-value`. */
 export const text8 = (max = 255): Field<string> => ({
   type: max === 255 ? 'text8' : `text8 ≤ ${max}`,
   size: '1 + n',
   read: (r) => {
     const bytes = r.bytes(r.u8())
     const text = bytes.length > max ? null : decodeUtf8(bytes)
-    if (text === null) r.refuse('bad-value')
+    if (text === null || hasControls(text)) r.refuse('bad-value')
     return text ?? ''
   },
   write: (w, v) => {
     const bytes = encodeUtf8(v)
     invariant(bytes.length <= max, `text of ${bytes.length} bytes, at most ${max}`)
+    invariant(!hasControls(v), 'text with control characters')
     w.u8(bytes.length)
     w.bytes(bytes)
   },
 })
 
-/** Text for people: written as `text8(max)`, cut to whole characters when it is longer. */
+/** Text for people: written as `text8(max)`, cut to whole characters when longer, spaces for control characters. */
 export const clipped8 = (max: number): Field<string> => {
   const inner = text8(max)
-  return { ...inner, write: (w, v) => inner.write(w, clipUtf8(v, max)) }
+  return { ...inner, write: (w, v) => inner.write(w, clipUtf8(withoutControls(v), max)) }
 }
 
 export const list8 = <T>(item: Field<T>): Field<readonly T[]> => list(item, u8, 8)

@@ -35,5 +35,13 @@ export function clipUtf8(text: string, limit: number): string {
   return kept
 }
 
+/** Whether the text has a control character (C0, DEL, C1): it could rewrite a terminal or forge a log line. */
+export const hasControls = (text: string): boolean => [...text].some(isControl)
+
+/** The same text with a space in place of each control character. */
+export const withoutControls = (text: string): string => [...text].map((c) => (isControl(c) ? ' ' : c)).join('')
+
+const isControl = (character: string): boolean => character < ' ' || (character >= '\x7f' && character <= '\x9f')
+
 /** By number of continuation bytes: shorter forms exist for anything below. */
 const SMALLEST: readonly number[] = [0, 0x80, 0x800, 0x10000]

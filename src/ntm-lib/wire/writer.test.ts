@@ -26,6 +26,7 @@ describe('a value that does not fit its field is our own mistake', () => {
     ['short bytes', fixed(8), new Uint8Array(7)],
     ['long text', text8(), 'x'.repeat(256)],
     ['text over its own limit', text8(3), 'xxxx'],
+    ['text that moves a cursor', text8(), 'a\x1b[2J'],
     ['unknown name', oneOf({ a: 1 }), 'b'],
     ['rule broken', where(u8, 'even', (v) => v % 2 === 0), 3],
     ['Path ID 0', pathIdField, 0],
@@ -43,8 +44,9 @@ test('the largest value of each width', () => {
   expect(write(u64, Number.MAX_SAFE_INTEGER)).toEqual(Uint8Array.of(0, 0x1f, 255, 255, 255, 255, 255, 255))
 })
 
-test('text for people is cut, not refused', () => {
+test('text for people is cut and cleaned, not refused', () => {
   expect(write(clipped8(4), 'abcü')).toEqual(Uint8Array.of(3, 97, 98, 99))
+  expect(write(clipped8(9), 'a\n\x7f\x9f\xa0')).toEqual(Uint8Array.of(6, 97, 32, 32, 32, 0xc2, 0xa0))
 })
 
 test('a writer that has grown keeps what was written, with zeros where zeros were asked for', () => {
