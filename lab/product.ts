@@ -85,7 +85,8 @@ export class Product {
   /** The examples, changed only where this network differs: its addresses, its directories, JSON logs. */
   #start(role: 'coordinator' | 'tt' | 'bridge', changes: Readonly<Record<string, TomlValue>>): Promise<Program> {
     const example = readFileSync(join(ROOT, `examples/${role}.toml`), 'utf8')
-    const settings = { state: this.#dir(`${role}/state`), 'log.format': 'json', ...changes }
+    const state = role === 'coordinator' ? {} : { state: this.#dir(`${role}/state`) }
+    const settings = { ...state, 'log.format': 'json', ...changes }
     const file = this.#scene.lab.file(`${role}/ntm.toml`, withSettings(example, settings))
     return this.#scene.startNtm(role, [role], file).then((program) => {
       this.programs[role] = program

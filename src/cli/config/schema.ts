@@ -56,7 +56,6 @@ export type TtConfig = z.output<typeof ttConfig>
 /** `ntm coordinator`: `examples/coordinator.toml` explains each key. */
 export const coordinatorConfig = z.strictObject({
   role: z.literal('coordinator'),
-  state: z.string().default('/var/lib/ntm'),
   network: z.strictObject({ dir: z.string() }),
   udp,
   log,

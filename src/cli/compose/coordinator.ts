@@ -1,0 +1,92 @@
+import { resolve } from 'node:path'
+import { CoordinatorCore } from '#coordinator/core.ts'
+import { type CoordinatorKeys, type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
+import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
+import { nodeCrypto } from '#io/crypto-node.ts'
+import { SqliteStore } from '#io/store-sqlite.ts'
+import { openUdp } from '#io/udp-native.ts'
+import { type Instant, sooner } from '#ntm-lib/base/time.ts'
+import { fingerprintOf } from '#ntm-lib/crypto/schedule.ts'
+import { ControlServer } from '#ntm-lib/negotiate/control-server.ts'
+import { CounterMap } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import type { CoordinatorConfig } from '../config/schema.ts'
+import { databaseFile, loadNetwork } from './network-dir.ts'
+import type { Undo } from './process.ts'
+
+/** Joins the coordinator to its socket, its database and its DNS listeners. */
+export async function startCoordinator(file: string, config: CoordinatorConfig, log: Log, undo: Undo): Promise<void> {
+  const dir = resolve(config.network.dir)
+  const network = loadNetwork(dir)
+  const store = new SqliteStore(databaseFile(dir))
+  undo.add(() => store.close())
+  const counters = new CounterMap()
+  const settings: CoordinatorSettings = {
+    ...DEFAULT_SETTINGS,
+    zone: network.zone,
+    plan: network.plan,
+    publish: config.dns.publish === 'seed' ? 'seed' : 'private',
+    endpoints: network.endpoints,
+    nameServers: [`coordinator.${network.zone}`],
+  }
+  const fingerprint = fingerprintOf(nodeCrypto, network.rootPublicKey)
+  const keys: CoordinatorKeys = {
+    node: network.coordinator.nodeId,
+    fingerprint,
+    rootKey: network.rootPublicKey,
+    chain: network.coordinator.chain,
+    issuer: network.issuer,
+  }
+  const udp = openUdp({ port: config.udp.port })
+  undo.add(() => udp.close())
+
+  const server: ControlServer = new ControlServer({
+    callee: { suite: nodeCrypto, self: network.coordinator.static, fingerprint },
+    policy: { admits: (node, key) => core.admits(node, key), tokenPsk: (id) => core.tokenPsk(id) },
+    words: () => ({
+      time: systemCalendar.today(),
+      keepAliveSeconds: settings.keepAliveNatSeconds,
+      revocationVersion: store.number('revocation-version'),
+    }),
+    log,
+    counters,
+  })
+  const core = new CoordinatorCore({
+    sessions: server,
+    store,
+    suite: nodeCrypto,
+    calendar: systemCalendar,
+    random: systemRandom,
+    log,
+    counters,
+    settings,
+    keys,
+  })
+
+  let timer: NodeJS.Timeout | undefined
+  const now = (): Instant => systemClock.now()
+  const settle = (): void => {
+    for (;;) {
+      const out = server.poll()
+      if (out === null) break
+      if (out.out === 'send') udp.send(out.to, out.bytes)
+      else core.handle(out.event, now())
+    }
+    // Stories for people: they are in the log already.
+    while (core.poll() !== null);
+    clearTimeout(timer)
+    const due = sooner(server.deadline(), core.deadline())
+    if (due !== null) timer = setTimeout(wake, Math.max(0, Math.ceil(due - now())))
+  }
+  const wake = (): void => {
+    server.tick(now())
+    core.tick(now())
+    settle()
+  }
+  undo.add(() => clearTimeout(timer))
+  udp.onDatagram((from, bytes) => {
+    server.handle(from, bytes, now())
+    settle()
+  })
+  log.info('coordinator.network', { name: network.name, zone: network.zone, port: udp.port })
+}

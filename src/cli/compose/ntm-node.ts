@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs'
+import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
+import { nodeCrypto } from '#io/crypto-node.ts'
+import { type InterfaceAddress, isRoutable } from '#io/links.ts'
+import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { contains, type Prefix } from '#ntm-lib/addr/prefix.ts'
+import { seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
+import { isCoordinator, verifyChain } from '#ntm-lib/crypto/certificate.ts'
+import { identityOf } from '#ntm-lib/crypto/identity.ts'
+import { fingerprintOf } from '#ntm-lib/crypto/schedule.ts'
+import { AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, type SuiteId } from '#ntm-lib/crypto/suite.ts'
+import { ControlClient } from '#ntm-lib/negotiate/control-client.ts'
+import { Node } from '#ntm-lib/negotiate/node.ts'
+import { Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
+import type { Counters } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
+import type { Candidate, HostClaim } from '#ntm-lib/wire/messages/common.ts'
+import { type Box, nameOf } from './box.ts'
+import { hasAes } from './node-shell.ts'
+
+export type NtmNodeParts = {
+  readonly box: Box
+  /** `ROLE_…` bits told in Hello. */
+  readonly roles: number
+  readonly underlayMtuBytes: number
+  readonly log: Log
+  readonly counters: Counters
+}
+
+/** What the node says about itself; the shell writes it, the registration reads it. */
+export type Whereabouts = { candidates: readonly Candidate[]; hosts: readonly HostClaim[]; version: number }
+
+export type NtmNode = {
+  readonly node: Node
+  readonly where: Whereabouts
+  /** To be called with the `enrolled` event: keeps the membership and uses it from now on. */
+  enrolled(chain: readonly Uint8Array[]): void
+}
+
+/** A box's negotiation with everything it needs from this machine. */
+export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNodeParts): NtmNode {
+  const suite = nodeCrypto
+  const bootId = suite.random(8)
+  const where: Whereabouts = { candidates: [], hosts: [], version: 1 }
+  let name = box.name
+  let floor = floorOf(box.identity.chain)
+  // A clock that shows less than a moment that has certainly passed is no clock (boards without a battery).
+  const now = (): WallTime | null => {
+    const today = systemCalendar.today()
+    return today < floor ? null : today
+  }
+  const trust = { rootPublicKey: box.rootPublicKey, now, floor: () => floor, revoked: () => false }
+  const tunnels = new Tunnels({
+    suite,
+    identity: box.identity,
+    trust,
+    random: systemRandom,
+    log,
+    counters,
+    bootId,
+    revocationVersion: () => 0,
+    settings: { innerMtuBytes: INNER_MTU, underlayMtuBytes, suites: suites(), resetSecret: box.resetSecret },
+  })
+  const control = new ControlClient({
+    caller: {
+      suite,
+      self: box.identity.static,
+      fingerprint: fingerprintOf(suite, box.rootPublicKey),
+      coordinatorKey: box.coordinatorStatic,
+      bootId,
+      roles,
+    },
+    endpoints: box.endpoints,
+    enrol: box.enrol,
+    log,
+    counters,
+  })
+  const node = new Node({
+    control,
+    tunnels,
+    self: {
+      bootId,
+      presence: () => ({ name, candidates: where.candidates, hosts: where.hosts, mtuBytes: underlayMtuBytes }),
+      version: () => where.version,
+    },
+    hash: (bytes) => suite.hash(bytes),
+    counters,
+    trusts: (chain) => {
+      const proven = verifyChain({
+        suite,
+        chain,
+        rootPublicKey: box.rootPublicKey,
+        now: now(),
+        floor,
+        revoked: () => false,
+      })
+      return proven.ok && isCoordinator(proven.value) && suite.equal(proven.value.leaf.subject, box.coordinatorStatic)
+    },
+    directionTimeout: DIRECTION_TIMEOUT,
+  })
+  return {
+    node,
+    where,
+    enrolled: (chain) => {
+      box.saveChain(chain)
+      tunnels.setIdentity(identityOf(suite, box.identity.static, chain))
+      name = nameOf(chain)
+      floor = floorOf(chain)
+    },
+  }
+}
+
+/** This machine's addresses as candidates; virtual ones and the excluded interfaces' are not places to be reached at. */
+export function candidatesOf(
+  addresses: readonly InterfaceAddress[],
+  port: number,
+  without: { readonly interfaces: readonly string[]; readonly prefixes: readonly Prefix[] },
+): readonly Candidate[] {
+  return addresses
+    .filter((a) => isRoutable(a) && !without.interfaces.includes(a.ifname))
+    .filter((a) => !without.prefixes.some((p) => contains(p, a.ip)))
+    .slice(0, MAX_CANDIDATES)
+    .map((a) => ({ type: 'local', endpoint: { ip: a.ip, port }, priority: isIp4(a.ip) ? 100 : 110 }))
+}
+
+export const monotonic = systemClock
+
+/** Issue time of the box's own membership: a moment that has certainly passed. */
+function floorOf(chain: readonly Uint8Array[]): WallTime {
+  const leaf = chain[0] === undefined ? null : decodeSignedCertificate(chain[0])
+  return wallTime(leaf?.ok === true ? leaf.value.certificate.issued * 1000 : 0)
+}
+
+function suites(): readonly SuiteId[] {
+  return hasAes(readFileSync('/proc/cpuinfo', 'utf8'))
+    ? [AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305]
+    : [CHACHA20_POLY1305]
+}
+
+/** Largest inner packet taken, whole or in halves: what a host's Ethernet can send. */
+const INNER_MTU = 1500
+/** Inside `dns.hold`, with room left to answer the host. */
+const DIRECTION_TIMEOUT = seconds(1.8)
+const MAX_CANDIDATES = 8
