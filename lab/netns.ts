@@ -189,7 +189,14 @@ function watchSignals(): void {
   if (watching) return
   watching = true
   const all = (): void => {
-    for (const lab of [...LIVE].reverse()) lab.dispose()
+    for (const lab of [...LIVE].reverse()) {
+      try {
+        lab.dispose()
+      } catch (fault) {
+        // The next lab sweeps what is left; the signal must still end us.
+        process.stderr.write(`lab: while disposing: ${fault instanceof Error ? fault.stack : String(fault)}\n`)
+      }
+    }
   }
   process.on('exit', all)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

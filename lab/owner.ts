@@ -39,9 +39,9 @@ export function removeTag(tag: string, dir: string): void {
     'go-on',
   )
   for (const name of existsSync(ETC_NETNS) ? readdirSync(ETC_NETNS) : []) {
-    if (name.startsWith(`${PREFIX}${tag}-`)) rmSync(join(ETC_NETNS, name), { recursive: true, force: true })
+    if (name.startsWith(`${PREFIX}${tag}-`)) rmSync(join(ETC_NETNS, name), GONE)
   }
-  rmSync(dir, { recursive: true, force: true })
+  rmSync(dir, GONE)
   rmSync(ownerFile(tag), { force: true })
 }
 
@@ -77,6 +77,8 @@ function startOf(pid: number): string | null {
   }
 }
 
+/** Retries, because a process that is just dying may still put a file into a directory that is being emptied. */
+const GONE = { recursive: true, force: true, maxRetries: 10, retryDelay: 50 } as const
 const OWNERS = '/run/ntm-lab'
 const ETC_NETNS = '/etc/netns'
 const ownerFile = (tag: string): string => join(OWNERS, `${tag}.json`)
