@@ -31,3 +31,12 @@ test('a network of one family makes rules of one family', () => {
   expect(guardScript(four)).toContain('ip daddr { 10.99.0.0/16 }')
   expect(divertScript(four)).not.toContain('nd-neighbor-solicit')
 })
+
+test('failing closed shuts every name below a zone, of any length and case, in parts of 16 bytes', () => {
+  const script = guardScript({ ...plan, closed: ['ntm.example'] })
+  expect(script).toContain('    udp dport 53 jump closed\n')
+  // "a." before the zone: 20 + 2 bytes into UDP; letters lose their case bit, length bytes do not.
+  expect(script).toContain('@th,176,104 & 0xffdfdfdfffdfdfdfdfdfdfdfff == 0x034e544d074558414d504c4500 counter drop')
+  expect(script.match(/counter drop/g)?.length).toBe(241 + 6)
+  expect(guardScript({ ...plan, closed: ['', 'bad..name'] })).toBe(guardScript(plan))
+})

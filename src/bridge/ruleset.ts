@@ -1,6 +1,7 @@
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type LinkAddr, linkText } from '#ntm-lib/addr/link.ts'
 import { type Prefix, prefixText } from '#ntm-lib/addr/prefix.ts'
+import { zoneMatches } from './closed.ts'
 
 /** What the nftables scripts need to know. */
 export type DivertPlan = {
@@ -12,6 +13,8 @@ export type DivertPlan = {
   readonly box: LinkAddr
   /** Every virtual prefix in use, both families. */
   readonly virtual: readonly Prefix[]
+  /** `fail = "closed"`: zones whose names no host may ask the LAN about, not even when the program is dead. */
+  readonly closed?: readonly string[]
 }
 
 /** Names of the two tables, for listing and removing. */
@@ -30,11 +33,14 @@ export const ALIVE_SECONDS = 3
 export function guardScript(plan: DivertPlan): string {
   const drops = (dirs: readonly ('saddr' | 'daddr')[]): string[] =>
     families(plan.virtual).flatMap(({ word, list }) => dirs.map((d) => `    ${word} ${d} { ${list} } counter drop`))
+  const closed = (plan.closed ?? []).flatMap(zoneMatches).map((m) => `    ${m} counter drop`)
+  const shut = closed.length === 0 ? [] : ['    udp dport 53 jump closed']
   return lines([
     `table netdev ${GUARD_TABLE}`,
     `delete table netdev ${GUARD_TABLE}`,
     `table netdev ${GUARD_TABLE} {`,
-    ...chain('from_host', plan.host, 100, drops(['daddr'])),
+    ...(closed.length === 0 ? [] : ['  chain closed {', ...closed, '  }']),
+    ...chain('from_host', plan.host, 100, [...drops(['daddr']), ...shut]),
     ...chain('from_net', plan.net, 100, drops(['daddr', 'saddr'])),
     '}',
   ])

@@ -18,7 +18,7 @@ import { applyNft, OwnedTables } from '#io/nft.ts'
 import { type InterfacePort, openPacketSocket, openTap } from '#io/packet-native.ts'
 import { batch, slotAt } from '#ntm-lib/ports/packet-port.ts'
 import { frames, pause } from '#test/contract/packet-port.ts'
-import { CASES, type FrameCase, PLAN } from './bridge-rules-frames.ts'
+import { CASES, type FrameCase, PLAN, queryFor } from './bridge-rules-frames.ts'
 
 type Leg = 'host' | 'net'
 type Seen = { readonly across: number; readonly tap: number; readonly exact: boolean }
@@ -68,8 +68,10 @@ for (const c of CASES) {
   })
 }
 await report('kept armed by one refresh each second, without a gap', async () => {
-  for (let i = 0; i < 200; i++) {
-    if (i % 8 === 0) await tables.run(refreshScript(PLAN))
+  // Longer than the element lives, so that each refresh must really prolong it.
+  const until = performance.now() + 4500
+  for (let i = 0; performance.now() < until; i++) {
+    if (i % 50 === 0) await tables.run(refreshScript(PLAN))
     const seen = await send(DNS.from, DNS.frame, 5)
     assert.deepEqual([seen.across, seen.tap], [0, 1], `frame ${i}`)
   }
@@ -111,6 +113,18 @@ await report('killed: DNS flows within 0.5 s, virtual addresses never go upstrea
   await tables.run(divertScript(PLAN))
   await tables.run(refreshScript(PLAN))
   await expectCase('dns', 'host', DNS.frame, 'tap')
+})
+await report('fail = "closed": names of the zone stay in, others pass, with the program dead', async () => {
+  await tables.run(disarmScript())
+  await applyNft(guardScript({ ...PLAN, closed: ['ntm.example', 'a-rather-long-zone-name.example'] }))
+  const ask = (name: string): Uint8Array => queryFor(name)
+  const shut = ['bob.ntm.example', 'BoB.nTm.ExAmPlE', 'a.b.c.ntm.example', 'x.a-rather-long-zone-name.example']
+  for (const name of [...shut, `${'y'.repeat(63)}.${'z'.repeat(63)}.ntm.example`])
+    await expectCase(name, 'host', ask(name), 'nowhere')
+  for (const name of ['ntm.example', 'bob.evilntm.example', 'ntm.example.org', 'x.b-rather-long-zone-name.example'])
+    await expectCase(name, 'host', ask(name), 'across')
+  await applyNft(guardScript(PLAN))
+  await expectCase('open again', 'host', ask('bob.ntm.example'), 'across')
 })
 await report('the learning filter takes ARP, DHCP and neighbour discovery, tagged too, and nothing else', async () => {
   const learner = openPacketSocket('host0', { filter: LEARN_FILTER })

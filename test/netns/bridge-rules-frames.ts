@@ -1,5 +1,6 @@
 import { ipFrame, newFrameFor, udpFrame, type Way } from '#bridge/frame.ts'
 import type { DivertPlan } from '#bridge/ruleset.ts'
+import { buildQuery } from '#dnsfn/message.ts'
 import { type Ip, parseIp } from '#ntm-lib/addr/ip.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import type { Ip6 } from '#ntm-lib/addr/ip6.ts'
@@ -153,6 +154,12 @@ export const CASES: readonly FrameCase[] = [
     ipFrame(up, packet4({ source: host4, destination: dns4, protocol: 6, payload: tcp(4000, 80, 2) })),
   ),
 ]
+
+/** A real DNS query of the host's for the A of `name`. */
+export function queryFor(name: string): Uint8Array {
+  const payload = buildQuery({ id: 7, name, type: 1, recursionDesired: true }) ?? bytes
+  return udpFrame(up, { source: host4, sourcePort: 4000, to: dns4, toPort: 53 }, payload)
+}
 
 function taken(title: string, when: 'always' | 'armed', frame: Uint8Array): FrameCase {
   return { title, from: 'host', frame, virtual: false, taken: when, learnt: false }
