@@ -97,7 +97,9 @@ export function checkRoute(c: Checker, route: Route, expected: Expected): RouteV
     return no('forbidden', 'the peer has another name')
   }
   const claimed = opening ? contract.acceptorAllowed : contract.openerAllowed
-  if (!within(claimed, peer.leaf.prefixes)) return no('bad-address', "inner addresses outside the peer's certificate")
+  if (!peer.certificates.every((cert) => within(claimed, cert.prefixes))) {
+    return no('bad-address', "inner addresses outside the peer's certificates")
+  }
   return {
     ok: true,
     value: {

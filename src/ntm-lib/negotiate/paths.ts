@@ -90,6 +90,8 @@ export class Path {
   /** The try that was already sent again with a cookie. */
   cookieFor = 0
   accepted: Accepted | null = null
+  /** When our unproven response goes again by itself; only while open, to the proven address. */
+  answerAgain: { readonly copies: number; readonly at: Instant } | null = null
   epochs: Epochs = noEpochs
   /** When we propose the next epoch. */
   rekeyAt: Instant | null = null

@@ -16,6 +16,7 @@ export const TIMERS = {
   tunnelRequest4: { millis: millis(2400), source: 'wire' },
   /** After this a Tunnel Request is made anew: fresh ephemeral, try + 1. */
   tunnelRequestFresh: { millis: seconds(5), source: 'wire' },
+  ready: { millis: millis(300), source: 'as tunnelRequest1: the peer seals in an epoch only once it heard us in it' },
   setupGiveUp: { millis: seconds(15), source: 'wire' },
   rekeyGiveUp: { millis: seconds(60), source: 'wire; 120 + 60 is the moment the old key stops' },
   parkedRequest: { millis: seconds(1), source: 'wire: a Tunnel Request that overtook its Route Direction' },

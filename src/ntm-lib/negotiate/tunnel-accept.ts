@@ -65,10 +65,9 @@ export function onRequest(
   }
   if (!acceptable(path.epochs, header.word)) return drop(core, 'old-request')
   if (path.asking.at === 'asking') {
-    const wins = path.role === 'opener'
     core.counters.count('ntm.tunnel.crossed')
-    ask(core, path, { in: 'crossed', wins }, now)
-    if (wins) return
+    ask(core, path, { in: 'crossed', wins: path.role === 'opener' }, now)
+    if (stillAsking(path)) return
   }
   if (load.isHigh(now) && !core.cookies.proves(bytes, from, now)) {
     core.counters.count('ntm.tunnel.cookie-asked')
@@ -114,10 +113,30 @@ function answer(
     // Give the answer time to be proven before we would propose one epoch more.
     const quiet = after(now, TIMERS.tunnelRequestFresh.millis)
     if (path.rekeyAt !== null && path.rekeyAt < quiet) path.rekeyAt = quiet
+    path.answerAgain = path.isOpen ? { copies: 1, at: after(now, TIMERS.tunnelRequest1.millis) } : null
     core.counters.count('ntm.tunnel.answered')
   }
   send(core, from, response.bytes)
 }
+
+/**
+ * A rekey's response goes again until it is proven: at 30 % loss waiting for the other end's next copy would take most
+ * of the 3 s in which two ends that crossed should meet. Only on an open path, so only to an address that was proven.
+ */
+export function acceptClock(core: Core, path: Path, now: Instant): void {
+  const again = path.answerAgain
+  if (again === null || now < again.at) return
+  const response = path.accepted?.response ?? null
+  if (response === null || path.epochs.next === null || path.address === null) {
+    path.answerAgain = null
+    return
+  }
+  send(core, path.address.current, response)
+  path.answerAgain =
+    again.copies < ANSWER_COPIES ? { copies: again.copies + 1, at: after(now, TIMERS.tunnelRequest1.millis) } : null
+}
+
+const stillAsking = (path: Path): boolean => path.asking.at === 'asking'
 
 function cookieDatagram(
   core: Core,
@@ -132,5 +151,6 @@ function cookieDatagram(
   return sealCookie(core.suite, header, tagKey, tag1Of(bytes), core.cookies.cookieFor(from, now))
 }
 
+const ANSWER_COPIES = 6
 /** Verdict code of a response: no protocol version or cipher in common. */
 const REFUSED_VERSION = 1

@@ -24,7 +24,7 @@ export type Asking =
 export type AskInput =
   | { readonly in: 'start'; readonly why: 'setup' | 'rekey'; readonly epoch: number }
   | { readonly in: 'clock' }
-  /** The peer's own authentic request for this path came while ours is out. `wins` = ours is the one that counts. */
+  /** The peer's own authentic request for this path came while ours is out. `wins` = ours counts, as long as it is young. */
   | { readonly in: 'crossed'; readonly wins: boolean }
   | { readonly in: 'answered' }
 
@@ -55,8 +55,9 @@ export function askStep(s: Asking, input: AskInput, chance: number, now: Instant
       return onClock(s, chance, now)
     case 'crossed':
       if (s.at === 'idle') return stay(s)
-      // The winner repeats its request at once: the loser has just shown that it did not hear it. One for one.
-      return input.wins ? { state: s, out: 'again' } : { state: idle, out: 'drop' }
+      // The winner repeats its request at once: the loser has just shown that it did not hear it. One for one. But one
+      // that has long not been heard gives way: requests may be getting through in the other direction only.
+      return input.wins && s.copies < YIELD_COPIES ? { state: s, out: 'again' } : { state: idle, out: 'drop' }
     case 'answered':
       return s.at === 'idle' ? stay(s) : { state: idle, out: 'drop' }
     default:
@@ -99,4 +100,5 @@ function wait(copies: number, chance: number): Millis {
 }
 
 const stay = (state: Asking): AskStep => ({ state, out: null })
+const YIELD_COPIES = 4
 const WAITS = [TIMERS.tunnelRequest1, TIMERS.tunnelRequest2, TIMERS.tunnelRequest3, TIMERS.tunnelRequest4]

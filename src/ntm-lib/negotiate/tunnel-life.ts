@@ -1,6 +1,7 @@
 import { endpointText } from '../addr/endpoint.ts'
 import { nodeKey } from '../addr/ids.ts'
 import { after, between, type Instant, millis, sooner } from '../base/time.ts'
+import type { PathClose } from '../wire/messages/direction.ts'
 import { floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
@@ -46,7 +47,7 @@ export function planRekey(core: Core, path: Path, now: Instant): void {
 
 /** Everything about a path that only time brings; the handshake's own clocks are in `tunnel-open.ts`. */
 export function lifeClock(core: Core, path: Path, now: Instant): void {
-  if (now >= path.leaseUntil) return closed(core, path, 'expired', now)
+  if (now >= path.leaseUntil) return closing(core, path, 'expired', now)
   path.halves.sweep(now)
   if (path.state === 'provisional') {
     if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request')
@@ -71,6 +72,16 @@ export function lifeDeadline(path: Path): Instant | null {
   return path.mtu === null ? first : sooner(first, path.mtu.dueAt)
 }
 
+/** Tells the peer, when there is a way to, and forgets the path. */
+export function closing(core: Core, path: Path, reason: PathClose['reason'], now: Instant): void {
+  if (path.isOpen && path.address !== null) {
+    sendFrames(core, path, [{ kind: 'close', reason }], path.address.current, now)
+  }
+  // The caller of `lost` has been told by us already.
+  if (reason === 'lost') forget(core, path)
+  else closed(core, path, reason, now)
+}
+
 /** The peer showed the token that only it could know, and nothing genuine has come since. */
 function lost(core: Core, path: Path): void {
   forget(core, path)
@@ -88,8 +99,7 @@ function aliveness(core: Core, path: Path, now: Instant): void {
       case null:
         return
       case 'idle':
-        sendFrames(core, path, [{ kind: 'close', reason: 'unused' }], to, now)
-        return closed(core, path, 'unused', now)
+        return closing(core, path, 'unused', now)
       case 'keep-alive':
         core.counters.count('ntm.keep-alive')
         // Nothing to seal with: it will come back with the next epoch.

@@ -109,7 +109,7 @@ export function openClock(core: Core, path: Path, now: Instant): void {
 }
 
 export function openDeadline(path: Path): Instant | null {
-  const first = sooner(askDeadline(path.asking), path.ready?.at ?? null)
+  const first = sooner(sooner(askDeadline(path.asking), path.ready?.at ?? null), path.answerAgain?.at ?? null)
   return path.state === 'open' && path.asking.at === 'idle' ? sooner(first, path.rekeyAt) : first
 }
 
@@ -118,8 +118,7 @@ function readyClock(core: Core, path: Path, now: Instant): void {
   if (path.ready === null || path.address === null || now < path.ready.at) return
   sendFrames(core, path, [{ kind: 'ready' }], path.address.current, now)
   const copies = path.ready.copies + 1
-  const wait =
-    [TIMERS.tunnelRequest1, TIMERS.tunnelRequest2, TIMERS.tunnelRequest3][copies - 1] ?? TIMERS.tunnelRequest4
+  const wait = copies < READY_QUICK ? TIMERS.ready : TIMERS.tunnelRequest4
   path.ready = { copies, at: after(now, wait.millis) }
 }
 
@@ -163,3 +162,6 @@ export function chooseSuite(core: Core, path: Path, offered: number): SuiteId | 
 }
 
 export const peerDirection = (path: Path): 0 | 1 => other(path.direction)
+
+/** Copies of `ready` in quick succession: 35 bytes each. */
+const READY_QUICK = 8

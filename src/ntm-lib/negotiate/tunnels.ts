@@ -18,13 +18,13 @@ import { hopedBytes, wholeBytes } from './mtu.ts'
 import { type Path, Paths } from './paths.ts'
 import { ResetMaker } from './reset.ts'
 import { TIMERS } from './timers.ts'
-import { Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
-import { type Core, closed, drop, forget, send, type TunnelParts, type TunnelsOut } from './tunnel-core.ts'
+import { acceptClock, Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
+import { type Core, drop, send, type TunnelParts, type TunnelsOut } from './tunnel-core.ts'
 import { type Installed, installRoute } from './tunnel-install.ts'
-import { lifeClock, lifeDeadline } from './tunnel-life.ts'
+import { closing, lifeClock, lifeDeadline } from './tunnel-life.ts'
 import { onCookie, onResponse, openClock, openDeadline, peerDirection, propose } from './tunnel-open.ts'
 import { type Opened, onReset, openDatagram } from './tunnel-receive.ts'
-import { type Emit, mostInner, type PacketMemory, type Sealed, sealInner, sendFrames } from './tunnel-send.ts'
+import { type Emit, mostInner, type PacketMemory, type Sealed, sealInner } from './tunnel-send.ts'
 import { type PathStatus, statusOf } from './tunnel-status.ts'
 
 export type { Path } from './paths.ts'
@@ -173,17 +173,18 @@ export class Tunnels {
    */
   close(contractHash: Uint8Array, reason: PathClose['reason'], now: Instant): void {
     const path = this.byContract(contractHash)
-    if (path !== null) this.#close(path, reason, now)
+    if (path !== null) closing(this.#core, path, reason, now)
   }
 
   /** Closes every path with a node, for instance when it was revoked. */
   closePeer(node: NodeId, reason: PathClose['reason'], now: Instant): void {
-    for (const path of this.#core.paths.byPeer(node)) this.#close(path, reason, now)
+    for (const path of this.#core.paths.byPeer(node)) closing(this.#core, path, reason, now)
   }
 
   tick(now: Instant): void {
     for (const path of [...this.#core.paths.all()]) {
       openClock(this.#core, path, now)
+      acceptClock(this.#core, path, now)
       if (path.state !== 'gone') lifeClock(this.#core, path, now)
     }
     for (const [id, { from, bytes }] of this.#parked.sweep(now)) {
@@ -234,14 +235,6 @@ export class Tunnels {
       this.#parked.delete(id)
       this.handle(parked.from, parked.bytes, now)
     }
-  }
-
-  #close(path: Path, reason: PathClose['reason'], now: Instant): void {
-    if (path.isOpen && path.address !== null) {
-      sendFrames(this.#core, path, [{ kind: 'close', reason }], path.address.current, now)
-    }
-    if (reason === 'lost') forget(this.#core, path)
-    else closed(this.#core, path, reason, now)
   }
 }
 

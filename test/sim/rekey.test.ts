@@ -1,0 +1,163 @@
+import { expect, test } from 'vitest'
+import { type Millis, millis, seconds } from '#ntm-lib/base/time.ts'
+import { Pair } from './pair.ts'
+import { calm, type Flight, lcg, storm } from './weather.ts'
+
+/** Opens the pair and waits for key confirmation on both sides. */
+function opened(wish: ConstructorParameters<typeof Pair>[0] = {}): Pair {
+  const pair = new Pair(wish)
+  pair.direct()
+  expect(
+    pair.world.run(() => pair.bothOpen && pair.agreed, seconds(5)),
+    pair.world.mermaid(),
+  ).toBe(true)
+  pair.world.wait(seconds(2))
+  return pair
+}
+
+test('the opener proposes a new epoch after 120 ± 10 s and nothing is lost meanwhile', () => {
+  const pair = opened()
+  let sent = 0
+  while (pair.world.now < 140_000) {
+    if (pair.aliceSays().ok) sent++
+    if (pair.bobSays().ok) sent++
+    pair.world.wait(millis(50))
+  }
+  pair.world.wait(millis(100))
+  expect(pair.alicePath?.epochs.cur?.epoch).toBe(2)
+  expect(pair.bobPath?.epochs.cur?.epoch).toBe(2)
+  expect(pair.alice.received.length + pair.bob.received.length).toBe(sent)
+  const second = pair.world.captured.find((c) => c.sender === 'alice' && c.bytes[0] === 0x13 && c.bytes[3] === 2)
+  expect(second?.when).toBeGreaterThanOrEqual(110_000)
+  expect(second?.when).toBeLessThanOrEqual(130_100)
+})
+
+test('rekeys go on for an hour; both ends keep to one epoch', () => {
+  const pair = opened()
+  for (let minute = 1; minute <= 60; minute++) {
+    pair.aliceSays()
+    pair.world.wait(seconds(60))
+  }
+  expect(pair.agreed, pair.world.mermaid()).toBe(true)
+  expect(pair.alicePath?.epochs.cur?.epoch).toBeGreaterThanOrEqual(27)
+  expect(pair.alicePath?.epochs.cur?.epoch).toBeLessThanOrEqual(33)
+  expect(pair.bob.received.length).toBe(60)
+})
+
+test('an opener whose requests are not heard gives way to the acceptor at 150 s', () => {
+  const pair = opened()
+  pair.world.weather = (f) => (isRequest(f) && f.bytes[1] === 1 ? [] : [millis(20)])
+  const met = pair.world.run(() => pair.agreed && pair.alicePath?.epochs.cur?.epoch === 2, seconds(160))
+  expect(met, pair.world.mermaid()).toBe(true)
+  expect(pair.alice.counters.get('ntm.tunnel.crossed')).toBeGreaterThan(0)
+  expect(pair.alice.story).toEqual(['opened'])
+})
+
+test('a responder seals in the new epoch only after a packet in it', () => {
+  const pair = opened()
+  pair.world.weather = (f) => (isFrom(f, 'alice') && f.bytes[0] === 0x14 && f.bytes[3] === 2 ? [] : [millis(20)])
+  pair.world.run(() => pair.alicePath?.epochs.cur?.epoch === 2, seconds(140))
+  pair.world.wait(millis(100))
+  expect(pair.bobPath?.epochs.next?.epoch).toBe(2)
+  const before = pair.alice.received.length
+  expect(pair.bobSays().ok).toBe(true)
+  pair.world.wait(millis(100))
+  expect(pair.alice.received.length).toBe(before + 1)
+  expect(pair.world.captured.filter((c) => c.sender === 'bob' && c.bytes[0] === 0x14 && c.bytes[3] === 2)).toEqual([])
+  pair.world.weather = calm
+  expect(
+    pair.world.run(() => pair.agreed, seconds(3)),
+    pair.world.mermaid(),
+  ).toBe(true)
+})
+
+test('a rekey that nobody answers ends the path before the key is 180 s old', () => {
+  const pair = opened()
+  pair.world.weather = () => []
+  for (let i = 0; i < 200 && pair.alicePath !== null; i++) pair.world.wait(seconds(1))
+  expect(pair.alice.story.at(-1)).toBe('failed no-answer')
+  expect(pair.world.now).toBeLessThanOrEqual(192_000)
+  pair.world.wait(seconds(60))
+  expect(pair.bobPath).toBeNull()
+  expect(pair.bob.deadline()).toBeNull()
+})
+
+/**
+ * Attack test 5. Both ends propose at once; `fate` decides about each of the first datagrams. At every moment each end must be
+ * able to open what the other seals, and the epochs must meet.
+ */
+function crossing(fate: (nth: number) => readonly Millis[], gap: number, bobFirst: boolean, seed: number): Pair {
+  const pair = opened({ seed })
+  let nth = 0
+  pair.world.weather = () => fate(nth++)
+  const [a, b] = [pair.alicePath, pair.bobPath]
+  if (a === null || b === null) throw new Error('not open')
+  ;(bobFirst ? b : a).rekeyAt = pair.world.now
+  ;(bobFirst ? a : b).rekeyAt = (pair.world.now + gap) as typeof pair.world.now
+  return pair
+}
+
+test('attack 5: requests that cross meet in one epoch within 3 s, at every interleaving of the first four datagrams', () => {
+  const choices: readonly (readonly Millis[])[] = [[millis(20)], [millis(75)], []]
+  for (let code = 0; code < 3 ** 4; code++) {
+    const list = [0, 1, 2, 3].map((i) => choices[Math.floor(code / 3 ** i) % 3] ?? [])
+    for (const gap of [0, 30]) {
+      const pair = crossing((nth) => list[nth] ?? [millis(20)], gap, code % 2 === 0, 7)
+      const start = pair.world.now
+      const met = pair.world.run(() => pair.agreed && (pair.alicePath?.epochs.cur?.epoch ?? 0) > 1, seconds(3))
+      expect(met, `code ${code} gap ${gap} from ${start}\n${pair.world.mermaid()}`).toBe(true)
+      const sent = [pair.aliceSays().ok, pair.bobSays().ok]
+      pair.world.wait(millis(200))
+      expect(sent).toEqual([true, true])
+      expect([pair.alice.received.length, pair.bob.received.length], `code ${code}\n${pair.world.mermaid()}`).toEqual([
+        1, 1,
+      ])
+    }
+  }
+})
+
+test('attack 5: requests that cross under 30 % loss never lock each other out', () => {
+  let late = 0
+  const runs = 100
+  for (let seed = 1; seed <= runs; seed++) {
+    const weather = storm(seed, { loss: 0.3, duplicate: 0.1, reorder: 0.3 })
+    const chance = lcg(seed + 999)
+    const pair = crossing((nth) => weather({ nth } as Flight), Math.floor(chance() * 60), chance() < 0.5, seed)
+    const start = pair.world.now
+    const met = pair.world.run(() => pair.agreed && (pair.alicePath?.epochs.cur?.epoch ?? 0) > 1, seconds(20))
+    expect(met, `seed ${seed}\n${pair.world.mermaid()}`).toBe(true)
+    if (pair.world.now - start > 3000) late++
+    pair.world.weather = calm
+    pair.world.wait(millis(500))
+    const had = [pair.alice.received.length, pair.bob.received.length]
+    pair.aliceSays()
+    pair.bobSays()
+    pair.world.wait(millis(100))
+    const got = [pair.alice.received.length, pair.bob.received.length]
+    expect(got, `seed ${seed}\n${pair.world.mermaid()}`).toEqual(had.map((n) => n + 1))
+  }
+  // Four copies of a request fit into 3 s; 0.3⁴ of the time none arrives, and the old epoch stays shared meanwhile.
+  expect(late / runs).toBeLessThan(0.02)
+})
+
+test('data flows through crossing rekeys: what arrives can always be opened', () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const weather = storm(seed, { reorder: 0.4, duplicate: 0.2 })
+    const lossy = storm(seed + 50, { loss: 0.5 })
+    const pair = crossing(() => [millis(20)], seed % 40, seed % 2 === 0, seed)
+    // Only handshakes are lost here, so that every packet's arrival can be asked for.
+    pair.world.weather = (f) => (f.bytes[0] === 0x13 && lossy(f).length === 0 ? [] : weather(f))
+    let sent = 0
+    for (let i = 0; i < 60; i++) {
+      if (pair.aliceSays().ok) sent++
+      if (pair.bobSays().ok) sent++
+      pair.world.wait(millis(50))
+    }
+    pair.world.wait(seconds(1))
+    expect(sent).toBe(120)
+    expect(pair.alice.received.length + pair.bob.received.length, `seed ${seed}\n${pair.world.mermaid()}`).toBe(sent)
+  }
+})
+
+const isRequest = (f: Flight): boolean => f.bytes[0] === 0x13 && ((f.bytes[1] ?? 0) & 0x7f) === 1
+const isFrom = (f: Flight, name: 'alice' | 'bob'): boolean => (((f.bytes[1] ?? 0) & 0x80) === 0) === (name === 'alice')
