@@ -1,0 +1,89 @@
+import { type InterfacePort, openTap } from '#io/packet-native.ts'
+import { batch, HEADROOM, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { dice, Lane, type Weather } from './weather.ts'
+
+/**
+ * A wire between two TAP devices, with weather. Run by `links.ts`:
+ *
+ *   link-process.ts TAP_A TAP_B FRAME_BYTES SEED WEATHER_A_TO_B WEATHER_B_TO_A
+ *
+ * Prints `link.ready` when both devices exist. They may then be moved to other namespaces: the wire stays on them.
+ */
+const SLOTS = 64
+
+type Waiting = { readonly due: number; readonly frame: Uint8Array }
+
+const [tapA = '', tapB = '', frameBytes = '', seed = '', there = '{}', back = '{}'] = process.argv.slice(2)
+const [a, b] = [openTap(tapA), openTap(tapB)]
+const slotBytes = HEADROOM + Number(frameBytes)
+wire(a, b, new Lane(JSON.parse(there) as Weather, dice(Number(seed))))
+wire(b, a, new Lane(JSON.parse(back) as Weather, dice(Number(seed) + 1)))
+process.stdout.write('link.ready\n')
+
+function wire(from: InterfacePort, to: InterfacePort, lane: Lane): void {
+  const arrived = batch(SLOTS, slotBytes)
+  const leaving = batch(SLOTS, slotBytes)
+  let waiting: Waiting[] = []
+  /** When the one pending wake-up is for; later ones are left to it, an earlier one replaces it. */
+  let wakesFor = Number.POSITIVE_INFINITY
+  let cancel = (): void => {}
+
+  const deliver = (): void => {
+    cancel()
+    wakesFor = Number.POSITIVE_INFINITY
+    const now = performance.now()
+    let sent = 0
+    while (sent < waiting.length && (waiting[sent]?.due ?? now + 1) <= now) {
+      leaving.count = 0
+      for (const { due, frame } of waiting.slice(sent, sent + SLOTS)) {
+        if (due > now) break
+        leaving.arena.set(frame, slotAt(leaving, leaving.count))
+        leaving.lens[leaving.count] = frame.length
+        leaving.count++
+      }
+      // What the far kernel does not take is lost there, as on a real card.
+      to.send(leaving)
+      sent += leaving.count
+    }
+    waiting = waiting.slice(sent)
+    sleep()
+  }
+
+  // A Node timer is late by up to a millisecond, so it sleeps to just before and then looks each turn.
+  const sleep = (): void => {
+    const due = waiting[0]?.due ?? Number.POSITIVE_INFINITY
+    if (due >= wakesFor) return
+    cancel()
+    wakesFor = due
+    const ms = due - performance.now()
+    if (ms > 1.5) {
+      const timer = setTimeout(deliver, ms - 1)
+      cancel = () => clearTimeout(timer)
+    } else {
+      const turn = setImmediate(deliver)
+      cancel = () => clearImmediate(turn)
+    }
+  }
+
+  from.onReadable(() => {
+    while (from.recv(arrived) > 0) {
+      const now = performance.now()
+      for (let i = 0; i < arrived.count; i++) {
+        const bytes = arrived.lens[i] ?? 0
+        const fate = lane.take(bytes, now)
+        if (fate.at !== 'arrives') continue
+        const at = slotAt(arrived, i)
+        enqueue(waiting, { due: fate.ms, frame: arrived.arena.slice(at, at + bytes) })
+      }
+    }
+    if ((waiting[0]?.due ?? Number.POSITIVE_INFINITY) <= performance.now()) deliver()
+    else sleep()
+  })
+}
+
+/** Keeps `waiting` sorted by time; a frame goes behind those due at the same time. Nearly always it belongs at the end. */
+function enqueue(waiting: Waiting[], one: Waiting): void {
+  let at = waiting.length
+  while (at > 0 && (waiting[at - 1]?.due ?? 0) > one.due) at--
+  waiting.splice(at, 0, one)
+}
