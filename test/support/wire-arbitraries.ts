@@ -76,7 +76,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     features: uint(16),
     mtuBytes: uint(16),
     candidates: listed(candidate),
-    hosts: listed(fc.record({ host: bytes(8), name: text(255) })),
+    hosts: listed(fc.record({ host: bytes(8), name: text(63) })),
     revocationVersion: uint(64),
   }),
   fc.record({

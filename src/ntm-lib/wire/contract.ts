@@ -1,8 +1,9 @@
 import type { Fingerprint, NodeId, PathId } from '../addr/ids.ts'
 import type { Prefix } from '../addr/prefix.ts'
 import { type Decoded, ok, refuse } from '../base/decoded.ts'
+import { invariant } from '../base/invariant.ts'
 import { fingerprintField, nodeIdField, pathIdField, prefix } from './address-field.ts'
-import { type Field, type Fields, fixed, list16, readFields, u8, u16, u32, where, writeFields } from './field.ts'
+import { type Field, type Fields, fixed, list16, readFields, u8, u16, u32, writeFields } from './field.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
@@ -28,19 +29,21 @@ export type Contract = {
 
 /** First byte of an encoded contract. */
 export const CONTRACT_LAYOUT = 1
-/** Prefixes per side: two for every host behind the largest bridge, and room for its own. */
-export const MAX_ALLOWED = 320
+/** Two bridges with the most hosts each, two prefixes per host, fit; so does the route that carries it. */
+export const MAX_CONTRACT_BYTES = 6400
 
-/** Both ends hash exactly these bytes. */
+/** Both ends hash exactly these bytes. More of them than `MAX_CONTRACT_BYTES` is a `BugError`. */
 export function encodeContract(c: Contract): Uint8Array {
   const w = new Writer()
   w.u8(CONTRACT_LAYOUT)
   writeFields(contractFields, w, c)
+  invariant(w.length <= MAX_CONTRACT_BYTES, `contract of ${w.length} bytes, at most ${MAX_CONTRACT_BYTES}`)
   return w.done()
 }
 
 /** Total; every contract has one encoding. */
 export function decodeContract(bytes: Uint8Array): Decoded<Contract> {
+  if (bytes.length > MAX_CONTRACT_BYTES) return refuse('long')
   const r = new Reader(bytes)
   if (r.u8() !== CONTRACT_LAYOUT) r.refuse('bad-version')
   const contract = readFields(contractFields, r)
@@ -63,7 +66,7 @@ const fourIds: Field<FourIds> = {
   },
 }
 
-const allowed = where(list16(prefix), `at most ${MAX_ALLOWED}`, (v) => v.length <= MAX_ALLOWED)
+const allowed = list16(prefix)
 
 /** In wire order, after the layout byte. */
 export const contractFields = {

@@ -2,7 +2,7 @@ import type { Endpoint } from '../../addr/endpoint.ts'
 import type { Ip4 } from '../../addr/ip4.ts'
 import type { Ip6 } from '../../addr/ip6.ts'
 import { endpoint, ip4, ip6 } from '../address-field.ts'
-import { bytes16, fixed, list8, list16, oneOf, record, text8, u8, u32, where } from '../field.ts'
+import { bytes16, clipped8, fixed, list8, list16, oneOf, record, text8, u8, u32, where } from '../field.ts'
 
 /** Where a node may be reached. Higher priority is tried first. */
 export type Candidate = {
@@ -11,7 +11,7 @@ export type Candidate = {
   readonly priority: number
 }
 
-/** A host behind a bridge, as the bridge names it to its coordinator: 8 opaque bytes, stable for one link address. */
+/** A host behind a bridge, as the bridge names it to its coordinator: 8 opaque bytes, stable for one link address. A longer name is cut. */
 export type HostClaim = { readonly host: Uint8Array; readonly name: string }
 
 /** The virtual pair the coordinator keeps for one host behind a bridge. */
@@ -36,8 +36,10 @@ export type Target = {
 /** Which end of a path the receiver of a direction is. The opener sends the Tunnel Request. */
 export type PathRole = 'opener' | 'acceptor'
 
-/** Hosts behind one bridge that fit a message: the answer must fit 8 parts. */
-export const MAX_HOSTS = 128
+/** Hosts behind one bridge that fit a message of 8 parts, each with the longest name. A bridge claims no more. */
+export const MAX_HOSTS = 120
+/** One DNS label. RFC 1035 §2.3.4. */
+export const MAX_HOST_NAME_BYTES = 63
 
 export const candidate = record<Candidate>('candidate', {
   type: oneOf({ local: 1, mapped: 2, relay: 3 }),
@@ -46,7 +48,7 @@ export const candidate = record<Candidate>('candidate', {
 })
 
 export const hostClaims = where(
-  list16(record<HostClaim>('host-claim', { host: fixed(8), name: text8() })),
+  list16(record<HostClaim>('host-claim', { host: fixed(8), name: clipped8(MAX_HOST_NAME_BYTES) })),
   `at most ${MAX_HOSTS}`,
   (v) => v.length <= MAX_HOSTS,
 )
