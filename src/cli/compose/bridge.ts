@@ -1,0 +1,221 @@
+import type { BridgeDirected } from '#bridge/types.ts'
+import { systemCalendar, systemClock } from '#io/clock.ts'
+import { IoFault } from '#io/fault.ts'
+import { Keystore } from '#io/keystore.ts'
+import { type Link, listAddresses, listLinks } from '#io/links.ts'
+import { openUdp } from '#io/udp-native.ts'
+import { type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
+import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
+import { CounterMap } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
+import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
+import type { BridgeConfig } from '../config/schema.ts'
+import { openBox } from './box.ts'
+import { BridgeWire } from './bridge-wire.ts'
+import { Divert } from './divert.ts'
+import { NodeShell } from './node-shell.ts'
+import { candidatesOf, makeNode, type NtmNode } from './ntm-node.ts'
+import type { Undo } from './process.ts'
+import { TunnelRefs } from './tunnel-refs.ts'
+
+/** Joins the bridge's core to its node, its ports and its rules. Resolves when the wire is being watched. */
+export async function startBridge(
+  file: string,
+  config: BridgeConfig,
+  log: Log,
+  undo: Undo,
+  fail: (why: Error) => void,
+): Promise<void> {
+  const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
+  const links = await listLinks()
+  const names = config.bridge
+  const bridge = needLink(links, names.bridge, 'bridge.bridge')
+  for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
+  const counters = new CounterMap()
+  const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
+  const udp = openUdp({ port: config.udp.port })
+  undo.add(() => udp.close())
+  const shell = new BridgeShell({ config, bridge, made, log, counters, undo, fail })
+  const nodeShell = new NodeShell({
+    node: made.node,
+    udp,
+    clock: systemClock,
+    onEvent: (event) => shell.onEvent(event),
+    onInner: (_path, bytes) => shell.wire?.fromTunnel(bytes),
+    onBurstEnd: () => shell.wire?.flush(),
+  })
+  shell.send = (tunnel, memory, at, len) => {
+    const hash = shell.refs.hashOf(tunnel)
+    const path = hash === null ? null : made.node.tunnels.byContract(hash)
+    if (path === null) return counters.count('bridge.drop.no-path')
+    made.node.tunnels.seal(path, memory, at, len, (to, bytes) => udp.send(to, bytes), systemClock.now())
+  }
+  shell.touch = () => nodeShell.touch()
+  undo.add(() => nodeShell.stop())
+  await shell.resume()
+  await shell.locate(config.udp.port)
+  nodeShell.start()
+}
+
+type ShellParts = {
+  readonly config: BridgeConfig
+  readonly bridge: Link
+  readonly made: NtmNode
+  readonly log: Log
+  readonly counters: CounterMap
+  readonly undo: Undo
+  readonly fail: (why: Error) => void
+}
+
+class BridgeShell {
+  readonly refs = new TunnelRefs()
+  wire: BridgeWire | null = null
+  send: (tunnel: number, memory: Parameters<BridgeWire['core']['fromTap']>[0], at: number, len: number) => void =
+    () => {}
+  touch: () => void = () => {}
+  readonly #p: ShellParts
+  readonly #store: Keystore
+  #virtual: string | null = null
+
+  constructor(parts: ShellParts) {
+    this.#p = parts
+    this.#store = new Keystore(parts.config.state)
+  }
+
+  /** Starts the wire on the plan of the last run, so that a rebooted box works before its coordinator answers. */
+  async resume(): Promise<void> {
+    const kept = this.#store.load(PLAN)
+    if (kept === null) return
+    const prefixes = (kept as { virtual: string[] }).virtual.flatMap((text) => parsePrefix(text) ?? [])
+    await this.#startWire(prefixes)
+  }
+
+  /** Tells the registration where this box is. */
+  async locate(port: number): Promise<void> {
+    const { config, made } = this.#p
+    const without = { interfaces: [config.bridge.tap, config.bridge.host, config.bridge.net], prefixes: [] }
+    made.where.candidates = candidatesOf(await listAddresses(), port, without)
+  }
+
+  onEvent(event: NodeEvent): void {
+    const { made, log } = this.#p
+    switch (event.event) {
+      case 'enrolled':
+        made.enrolled(event.chain)
+        return log.info('box.enrolled')
+      case 'registered':
+        void this.#onRegistered(event.answer, event.first).catch(this.#p.fail)
+        return
+      case 'refused':
+        return log.error('box.refused', { code: event.code, text: event.text })
+      case 'offline':
+        return log.warn('coordinator.lost')
+      case 'directed':
+        return this.#onDirected(Number(event.tag), event.result)
+      case 'asked':
+        // Directions towards the host behind us come with a later capability; until then they are refused, not ignored.
+        return made.node.decline(
+          event.transaction,
+          'unsupported',
+          'this bridge takes no inbound paths',
+          systemClock.now(),
+        )
+      case 'path-open':
+      case 'path-mtu':
+        return this.#tellMtu(event.contractHash)
+      case 'path-gone': {
+        const ref = this.refs.remove(event.contractHash)
+        if (ref !== null) this.wire?.handle({ in: 'tunnel-gone', tunnel: ref })
+        return
+      }
+      default:
+        return event satisfies never
+    }
+  }
+
+  async #onRegistered(answer: RegistrationResponse, first: boolean): Promise<void> {
+    const virtual = JSON.stringify(answer.virtual.map(prefixText))
+    if (this.#virtual === null) {
+      this.#store.save(PLAN, { virtual: answer.virtual.map(prefixText) })
+      await this.#startWire(answer.virtual)
+    } else if (this.#virtual !== virtual) {
+      this.#store.save(PLAN, { virtual: answer.virtual.map(prefixText) })
+      throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
+    }
+    if (first) this.#p.log.info('box.registered', { hosts: answer.hosts.length })
+    this.wire?.handle({ in: 'zones', zones: answer.zones })
+    this.wire?.handle({ in: 'granted', hosts: answer.hosts })
+  }
+
+  async #startWire(virtual: readonly Prefix[]): Promise<void> {
+    const { config, bridge, log, undo, fail, counters, made } = this.#p
+    this.#virtual = JSON.stringify(virtual.map(prefixText))
+    const { host, net, tap } = config.bridge
+    const box = bridge.linkAddr
+    if (box === null) throw new IoFault(`use ${bridge.name}`, new Error('it has no link address'))
+    this.wire = new BridgeWire(
+      {
+        names: { host, net, tap },
+        box,
+        virtual,
+        holdMillis: config.dns.hold_ms,
+        counters,
+        toTunnel: (tunnel, memory, at, len) => this.send(tunnel, memory, at, len),
+        onOut: (out) => {
+          if (out.out === 'claim-hosts') return this.#claim(out.hosts)
+          const { sought, why, sources } = out
+          made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
+          this.touch()
+        },
+        onGone: (name) => fail(new IoFault(`use ${name}`, new Error('the interface was removed'))),
+        touched: () => this.touch(),
+      },
+      undo,
+    )
+    const divert = new Divert({ host, net, tap, box, virtual }, log, fail)
+    undo.add(() => divert.stop())
+    await divert.start()
+  }
+
+  #claim(hosts: readonly HostClaim[]): void {
+    const { where, node } = this.#p.made
+    where.hosts = hosts
+    where.version++
+    node.changed(systemClock.now())
+    this.touch()
+  }
+
+  #onDirected(id: number, result: Directed): void {
+    const { log } = this.#p
+    this.wire?.handle({ in: 'directed', id, result: this.#directed(result) })
+    if (!result.ok) log.info('direction.refused', { code: result.code, text: result.text })
+  }
+
+  #directed(result: Directed): BridgeDirected {
+    if (!result.ok) return { ok: false, why: result.code === 'timeout' ? 'unreachable' : result.code }
+    if (result.target === null) return { ok: false, why: 'unsupported' }
+    const { vip4, vip6, ttlSeconds } = result.target
+    this.#tellMtu(result.contractHash)
+    return { ok: true, vip4, vip6, ttlSeconds, tunnel: this.refs.refOf(result.contractHash) }
+  }
+
+  #tellMtu(contractHash: Uint8Array): void {
+    const { tunnels } = this.#p.made.node
+    const path = tunnels.byContract(contractHash)
+    if (path === null) return
+    const tunnel = this.refs.refOf(contractHash)
+    const [innerBytes, wholeBytes] = [tunnels.innerMtu(path), tunnels.clampMtu(path)]
+    this.wire?.handle({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes })
+  }
+}
+
+function needLink(links: readonly Link[], name: string, key: string): Link {
+  const link = links.find((l) => l.name === name)
+  if (link !== undefined) return link
+  const there = links.map((l) => l.name).join(', ')
+  throw new IoFault(`use ${name}`, new Error(`no such interface (${key}); this machine has ${there}`))
+}
+
+const PLAN = 'plan.json'
