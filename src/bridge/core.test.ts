@@ -233,6 +233,18 @@ test('an unknown virtual address is answered with ICMP host unreachable, at once
   expect(w.outs().length).toBeLessThan(60)
 })
 
+test('a host that scans virtual addresses costs the coordinator a bounded number of questions', () => {
+  const w = world()
+  for (let n = 0; n < 1000; n++) {
+    const destination = v4(`198.19.${n >> 8}.${n & 255}`)
+    w.tap(ipFrame(up, packet4({ source: hostIp, destination, protocol: 6, payload: tcp(1, 2, 2) })))
+  }
+  expect(w.outs().length).toBe(64)
+  w.tick(6000)
+  expect(w.counters.get('bridge.drop.direction-silent')).toBe(64)
+  expect(w.core.deadline() ?? 6001).toBeGreaterThan(6000)
+})
+
 test('too large: refused with M when it may not be cut, cut to T when it may, IPv6 told Packet Too Big', () => {
   const w = world()
   w.route()

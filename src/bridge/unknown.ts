@@ -1,7 +1,8 @@
 import { type Ip, ipText } from '#ntm-lib/addr/ip.ts'
 import { Expiring } from '#ntm-lib/base/expiring.ts'
-import { after, type Instant, millis, sooner } from '#ntm-lib/base/time.ts'
+import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import type { Host } from './hosts.ts'
+import { Rate } from './rate.ts'
 
 export type Waiting = { readonly host: Host; readonly packet: Uint8Array }
 type Question = { readonly id: number; readonly vip: Ip; readonly waiting: Waiting[] }
@@ -12,21 +13,23 @@ type Question = { readonly id: number; readonly vip: Ip; readonly waiting: Waiti
  */
 export class Unknown {
   readonly #open = new Expiring<string, Question>(MAX_QUESTIONS)
-  readonly #refused = new Expiring<string, true>(4096)
+  readonly #refused = new Expiring<string, Instant>(4096)
+  /** A host that scans must not make the coordinator work at its pace. */
+  readonly #rate = new Rate(20, 64)
+  #nextSweep = 0 as Instant
   #nextId = 1
 
   /** Keeps a copy of the packet. `ask`: put the question with this id. `full` and `refused`: the packet was not kept. */
   add(vip: Ip, host: Host, packet: Uint8Array, now: Instant): { ask: number } | 'waits' | 'full' | 'refused' {
-    this.sweep(now)
     const key = ipText(vip)
-    if (this.#refused.get(key) === true) return 'refused'
+    if ((this.#refused.get(key) ?? now) > now) return 'refused'
     const open = this.#open.get(key)
     if (open !== undefined) {
       if (open.waiting.length >= MAX_WAITING) return 'full'
       open.waiting.push({ host, packet: packet.slice() })
       return 'waits'
     }
-    if (this.#open.size >= MAX_QUESTIONS) return 'full'
+    if (this.#open.size >= MAX_QUESTIONS || !this.#rate.take(now)) return 'full'
     const id = this.#nextId++
     this.#open.set(key, { id, vip, waiting: [{ host, packet: packet.slice() }] }, after(now, WAIT))
     return { ask: id }
@@ -37,7 +40,7 @@ export class Unknown {
     for (const [key, q] of this.#open.entries()) {
       if (q.id !== id) continue
       this.#open.delete(key)
-      if (!found) this.#refused.set(key, true, after(now, REFUSED_KEPT))
+      if (!found) this.#refused.set(key, after(now, REFUSED_KEPT), after(now, REFUSED_KEPT))
       return q
     }
     return null
@@ -50,12 +53,16 @@ export class Unknown {
 
   /** Ends what nobody answered; how many packets were lost with it. */
   sweep(now: Instant): number {
+    if (now < this.#nextSweep) return 0
+    this.#nextSweep = after(now, SWEEP_EVERY)
     this.#refused.sweep(now)
     return this.#open.sweep(now).reduce((n, [, q]) => n + q.waiting.length, 0)
   }
 
   deadline(): Instant | null {
-    return sooner(this.#open.deadline(), this.#refused.deadline())
+    const first = this.#open.deadline()
+    // Nothing hangs on the exact moment: one sweep ends many.
+    return first === null ? null : (Math.max(first, this.#nextSweep) as Instant)
   }
 }
 
@@ -63,4 +70,5 @@ const MAX_QUESTIONS = 256
 const MAX_WAITING = 8
 /** Longer than the whole set-up of a tunnel takes; TCP sends its SYN again anyway. */
 const WAIT = millis(5000)
+const SWEEP_EVERY = millis(250)
 const REFUSED_KEPT = millis(10_000)

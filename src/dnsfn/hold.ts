@@ -94,7 +94,7 @@ export class Hold<F extends DnsFlow> {
       return 'pass'
     }
     p.held = frame.slice()
-    p.state = 'held'
+    this.#pending.wait(p, 'held')
     this.#counters.count('bridge.dns.held')
     if (p.other === 'exists') this.#direct(p, now)
     else if (p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
@@ -111,8 +111,8 @@ export class Hold<F extends DnsFlow> {
     else if (!this.#isOurs(d.name) ? !PASSING.has(result.why) : result.why === 'unknown-name')
       this.known.learnPlain(d.name, 0, NEGATIVE_TTL, now)
     const known = this.known.find(d.host, d.name, now)
-    for (const p of this.#pending.of(d.host, d.name)) {
-      if (p.state !== 'directing') continue
+    for (const p of this.#pending.waiting()) {
+      if (p.state !== 'directing' || p.flow.host !== d.host || p.question.name !== d.name) continue
       if (known !== null) this.#finish(p, addressAnswer(p.question, known, hostTtl(known, now)))
       else if (!result.ok) this.#turnDown(p, result.why)
     }
@@ -120,10 +120,9 @@ export class Hold<F extends DnsFlow> {
 
   tick(now: Instant): void {
     this.known.sweep(now)
-    for (const p of this.#pending.all()) {
-      const waits = p.state === 'held' || p.state === 'directing'
+    for (const p of this.#pending.waiting()) {
       if (p.state === 'held' && p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
-      else if (waits && p.holdUntil <= now) this.#finish(p, { rcode: RCODE.SERVFAIL })
+      else if (p.holdUntil <= now) this.#finish(p, { rcode: RCODE.SERVFAIL })
     }
     this.#pending.sweep(now)
     for (const [id, d] of this.#directions) {
@@ -187,7 +186,7 @@ export class Hold<F extends DnsFlow> {
   #direct(p: Pending<F>, now: Instant): void {
     const key = `${p.flow.host} ${p.question.name}`
     const known = this.known.find(p.flow.host, p.question.name, now)
-    p.state = 'directing'
+    this.#pending.wait(p, 'directing')
     if (known !== null) {
       this.#finish(p, addressAnswer(p.question, known, hostTtl(known, now)))
       return

@@ -28,6 +28,8 @@ export class PendingTable<F extends Flow> {
   readonly #byQuery = new Map<string, Pending<F>>()
   readonly #byOwn = new Map<string, Pending<F>>()
   readonly #byHost = new Map<string, number>()
+  /** Those held or directing: few, and the only ones whose time matters. */
+  readonly #waiting = new Set<Pending<F>>()
 
   /** Enters a query; a finished one with the same key is replaced. Null when the table is full. */
   open(
@@ -72,33 +74,39 @@ export class PendingTable<F extends Flow> {
     return p !== undefined && p.question.name === q.name && p.question.type !== q.type ? p : null
   }
 
+  wait(p: Pending<F>, state: 'held' | 'directing'): void {
+    p.state = state
+    this.#waiting.add(p)
+  }
+
   close(p: Pending<F>, state: 'pass' | 'eat'): void {
     p.state = state
     p.held = null
+    this.#waiting.delete(p)
   }
 
-  *all(): IterableIterator<Pending<F>> {
-    yield* this.#byQuery.values()
+  /** A copy: its reader closes them as it goes. */
+  waiting(): Pending<F>[] {
+    return [...this.#waiting]
   }
 
-  of(host: string, name: string): Pending<F>[] {
-    return [...this.#byQuery.values()].filter((p) => p.flow.host === host && p.question.name === name)
-  }
-
+  /** All live equally long, so the oldest entry is the first to go. */
   sweep(now: Instant): void {
-    for (const p of this.#byQuery.values()) if (p.until <= now) this.#remove(p)
+    for (const p of this.#byQuery.values()) {
+      if (p.until > now) return
+      this.#remove(p)
+    }
   }
 
   deadline(): Instant | null {
-    let first: Instant | null = null
-    for (const p of this.#byQuery.values()) {
-      const at = p.state === 'held' ? p.askUntil : p.state === 'directing' ? p.holdUntil : p.until
-      first = sooner(first, at)
-    }
+    const oldest = this.#byQuery.values().next()
+    let first = oldest.done === true ? null : oldest.value.until
+    for (const p of this.#waiting) first = sooner(first, p.state === 'held' ? p.askUntil : p.holdUntil)
     return first
   }
 
   #remove(p: Pending<F>): void {
+    this.#waiting.delete(p)
     this.#byQuery.delete(queryKey(p.flow, p.query.id, p.question))
     if (this.#byOwn.get(ownKey(p.flow, p.ownId)) === p) this.#byOwn.delete(ownKey(p.flow, p.ownId))
     const left = (this.#byHost.get(p.flow.host) ?? 1) - 1
