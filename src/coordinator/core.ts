@@ -132,6 +132,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     store.transaction(() => {
       store.putMember({ ...member, revoked: true })
       store.putNumber('revocation-version', store.number('revocation-version') + 1)
+      store.putNumber('zone-serial', store.number('zone-serial') + 1)
       for (const row of rows) this.#contracts.end(row)
     })
     for (const row of rows)

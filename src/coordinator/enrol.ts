@@ -201,6 +201,7 @@ export class Enrolment {
     const { store, log } = this.#p
     const count = store.number('serial') + 1
     store.putNumber('serial', count)
+    store.putNumber('zone-serial', store.number('zone-serial') + 1)
     log.info('enrol.issued', { count, node: nodeKey(node), name, roles: leaf.roles, expires: leaf.expires })
   }
 }
