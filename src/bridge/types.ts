@@ -35,7 +35,8 @@ export type BridgeIn =
 
 export type BridgeOut =
   /** Frames to inject at either leg, whole. */
-  | { readonly out: 'to-host' | 'to-net'; readonly frame: Uint8Array }
+  | { readonly out: 'to-host'; readonly frame: Uint8Array }
+  | { readonly out: 'to-net'; readonly frame: Uint8Array }
   /** An inner packet that waited or was cut. */
   | {
       readonly out: 'to-tunnel'
