@@ -1,6 +1,6 @@
 import { after, type Instant, type Millis, millis, seconds } from '../base/time.ts'
 import type { Request, Response } from '../wire/message.ts'
-import type { Candidate, HostClaim } from '../wire/messages/common.ts'
+import { type Candidate, type HostClaim, MAX_HOSTS } from '../wire/messages/common.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { Registration, RegistrationResponse } from '../wire/messages/registration.ts'
 
@@ -142,7 +142,8 @@ function ask(kind: Registration['kind'], self: RegisterSelf): RegisterOutput {
     features: 0,
     mtuBytes,
     candidates,
-    hosts,
+    // More hosts than a registration carries get no virtual pair; they stay ordinary hosts on the wire.
+    hosts: hosts.slice(0, MAX_HOSTS),
     revocationVersion: 0,
   }
   return { out: 'ask', tag: REGISTER, message }
