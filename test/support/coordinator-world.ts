@@ -57,6 +57,7 @@ export class CoordinatorWorld {
   readonly trace: { readonly to: string; readonly kind: string }[] = []
   readonly #live = new Map<string, ControlPeer>()
   readonly #owners = new Map<string, string>()
+  readonly sessions: Sessions = this.#ports()
   core: CoordinatorCore
   now: Instant = instant(1000)
   wall: WallTime = wallTime(1_800_000_000_000)
@@ -269,7 +270,7 @@ export class CoordinatorWorld {
     const { root, issuer, coordinator } = this.network
     const log = (event: string, fields: LogFields = {}): void => void this.logged.push({ event, fields })
     return new CoordinatorCore({
-      sessions: this.#ports(),
+      sessions: this.sessions,
       store: this.store,
       suite: nodeCrypto,
       calendar: { today: () => this.wall },
