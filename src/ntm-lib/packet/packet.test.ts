@@ -109,7 +109,7 @@ test('extension headers are walked to the upper layer, within bounds', () => {
     destination: B6,
     protocol: UDP,
     payload,
-    extensions: { firstNext: 60, bytes: concat(...Array.from({ length: 40 }, () => hop(60))) },
+    extensions: { firstNext: 60, bytes: concat(...Array.from({ length: 39 }, () => hop(60)), hop(17)) },
   })
   expect(upperLayer(viewOf(long), 0, long.length, out)).toBe(false)
   const cut = packet6({

@@ -358,4 +358,31 @@ describe('extensions', () => {
     expect(head(tooBig, 40)).toEqual([2, 0, 1420])
     expect(tooBig.length).toBe(40 + 8 + 148)
   })
+
+  test.each([120, 124])(
+    'with too little headroom an error is dropped and nothing is written below the slot (%i)',
+    (n) => {
+      const cut = packet4(
+        { source: HOST4, destination: SERVER4, protocol: UDP, payload: bytes(n), id: 7, offset: 9 },
+        false,
+      )
+      const extended = icmp(11, 0, (cut.length / 4) << 16, concat(cut, mpls))
+      const p = packet4({ source: ROUTER4, destination: HOST4, protocol: ICMP4, payload: extended })
+      const results = Array.from({ length: 65 }, (_, headroom) => bench.run(p, headroom))
+      // Two headers grow by 20 bytes and a Fragment header of 8 comes in. 140 + 28 bytes need no padding, 144 + 28 need 4:
+      // until there is room for that the extensions are left away.
+      const enough = results.findIndex((r) => r.verdict === 'forward')
+      expect(enough).toBe(48)
+      expect(results.slice(0, enough).every((r) => r.reason === 'no-headroom')).toBe(true)
+      const extensions = results.slice(enough).map((r) => (r.packet[44] ?? 0) > 0)
+      expect(extensions.indexOf(true)).toBe(n === 120 ? 0 : 4)
+      expect(results.slice(enough).every((r) => r.verdict === 'forward' && checksumsHold(r.packet))).toBe(true)
+    },
+  )
+})
+
+test('rfc7915 §5.2: DF follows the size the IPv4 error has, not the size the IPv6 one had', () => {
+  const about = sent6(UDP, udp(1, 2, bytes(1300))).slice(0, 1240)
+  const r = bench.run(error6(1, 4, 0, about))
+  expect([r.packet.length, (r.packet[6] ?? 0) & 0x40]).toEqual([1248, 0])
 })
