@@ -6,6 +6,9 @@ import { A4, A6, B4, B6, endpointOf } from '#test/support/route.ts'
 import { Pair, type PairWish } from './pair.ts'
 import { narrow, storm } from './weather.ts'
 
+/** Plenty for a busy machine; alone they take about a second. */
+const LONG = { timeout: 60_000 }
+
 function opened(wish: PairWish): Pair {
   const pair = new Pair(wish)
   pair.direct()
@@ -53,40 +56,44 @@ test('attack 15: underlay 1280, 1124 and 700: every inner UDP packet of 1280 byt
   }
 })
 
-test('property: every inner packet of 20…M bytes arrives unchanged for P = 700…9000, and M + 1 is refused with M', () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 700, max: 9000 }),
-      fc.array(fc.nat(), { minLength: 1, maxLength: 8 }),
-      fc.boolean(),
-      fc.integer({ min: 0, max: 20_000 }),
-      (p, picks, six, settle) => {
-        const pair = opened({ weather: narrow(p), alice: JUMBO, bob: JUMBO })
-        pair.world.wait(millis(settle))
-        const path = pair.alicePath
-        if (path === null) throw new Error('gone')
-        const most = pair.alice.tunnels.innerMtu(path)
-        expect(most).toBeGreaterThanOrEqual(1280)
-        const smallest = six ? 48 : 28
-        const sizes = [smallest, most, ...picks.map((n) => smallest + (n % (most - smallest + 1)))]
-        const [from, to] = six ? [A6, B6] : [A4, B4]
-        for (const size of sizes) {
-          const inner = innerPacket(from, to, size)
-          const had = pair.bob.received.length
-          expect(pair.alice.send(path, inner, pair.world.now)).toEqual({ ok: true })
-          pair.world.wait(millis(25))
-          expect(pair.bob.received.length, `P ${p} size ${size} of ${most}`).toBe(had + 1)
-          expect(pair.bob.received.at(-1)).toEqual(inner)
-        }
-        // M may have grown while time passed.
-        const now = pair.alice.tunnels.innerMtu(path)
-        const refused = pair.alice.send(path, innerPacket(from, to, now + 1), pair.world.now)
-        expect(refused).toEqual({ ok: false, why: 'too-big', innerMtuBytes: now })
-      },
-    ),
-    { numRuns: 25 },
-  )
-})
+test(
+  'property: every inner packet of 20…M bytes arrives unchanged for P = 700…9000, and M + 1 is refused with M',
+  LONG,
+  () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 700, max: 9000 }),
+        fc.array(fc.nat(), { minLength: 1, maxLength: 8 }),
+        fc.boolean(),
+        fc.integer({ min: 0, max: 20_000 }),
+        (p, picks, six, settle) => {
+          const pair = opened({ weather: narrow(p), alice: JUMBO, bob: JUMBO })
+          pair.world.wait(millis(settle))
+          const path = pair.alicePath
+          if (path === null) throw new Error('gone')
+          const most = pair.alice.tunnels.innerMtu(path)
+          expect(most).toBeGreaterThanOrEqual(1280)
+          const smallest = six ? 48 : 28
+          const sizes = [smallest, most, ...picks.map((n) => smallest + (n % (most - smallest + 1)))]
+          const [from, to] = six ? [A6, B6] : [A4, B4]
+          for (const size of sizes) {
+            const inner = innerPacket(from, to, size)
+            const had = pair.bob.received.length
+            expect(pair.alice.send(path, inner, pair.world.now)).toEqual({ ok: true })
+            pair.world.wait(millis(25))
+            expect(pair.bob.received.length, `P ${p} size ${size} of ${most}`).toBe(had + 1)
+            expect(pair.bob.received.at(-1)).toEqual(inner)
+          }
+          // M may have grown while time passed.
+          const now = pair.alice.tunnels.innerMtu(path)
+          const refused = pair.alice.send(path, innerPacket(from, to, now + 1), pair.world.now)
+          expect(refused).toEqual({ ok: false, why: 'too-big', innerMtuBytes: now })
+        },
+      ),
+      { numRuns: 25 },
+    )
+  },
+)
 
 test('over IPv6 the floor is the standard 1280, and 1280 still fits in halves', () => {
   const pair = new Pair({ route: SIX, weather: narrow(1280) })

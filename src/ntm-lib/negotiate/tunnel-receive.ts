@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText } from '../addr/endpoint.ts'
+import { type Endpoint, endpointText, sameEndpoint } from '../addr/endpoint.ts'
 import { after, type Instant, millis } from '../base/time.ts'
 import {
   counter,
@@ -91,6 +91,8 @@ function prove(core: Core, path: Path, slot: Slot, from: Endpoint, now: Instant)
 /** Follows the peer to where it speaks from, once it answers there. */
 function follow(core: Core, path: Path, from: Endpoint, bytes: number, newest: boolean, now: Instant): void {
   if (path.address === null) return
+  // Nearly every packet: from where the peer is, with nothing in doubt.
+  if (path.address.trial === null && sameEndpoint(from, path.address.current)) return
   const step = onHeard(path.address, from, bytes, newest, () => core.random.bytes(16), now)
   path.address = step.address
   const trial = step.address.trial
@@ -140,12 +142,18 @@ function onFrame(core: Core, path: Path, slot: Slot, frame: Frame, from: Endpoin
     case 'mtu-ack':
       return acknowledged(core, path, frame.mtuBytes, now)
     case 'rekey-please':
-      return path.role === 'opener' ? propose(core, path, now) : undefined
+      return rekeyPlease(core, path, now)
     case 'close':
       return closed(core, path, frame.reason, now)
     default:
       return frame satisfies never
   }
+}
+
+/** Only the opener is asked, and not again right after an epoch was born: a handshake costs four DHs. */
+function rekeyPlease(core: Core, path: Path, now: Instant): void {
+  const born = path.epochs.cur?.born ?? now
+  if (path.role === 'opener' && now >= after(born, TIMERS.tunnelRequestFresh.millis)) propose(core, path, now)
 }
 
 function moved(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {
