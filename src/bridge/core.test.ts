@@ -114,6 +114,8 @@ test('a held reply that is let go is the very frame that came', () => {
   const frame = reply(inner(query(1, 'empty.example')).subarray(28), [])
   expect(w.tap(frame)).toBe('consumed')
   w.outs()
+  w.tick(500)
+  expect(w.outs().map((o) => o.out)).toEqual(['to-net'])
   w.tick(1500)
   expect(same(only(w.outs(), 'to-host').frame, frame)).toBe(true)
 })

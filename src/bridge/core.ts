@@ -230,7 +230,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     if (frame !== null) this.#out.push({ out: 'to-host', frame })
   }
 
-  /** Protocol.md, MTU: TCP is never halved. */
+  /** TCP is never sent in halves: its segments fit T. */
   #clamp(v: DataView, at: number, len: number, t: Tunnel | null): void {
     if (t !== null) clampMss(v, at, len, t.wholeBytes - (ip4.version(v, at) === 4 ? 40 : 60))
   }

@@ -51,6 +51,6 @@ export class Routes {
 const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip : ip6Key(ip))
 
 const MAX_ROUTES = 16_384
-/** protocol.md, MTU: M is never below 1280; T over an IPv6 underlay of 1280 bytes is 1200. */
+/** M is never below 1280 (what IPv6 may count on); T over an IPv6 underlay of 1280 bytes is 1200. */
 const LEAST_INNER = 1280
 const LEAST_WHOLE = 1200

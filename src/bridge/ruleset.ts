@@ -20,7 +20,7 @@ export type DivertPlan = {
 /** Names of the two tables, for listing and removing. */
 export const GUARD_TABLE = 'ntm_guard'
 export const DIVERT_TABLE = 'ntm_divert'
-/** How long diversion outlives the last refresh. D: bridge.md, dead-man's switch. */
+/** How long the diversion outlives the last refresh: the wire heals this long after the program hung. */
 export const ALIVE_SECONDS = 3
 
 /**

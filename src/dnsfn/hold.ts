@@ -55,6 +55,8 @@ export class Hold<F extends DnsFlow> {
   onQuery(payload: Uint8Array, flow: F, now: Instant): HoldVerdict {
     const query = parseMessage(payload)
     const q = plainQuestion(query, false)
+    const moved = query === null ? null : this.#pending.giveWay(flow, query.id, this.#random)
+    if (moved?.other === 'unknown') this.#ask(moved)
     if (query === null || q === null || leftAlone(query)) return 'pass'
     if (q.type === TYPE.PTR) return this.#reverse(query, q, flow)
     if (!flow.granted || neverOurs(q.name)) return 'pass'
@@ -97,7 +99,7 @@ export class Hold<F extends DnsFlow> {
     this.#pending.wait(p, 'held')
     this.#counters.count('bridge.dns.held')
     if (p.other === 'exists') this.#direct(p, now)
-    else if (p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
+    else this.#hurry(p, now)
     return 'taken'
   }
 
@@ -121,7 +123,7 @@ export class Hold<F extends DnsFlow> {
   tick(now: Instant): void {
     this.known.sweep(now)
     for (const p of this.#pending.waiting()) {
-      if (p.state === 'held' && p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
+      if (p.state === 'held') this.#hurry(p, now)
       else if (p.holdUntil <= now) this.#finish(p, { rcode: RCODE.SERVFAIL })
     }
     this.#pending.sweep(now)
@@ -164,6 +166,15 @@ export class Hold<F extends DnsFlow> {
     return 'pass'
   }
 
+  /** A held reply waits for our question: repeats it once, and lets the reply go in the end. */
+  #hurry(p: Pending<F>, now: Instant): void {
+    if (p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
+    else if (p.askAgain !== null && p.askAgain <= now) {
+      p.askAgain = null
+      this.#ask(p)
+    }
+  }
+
   #ask(p: Pending<F>): void {
     const { name, type } = p.question
     const edns = { udpSize: 1232 }
@@ -173,11 +184,12 @@ export class Hold<F extends DnsFlow> {
 
   #ownAnswer(p: Pending<F>, reply: DnsMessage, now: Instant): HoldVerdict {
     if (p.other !== 'unknown') return 'taken'
-    p.other = judgeReply(reply, otherType(p.question.type)) === 'has' ? 'exists' : 'none'
+    const says = judgeReply(reply, otherType(p.question.type))
+    p.other = says === 'has' ? 'exists' : 'none'
     if (p.state !== 'held') return 'taken'
     if (p.other === 'exists') this.#direct(p, now)
     else {
-      this.known.learnPlain(p.question.name, p.question.type, NEGATIVE_TTL, now)
+      if (says === 'lacks') this.known.learnPlain(p.question.name, p.question.type, NEGATIVE_TTL, now)
       this.#release(p, 'bridge.dns.released-plain')
     }
     return 'taken'

@@ -52,12 +52,12 @@ export class KnownNames {
   #nextSweep = 0 as Instant
 }
 
-/** TTL shown to hosts: min(60, remaining), floor 5; in seconds. protocol.md, DNS. */
+/** TTL shown to hosts: min(60, remaining), floor 5; in seconds. */
 export const hostTtl = (known: KnownName, now: Instant): number =>
   Math.min(MAX_TTL, Math.max(MIN_TTL, Math.floor(between(now, known.until) / 1000)))
 
 const MIN_TTL = 5
 export const MAX_TTL = 60
-/** Negative knowledge is kept this long; seconds. protocol.md, DNS. */
+/** Negative knowledge is kept this long; seconds. */
 export const NEGATIVE_TTL = 30
 const REVERSE_KEPT = seconds(86_400)

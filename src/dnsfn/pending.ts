@@ -11,7 +11,9 @@ export type Pending<F> = {
   readonly query: DnsMessage
   readonly question: DnsQuestion
   /** Id of the question we ask beside it. */
-  readonly ownId: number
+  ownId: number
+  /** When that question is repeated, should its answer be missing while a reply is held; null once it was. */
+  askAgain: Instant | null
   /** `open`: the query passed. `held`: its reply waits for our question. `directing`: waits for a direction. Then over:
    *  `pass`: replies go through; `eat`: the host has its answer. */
   state: 'open' | 'held' | 'directing' | 'pass' | 'eat'
@@ -50,6 +52,7 @@ export class PendingTable<F extends Flow> {
       query,
       question,
       ownId,
+      askAgain: after(now, millis(hold * 0.25)),
       state: 'open',
       other: 'unknown',
       held: null,
@@ -72,6 +75,16 @@ export class PendingTable<F extends Flow> {
   findOwn(flow: Flow, id: number, q: DnsQuestion): Pending<F> | null {
     const p = this.#byOwn.get(ownKey(flow, id))
     return p !== undefined && p.question.name === q.name && p.question.type !== q.type ? p : null
+  }
+
+  /** The host uses `id` itself: a question of ours with the same one takes another and is returned, to be asked again. */
+  giveWay(flow: Flow, id: number, random: Random): Pending<F> | null {
+    const p = this.#byOwn.get(ownKey(flow, id))
+    if (p === undefined) return null
+    this.#byOwn.delete(ownKey(flow, id))
+    p.ownId = this.#freeId(p.flow, id, random)
+    this.#byOwn.set(ownKey(p.flow, p.ownId), p)
+    return p
   }
 
   wait(p: Pending<F>, state: 'held' | 'directing'): void {
@@ -101,7 +114,7 @@ export class PendingTable<F extends Flow> {
   deadline(): Instant | null {
     const oldest = this.#byQuery.values().next()
     let first = oldest.done === true ? null : oldest.value.until
-    for (const p of this.#waiting) first = sooner(first, p.state === 'held' ? p.askUntil : p.holdUntil)
+    for (const p of this.#waiting) first = sooner(first, p.state === 'held' ? (p.askAgain ?? p.askUntil) : p.holdUntil)
     return first
   }
 
