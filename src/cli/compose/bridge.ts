@@ -57,6 +57,8 @@ export async function startBridge(
   await shell.resume()
   await shell.locate(config.udp.port)
   nodeShell.start()
+  // Ready means: names work. Without its coordinator the box still bridges; that is said, and not waited for.
+  await Promise.race([shell.registered, new Promise((resolve) => setTimeout(resolve, READY_MS))])
 }
 
 type ShellParts = {
@@ -78,6 +80,11 @@ class BridgeShell {
   readonly #p: ShellParts
   readonly #store: Keystore
   #virtual: string | null = null
+  #tellRegistered: () => void = () => {}
+  /** Resolves with the first registration. */
+  readonly registered = new Promise<void>((resolve) => {
+    this.#tellRegistered = resolve
+  })
 
   constructor(parts: ShellParts) {
     this.#p = parts
@@ -147,6 +154,7 @@ class BridgeShell {
     if (first) this.#p.log.info('box.registered', { hosts: answer.hosts.length })
     this.wire?.handle({ in: 'zones', zones: answer.zones })
     this.wire?.handle({ in: 'granted', hosts: answer.hosts })
+    this.#tellRegistered()
   }
 
   async #startWire(virtual: readonly Prefix[]): Promise<void> {
@@ -219,3 +227,4 @@ function needLink(links: readonly Link[], name: string, key: string): Link {
 }
 
 const PLAN = 'plan.json'
+const READY_MS = 10_000

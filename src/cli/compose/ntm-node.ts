@@ -34,6 +34,8 @@ export type Whereabouts = { candidates: readonly Candidate[]; hosts: readonly Ho
 export type NtmNode = {
   readonly node: Node
   readonly where: Whereabouts
+  /** H of encoded contracts: their names in every table. */
+  readonly hash: (bytes: Uint8Array) => Uint8Array
   /** To be called with the `enrolled` event: keeps the membership and uses it from now on. */
   enrolled(chain: readonly Uint8Array[]): void
 }
@@ -102,6 +104,7 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
   return {
     node,
     where,
+    hash: (bytes) => suite.hash(bytes),
     enrolled: (chain) => {
       box.saveChain(chain)
       tunnels.setIdentity(identityOf(suite, box.identity.static, chain))

@@ -1,0 +1,243 @@
+import { systemClock, systemRandom } from '#io/clock.ts'
+import { IoFault } from '#io/fault.ts'
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { ip6Key } from '#ntm-lib/addr/ip6.ts'
+import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
+import { hex } from '#ntm-lib/base/hex.ts'
+import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
+import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
+import type { Counters } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import type { PacketPort } from '#ntm-lib/ports/packet-port.ts'
+import { decodeContract } from '#ntm-lib/wire/contract.ts'
+import type { PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
+import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
+import { EgressPolicy, type EgressSettings } from '#tt/egress.ts'
+import { type FlowNode, newFlowNode } from '#tt/flow-node.ts'
+import { Resolver } from '#tt/resolver.ts'
+import { Servers, type ServersOut } from '#tt/servers.ts'
+import { TranslationTable } from '#tt/translation-table.ts'
+import type { NtmNode } from './ntm-node.ts'
+import { ResolverSockets } from './resolver-sockets.ts'
+import { TtWire } from './tt-wire.ts'
+
+export type TtShellParts = {
+  readonly made: NtmNode
+  readonly log: Log
+  readonly counters: Counters
+  readonly resolvers: readonly Endpoint[]
+  readonly egress: Omit<EgressSettings, 'virtual'>
+  readonly uplinkMtuBytes: number
+  readonly send: (to: Endpoint, bytes: Uint8Array) => void
+  readonly touch: () => void
+  readonly seed: number
+  /** Opens the edge for the nodes' prefixes. */
+  readonly openEdge: (nodes: readonly Prefix[]) => Promise<PacketPort>
+  readonly ready: () => void
+  readonly fail: (why: Error) => void
+}
+
+/** A path as the terminator's packet side knows it. */
+type Customer = {
+  readonly path: Path
+  readonly node: FlowNode
+  readonly pairs: ReadonlyMap<number | string, VirtualPair>
+}
+
+/** What runs once the network's ranges are known. */
+type Running = {
+  readonly table: TranslationTable
+  readonly servers: Servers
+  readonly wire: TtWire
+  readonly sockets: ResolverSockets
+  readonly virtual: string
+}
+
+/** The terminator between its node, its servers and its packet loop. */
+export class TtShell {
+  readonly #p: TtShellParts
+  readonly #customers = new Map<string, Customer>()
+  readonly #asked = new Map<string, RouteDirection | PathExtend>()
+  #running: Running | null = null
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: TtShellParts) {
+    this.#p = parts
+  }
+
+  onEvent(event: NodeEvent): void {
+    const { made, log } = this.#p
+    switch (event.event) {
+      case 'enrolled':
+        made.enrolled(event.chain)
+        return log.info('box.enrolled')
+      case 'registered':
+        return void this.#onRegistered(event.answer).catch(this.#p.fail)
+      case 'refused':
+        return log.error('box.refused', { code: event.code, text: event.text })
+      case 'offline':
+        return log.warn('coordinator.lost')
+      case 'asked':
+        return this.#onAsked(event.transaction, event.message)
+      case 'path-gone':
+        return this.#onGone(hex(event.contractHash))
+      case 'directed':
+      case 'path-open':
+      case 'path-mtu':
+        return
+      default:
+        return event satisfies never
+    }
+  }
+
+  onInner(path: Path, bytes: Uint8Array): void {
+    const customer = this.#customer(path)
+    this.#running?.wire.fromTunnel(bytes, customer.node, (source) => customer.pairs.get(keyOf(source)) ?? null)
+  }
+
+  flush(): void {
+    this.#running?.wire.flush()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#running?.sockets.closeAll()
+  }
+
+  async #onRegistered(answer: RegistrationResponse): Promise<void> {
+    const virtual = JSON.stringify(answer.virtual)
+    if (this.#running !== null) {
+      if (this.#running.virtual === virtual) return
+      throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
+    }
+    const [nodes4, servers4, nodes6, servers6] = answer.virtual
+    if (nodes4 === undefined || servers4 === undefined || nodes6 === undefined || servers6 === undefined) {
+      throw new IoFault('join the network', new Error('the coordinator did not tell its four virtual ranges'))
+    }
+    const { counters, egress, resolvers, made, send, seed, uplinkMtuBytes } = this.#p
+    const policy = new EgressPolicy({ ...egress, virtual: answer.virtual })
+    const table = new TranslationTable(SERVERS_PER_NODE)
+    const settings = { resolvers, families: [4, 6] as const, leastTtl: 5, mostTtl: 86_400 }
+    const servers = new Servers(table, new Resolver(settings, systemRandom, counters), policy, counters)
+    const edge = await this.#p.openEdge([nodes4, nodes6])
+    const wire = new TtWire({
+      edge,
+      table,
+      egress: policy,
+      counters,
+      servers4,
+      servers6,
+      uplinkMtuBytes,
+      seed,
+      toTunnel: (node, memory, at, len) => {
+        const customer = this.#customers.get(node.key)
+        if (customer !== undefined) made.node.tunnels.seal(customer.path, memory, at, len, send, systemClock.now())
+      },
+      touched: this.#p.touch,
+    })
+    const sockets = new ResolverSockets((socket, from, bytes) => {
+      servers.datagram({ kind: 'datagram', from, bytes, socket }, systemClock.now())
+      this.#settle()
+    })
+    this.#running = { table, servers, wire, sockets, virtual }
+    this.#p.log.info('box.registered')
+    this.#p.ready()
+    this.#settle()
+  }
+
+  #onAsked(transaction: string, message: RouteDirection | PathExtend): void {
+    const { made } = this.#p
+    const now = systemClock.now()
+    if (this.#running === null) return made.node.decline(transaction, 'busy', 'not ready yet', now)
+    const node = this.#nodeOf(message)
+    if (message.target === null || node === null) {
+      return made.node.accept(transaction, message, { ttlSeconds: 0, families: 0 }, now)
+    }
+    const { name, vip4, vip6 } = message.target
+    this.#asked.set(transaction, message)
+    this.#running.servers.ask({ id: transaction, node, name, pair: { vip4, vip6 } }, now)
+    this.#settle()
+  }
+
+  /** The contract names the path in every table, so its hash is the node's key. */
+  #nodeOf(message: RouteDirection | PathExtend): string | null {
+    if (message.kind === 'path-extend') return hex(message.contractHash)
+    return decodeContract(message.route.contract).ok ? hex(this.#p.made.hash(message.route.contract)) : null
+  }
+
+  #settle(): void {
+    const running = this.#running
+    if (running === null) return
+    for (let out = running.servers.poll(); out !== null; out = running.servers.poll()) this.#onServers(out, running)
+    running.wire.tick()
+    this.#p.touch()
+    clearTimeout(this.#timer)
+    const due = running.servers.deadline()
+    const wait = due === null ? IDLE_TICK : Math.min(IDLE_TICK, Math.max(0, Math.ceil(due - systemClock.now())))
+    this.#timer = setTimeout(() => {
+      running.servers.tick(systemClock.now())
+      this.#settle()
+    }, wait)
+  }
+
+  #onServers(out: ServersOut, running: Running): void {
+    const { made, log } = this.#p
+    const now = systemClock.now()
+    switch (out.kind) {
+      case 'send':
+        return running.sockets.send(out.socket, out.to, out.bytes)
+      case 'close':
+        return running.sockets.close(out.socket)
+      case 'ready': {
+        const message = this.#asked.get(out.id)
+        this.#asked.delete(out.id)
+        if (message === undefined) return
+        const { ttlSeconds, families } = out
+        log.debug('server.ready', { name: out.entry.name, ttlSeconds, families })
+        return made.node.accept(out.id, message, { ttlSeconds, families }, now)
+      }
+      case 'refused':
+        this.#asked.delete(out.id)
+        log.info('server.refused', { code: out.code, text: out.text })
+        return made.node.decline(out.id, out.code, out.text, now)
+      default:
+        return out satisfies never
+    }
+  }
+
+  #onGone(key: string): void {
+    const customer = this.#customers.get(key)
+    this.#customers.delete(key)
+    this.#running?.servers.forget(key, systemClock.now())
+    if (customer !== undefined) this.#running?.wire.flows.removeNode(customer.node)
+  }
+
+  #customer(path: Path): Customer {
+    const known = this.#customers.get(path.key)
+    if (known !== undefined) return known
+    const customer = { path, node: newFlowNode(path.key), pairs: pairsOf(path.peerPrefixes) }
+    this.#customers.set(path.key, customer)
+    return customer
+  }
+}
+
+/** Hosts' virtual pairs as the contract lists them: each IPv4 address is followed by its IPv6 one. */
+function pairsOf(prefixes: readonly Prefix[]): ReadonlyMap<number | string, VirtualPair> {
+  const pairs = new Map<number | string, VirtualPair>()
+  const fours = prefixes.flatMap(({ base, bits }) => (isIp4(base) && bits === 32 ? [base] : []))
+  const sixes = prefixes.flatMap(({ base, bits }) => (!isIp4(base) && bits === 128 ? [base] : []))
+  for (const [i, vip4] of fours.entries()) {
+    const vip6 = sixes[i]
+    if (vip6 === undefined) continue
+    pairs.set(vip4, { vip4, vip6 })
+    pairs.set(ip6Key(vip6), { vip4, vip6 })
+  }
+  return pairs
+}
+
+const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip : ip6Key(ip))
+const SERVERS_PER_NODE = 16_384
+/** Flows are swept at least this often, in milliseconds. */
+const IDLE_TICK = 10_000
