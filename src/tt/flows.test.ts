@@ -9,7 +9,7 @@ import { ICMP6, TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { newFlowNode } from './flow-node.ts'
 import { type FlowSide, flowSide } from './flow-side.ts'
 import { type Flow, FlowTable, reverse } from './flows.ts'
-import type { ServerEntry } from './server-entry.ts'
+import { candidates, type ServerEntry } from './server-entry.ts'
 
 const HOST4 = parseIp4('198.18.0.5')!
 const HOST6 = parseIp6('fd00:1:2::5')!
@@ -172,4 +172,56 @@ test('flows that share a bucket are told apart and leave it one by one', () => {
   expect(found()).toBe(0)
   table.remove(flows[0]!)
   expect([found(), node.flows]).toEqual([-1, 0])
+})
+
+test('a silent server is avoided after three SYNs, and the next SYN goes to another of its addresses', () => {
+  const table = new FlowTable(LIMITS, 1)
+  const node = newFlowNode('a')
+  const e = entry('x')
+  const other = parseIp6('2001:db8::81')!
+  e.addresses = [REAL, other]
+  const flow = opened(table.open(node, e, side4(ONE, 1), side6(1), at(0)))
+  const [v, t, end] = read(packet4({ source: HOST4, destination: ONE, protocol: TCP, payload: tcp(1, 80, 2) }))
+  for (const s of [0, 1]) table.touch(flow, v, t, end, true, at(s))
+  expect(candidates(e, 6, at(2))).toEqual([REAL, other])
+  expect(table.findInner(v, t, node)).toBe(flow)
+  table.touch(flow, v, t, end, true, at(3))
+  expect(candidates(e, 6, at(3))).toEqual([other, REAL])
+  expect(table.findInner(v, t, node)).toBe(null)
+  // With one address there is nowhere else to go, and a server that answered is not silent.
+  const single = opened(table.open(node, entry('y'), side4(TWO, 1), side6(1), at(4)))
+  for (let i = 0; i < 5; i++) table.touch(single, v, t, end, true, at(5 + i))
+  expect(single.entry.avoid.size).toBe(1)
+  expect(table.size).toBe(1)
+  const answered = opened(table.open(node, e, side4(ONE, 9), side6(9), at(4)))
+  for (const [out, s] of [
+    [true, 5],
+    [false, 6],
+    [true, 7],
+    [true, 8],
+  ] as const)
+    table.touch(answered, v, t, end, out, at(s))
+  expect(table.size).toBe(2)
+})
+
+test('ports of a closed connection used again make a new one', () => {
+  const table = new FlowTable(LIMITS, 1)
+  const flow = opened(table.open(newFlowNode('a'), entry('x'), side4(ONE, 1), side6(1), at(0)))
+  const step = (flags: number, out: boolean): void => {
+    const [v, t, end] = read(packet4({ source: HOST4, destination: ONE, protocol: TCP, payload: tcp(1, 80, flags) }))
+    table.touch(flow, v, t, end, out, at(1))
+  }
+  for (const [flags, out] of [
+    [2, true],
+    [0x12, false],
+    [4, false],
+  ] as const)
+    step(flags, out)
+  expect(flow.until).toBe(at(241))
+  for (const [flags, out] of [
+    [2, true],
+    [0x12, false],
+  ] as const)
+    step(flags, out)
+  expect(flow.until).toBe(at(7441))
 })

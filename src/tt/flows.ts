@@ -4,7 +4,7 @@ import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { FIN, flags, RST, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
 import { type FlowNode, takeToken } from './flow-node.ts'
 import { type FlowSide, sideHash, sideMatches } from './flow-side.ts'
-import type { ServerEntry } from './server-entry.ts'
+import { avoid, type ServerEntry } from './server-entry.ts'
 import { TT_TIMERS } from './timers.ts'
 import type { DropReason } from './verdict.ts'
 
@@ -22,6 +22,8 @@ export type Flow = {
   until: Instant
   /** TCP: bit 0 SYN out, 1 SYN in, 2 FIN out, 3 FIN in, 4 RST. */
   seen: number
+  /** TCP: SYNs sent that nothing came back for. */
+  unanswered: number
   nextInner: Flow | null
   nextEdge: Flow | null
 }
@@ -72,7 +74,7 @@ export class FlowTable {
     if (node.flows >= this.#limits.perNode || this.#all.size >= this.#limits.total) return 'flow-limit'
     if (!takeToken(node, now)) return 'rate-limit'
     if (twin !== null) this.remove(twin)
-    const flow: Flow = { node, entry, inner, edge, until: now, seen: 0, nextInner: null, nextEdge: null }
+    const flow: Flow = { node, entry, inner, edge, until: now, seen: 0, unanswered: 0, nextInner: null, nextEdge: null }
     flow.until = after(now, lifetime(flow))
     const [i, e] = [sideHash(inner, this.#seed), sideHash(edge, this.#seed)]
     flow.nextInner = this.#inner.get(i) ?? null
@@ -91,9 +93,13 @@ export class FlowTable {
     flow.entry.lastUsed = now
     if (t.protocol === TCP && t.fragment !== 'later' && t.upperAt + TCP_BYTES <= end) {
       const f = flags(v, t.upperAt)
+      // The host uses the ports of a closed connection again: it is a new one.
+      if ((f & SYN) !== 0 && outbound && !isOpen(flow)) flow.seen = flow.unanswered = 0
       if ((f & SYN) !== 0) flow.seen |= outbound ? 1 : 2
       if ((f & FIN) !== 0) flow.seen |= outbound ? 4 : 8
       if ((f & RST) !== 0) flow.seen |= 16
+      if (!outbound) flow.unanswered = 0
+      else if ((f & SYN) !== 0 && (flow.seen & 2) === 0 && ++flow.unanswered >= SILENT_SYNS) this.#silent(flow, now)
     }
     // RFC 6146 §3.5.1.1: an inbound packet alone does not refresh UDP; a chatty stranger could hold flows open.
     if (outbound || t.protocol !== UDP) flow.until = after(now, lifetime(flow))
@@ -129,6 +135,12 @@ export class FlowTable {
     return this.#all.size === 0 ? null : this.#sweepAt
   }
 
+  /** The server says nothing: its address is avoided, and where there is another, the host's next SYN goes there. */
+  #silent(flow: Flow, now: Instant): void {
+    avoid(flow.entry, flow.edge.destination, now)
+    if (flow.entry.addresses.length > 1) this.remove(flow)
+  }
+
   #twin(edge: FlowSide): Flow | null {
     let flow = this.#edge.get(sideHash(edge, this.#seed)) ?? null
     while (flow !== null && !sameSide(flow.edge, edge)) flow = flow.nextEdge
@@ -136,9 +148,13 @@ export class FlowTable {
   }
 }
 
+/** SYNs at 0, 1 and 3 s without an answer: three seconds are more than any path takes. */
+const SILENT_SYNS = 3
+
 /** Swaps a tuple's direction in place: a reply's tuple becomes its flow's. */
 export function reverse(t: FiveTuple): void {
-  const [port, at] = [t.sourcePort, t.sourceAt]
+  const port = t.sourcePort
+  const at = t.sourceAt
   t.sourcePort = t.destinationPort
   t.destinationPort = port
   t.sourceAt = t.destinationAt

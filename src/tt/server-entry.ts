@@ -1,7 +1,8 @@
 import { type Family, family, type Ip, ipBytes, ipText } from '#ntm-lib/addr/ip.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
-import type { Instant } from '#ntm-lib/base/time.ts'
+import { after, type Instant } from '#ntm-lib/base/time.ts'
 import { avalanche, mix } from '#ntm-lib/packet/five-tuple.ts'
+import { TT_TIMERS } from './timers.ts'
 
 /** One ordinary server as one node sees it: bound by name, so the virtual pair outlives every real address. */
 export type ServerEntry = {
@@ -45,4 +46,9 @@ export function candidates(entry: ServerEntry, wanted: Family, now: Instant): Ip
   const bad = (ip: Ip): number => ((entry.avoid.get(ipText(ip)) ?? now) > now ? 2 : 0)
   const rank = (ip: Ip): number => bad(ip) + (family(ip) === wanted ? 0 : 1)
   return [...entry.addresses].sort((a, b) => rank(a) - rank(b))
+}
+
+/** `ip` was unreachable or silent: new flows take the entry's other addresses for a while, if it has any. */
+export function avoid(entry: ServerEntry, ip: Ip, now: Instant): void {
+  entry.avoid.set(ipText(ip), after(now, TT_TIMERS.avoid))
 }

@@ -3,7 +3,7 @@ import { ip6Key } from '#ntm-lib/addr/ip6.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import { Expiring } from '#ntm-lib/base/expiring.ts'
 import { after, type Instant, instant, type Millis, millis, sooner } from '#ntm-lib/base/time.ts'
-import { type ServerEntry, stableOrder } from './server-entry.ts'
+import { avoid, type ServerEntry, stableOrder } from './server-entry.ts'
 import { TT_TIMERS } from './timers.ts'
 
 /** Why a server was not taken in. */
@@ -87,9 +87,9 @@ export class TranslationTable {
     this.refresh(entry, [], millis(0), now)
   }
 
-  /** An ICMP unreachable or a silent SYN said that `ip` is not there: new flows take the next address for a while. */
+  /** An ICMP unreachable said that `ip` is not there. (Silent servers are the flow table's to notice.) */
   unreachable(entry: ServerEntry, ip: Ip, now: Instant): void {
-    entry.avoid.set(ipText(ip), after(now, TT_TIMERS.avoid))
+    avoid(entry, ip, now)
   }
 
   /** Entries in use whose records should be asked for again now; each is handed out once per resolution. */

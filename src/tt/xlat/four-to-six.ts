@@ -66,7 +66,8 @@ export function fourToSix(
   const hops = ip4.ttl(v, at)
   const word = ip4.fragmentWord(v, at)
   const ident = ip4.id(v, at)
-  let [payloadAt, end] = [upper, at + total]
+  let payloadAt = upper
+  let end = at + total
   if (error) {
     const reason = icmpFourToSix(v, low + IP6_BYTES, upper, end, ctx, message)
     if (reason !== null) return drop(out, reason)

@@ -64,7 +64,8 @@ export function sixToFour(v: DataView, at: number, len: number, ctx: XlatContext
   const tos = ctx.copyTrafficClass ? ip6.trafficClass(v, at) : 0
   const ttl = ip6.hopLimit(v, at)
   const id = fragmentAt < 0 ? ctx.nextId() & 0xffff : fragment.id(v, fragmentAt) & 0xffff
-  let [payloadAt, end] = [upperAt, at + total]
+  let payloadAt = upperAt
+  let end = at + total
   if (error) {
     const reason = icmpSixToFour(v, at, upperAt, end, ctx, message)
     if (reason !== null) return drop(out, reason)
