@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { ip4FromBytes, ip4Text } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes, ip6Text } from '#ntm-lib/addr/ip6.ts'
@@ -13,7 +14,10 @@ export interface PortablePort extends PacketPort {
 }
 
 export type PortableOptions = {
-  /** What to capture on the interface; by default IP packets that the kernel sends out through it. */
+  /**
+   * What to capture, in addition to being sent by the interface itself; by default all IP packets. Not `outbound`: libpcap
+   * judges the first packet in userland, where it does not know the direction, and loses it.
+   */
   readonly filter?: string
   /** Longest frame captured whole; a longer one is counted as `oversizedIn`. */
   readonly snapBytes?: number
@@ -52,7 +56,7 @@ class Portable implements PortablePort {
     try {
       this.#raw = { v4: rawSocket(1), v6: rawSocket(2) }
     } catch (fault) {
-      this.#session.close()
+      endCapture(this.#session)
       throw fault
     }
     this.#session.on('packet', (packet) => this.#onPacket(packet))
@@ -104,9 +108,21 @@ class Portable implements PortablePort {
     if (this.#closed) return
     this.#closed = true
     this.#wake = null
-    this.#session.close()
+    this.#endCapture()
     this.#raw.v4.close()
     this.#raw.v6.close()
+  }
+
+  /** Sends one packet out of the captured interface, so that the session sees a packet and ends. */
+  #endCapture(): void {
+    const packet = Buffer.from(FAREWELL)
+    try {
+      this.#raw.v4.setOption(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from(`${this.name}\0`), this.name.length + 1)
+      this.#raw.v4.wrap.send(packet, 0, packet.length, FAREWELL_TO, () => {})
+    } catch {
+      // Expected: the interface is gone or down. The session then stays until the process exits.
+    }
+    endCapture(this.#session)
   }
 
   #sendOne(at: number, bytes: number): boolean | 'full' {
@@ -166,7 +182,7 @@ function capture(ifname: string, options: PortableOptions): PcapSession {
   pcap.warningHandler = () => {}
   try {
     const session = pcap.createSession(ifname, {
-      filter: options.filter ?? 'outbound and (ip or ip6)',
+      filter: `(${options.filter ?? 'ip or ip6'})${sentBy(ifname)} or (${FAREWELL_FILTER})`,
       buffer_size: options.bufferBytes ?? 16 << 20,
       snap_length: options.snapBytes ?? 4096,
       // 0 is libpcap's immediate mode: packets are given over as they come, not in batches of a timeout.
@@ -174,11 +190,32 @@ function capture(ifname: string, options: PortableOptions): PcapSession {
       promiscuous: false,
     })
     if (session.link_type === 'LINKTYPE_ETHERNET') return session
-    session.close()
+    endCapture(session)
     throw new Error(`link type ${session.link_type}, expected Ethernet`)
   } catch (cause) {
     throw new IoFault(`capture on ${ifname}`, cause)
   }
+}
+
+/** The filter's words for "sent by this interface"; empty where sysfs does not show it. */
+function sentBy(ifname: string): string {
+  try {
+    return ` and ether src ${readFileSync(`/sys/class/net/${ifname}/address`, 'utf8').trim()}`
+  } catch {
+    // Expected: sysfs of another network namespace. Then what comes in is captured too.
+    return ''
+  }
+}
+
+/**
+ * Ends a session. The package's `close` only asks: it takes effect at the next captured packet. It also leaves its poll
+ * handle in the event loop, so the session's memory must never be freed (its issue #270: a crash).
+ */
+function endCapture(session: PcapSession): void {
+  ENDED.push(session)
+  session.close()
+  // -2: over. A dispatch that the package scheduled when it started would then use freed memory, so it gets none.
+  if (session.session.dispatch(Buffer.alloc(1), Buffer.alloc(16)) === -2) session.session = { dispatch: () => 0 }
 }
 
 /** `family`: 1 IPv4, 2 IPv6 (raw-socket's numbers). Protocol 255 sends headers of our own and receives nothing. */
@@ -209,6 +246,7 @@ function load<M>(name: string): M {
 type RawSocket = {
   /** Synchronous sendto; the public `send` hands over one packet per event-loop turn. */
   readonly wrap: { send(b: Buffer, at: number, bytes: number, to: string, done: (bytes: number) => void): void }
+  setOption(level: number, option: number, value: Buffer, length: number): void
   on(event: 'error', tell: (error: unknown) => void): void
   close(): void
 }
@@ -216,6 +254,7 @@ type RawModule = { createSocket(options: { readonly protocol: number; readonly a
 /** `header`: seconds, microseconds, kept, whole; 32-bit words in the machine's order (little-endian here). */
 type PcapPacket = { readonly buf: Buffer; readonly header: Buffer }
 type PcapSession = {
+  session: { dispatch(into: Buffer, header: Buffer): number }
   readonly link_type: string
   on(event: 'packet', take: (packet: PcapPacket) => void): void
   close(): void
@@ -225,4 +264,11 @@ type PcapModule = {
   createSession(ifname: string, options: Readonly<Record<string, string | number | boolean>>): PcapSession
 }
 
+const ENDED: PcapSession[] = []
+const SOL_SOCKET = 1
+const SO_BINDTODEVICE = 25
+/** An empty packet to TEST-NET-1 (RFC 5737) of an experimental protocol (RFC 3692); the kernel fills in the rest. */
+const FAREWELL_TO = '192.0.2.1'
+const FAREWELL = [0x45, 0, 0, 20, 0, 0, 0, 0, 1, 253, 0, 0, 192, 0, 2, 1, 192, 0, 2, 1]
+const FAREWELL_FILTER = `ip proto 253 and dst host ${FAREWELL_TO}`
 const ETHERNET_BYTES = 14

@@ -158,5 +158,5 @@ export function sysctl(name: string, value: string): void {
   execFileSync('sysctl', ['-qw', `${name}=${value}`])
 }
 
-const FILTER4 = { filter: 'outbound and udp and dst net 10.81.0.0/16' }
-const FILTER6 = { filter: 'outbound and ip6 and dst net fd81::/16' }
+const FILTER4 = { filter: 'udp and dst net 10.81.0.0/16' }
+const FILTER6 = { filter: 'ip6 and dst net fd81::/16' }
