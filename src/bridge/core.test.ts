@@ -15,6 +15,7 @@ import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import { batch, HEADROOM, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
 import { BridgeCore } from './core.ts'
 import { ipFrame, newFrameFor, udpFrame, type Way } from './frame.ts'
 import type { BridgeOut } from './types.ts'
@@ -395,6 +396,19 @@ test('DHCP tells address, gateway and name; its ACK teaches only about known hos
   })
   w.learn('net', f.bytes)
   expect(w.core.hosts.byLink(hostLink)?.gatewayLink).toBe(gateway)
+})
+
+test('no more hosts are claimed than a registration can carry, and silent ones give way', () => {
+  const w = world(false)
+  const from = (n: number): Way => ({ to: gateway, from: (0x020000010000 + n) as LinkAddr, tag: 0 })
+  for (let n = 0; n < 200; n++) expect(w.tap(query(1, 'a.example', from(n)))).toBe('to-net')
+  const [claim] = w.outs().filter((o) => o.out === 'claim-hosts')
+  expect(claim?.hosts.length).toBe(MAX_HOSTS)
+  expect(w.core.hosts.byLink(from(150).from)).toBeNull()
+  w.tick(700_000)
+  w.tap(query(1, 'a.example', from(150)))
+  expect(w.core.hosts.byLink(from(150).from)).not.toBeNull()
+  expect(w.core.hosts.size).toBe(MAX_HOSTS)
 })
 
 test('a static host is learnt from ARP, and forgotten after a day of silence', () => {

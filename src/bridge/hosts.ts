@@ -4,7 +4,7 @@ import { type Ip6, ip6Key } from '#ntm-lib/addr/ip6.ts'
 import { isGroup, type LinkAddr, linkBytes, linkText } from '#ntm-lib/addr/link.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
-import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
+import { type HostClaim, type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
 
 /** A general terminal behind the bridge, as far as its frames told. */
 export type Host = {
@@ -48,7 +48,7 @@ export class Hosts {
   meet(link: LinkAddr, tag: number, now: Instant): Host | null {
     let h = this.#byLink.get(link)
     if (h === undefined) {
-      if (isGroup(link) || link === 0 || this.#byLink.size >= MAX_HOSTS) return null
+      if (isGroup(link) || link === 0 || !this.#room(now)) return null
       h = newHost(link, now)
       this.#byLink.set(link, h)
       this.#changed = true
@@ -56,6 +56,13 @@ export class Hosts {
     h.tag = tag
     h.seen = now
     return h
+  }
+
+  /** The host's own idea of its name, as it gave it by DHCP. */
+  rename(h: Host, name: string): void {
+    if (h.name === name) return
+    h.name = name
+    this.#changed = true
   }
 
   byLink(link: LinkAddr): Host | null {
@@ -105,11 +112,24 @@ export class Hosts {
     if (now < this.#nextSweep) return
     this.#nextSweep = after(now, millis(60_000))
     for (const h of this.#byLink.values()) {
-      if (after(h.seen, HOST_KEPT) > now) continue
-      this.#ungrant(h)
-      this.#byLink.delete(h.link)
-      this.#changed = true
+      if (after(h.seen, HOST_KEPT) <= now) this.#forget(h)
     }
+  }
+
+  /** Whether one more fits; a full table gives up the host that was silent longest, if it was for a while. */
+  #room(now: Instant): boolean {
+    if (this.#byLink.size < MAX_HOSTS) return true
+    let oldest: Host | null = null
+    for (const h of this.#byLink.values()) if (oldest === null || h.seen < oldest.seen) oldest = h
+    if (oldest === null || after(oldest.seen, QUIET) > now) return false
+    this.#forget(oldest)
+    return true
+  }
+
+  #forget(h: Host): void {
+    this.#ungrant(h)
+    this.#byLink.delete(h.link)
+    this.#changed = true
   }
 
   #ungrant(h: Host): void {
@@ -175,7 +195,7 @@ function newHost(link: LinkAddr, now: Instant): Host {
   }
 }
 
-const MAX_HOSTS = 1024
+const QUIET = millis(600_000)
 const MAX_USES = 4096
 const HOST_KEPT = millis(86_400_000)
 /** Neighbour discovery speaks every few minutes at least while IPv6 is in use. */

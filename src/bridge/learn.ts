@@ -26,7 +26,7 @@ export function learnFromHost(hosts: Hosts, v: DataView, at: number, len: number
   else if (f.type === TYPE_IP4) {
     const lease = dhcpAt(v, f.payloadAt, room)
     if (lease === null || lease.client !== h.link) return
-    if (lease.name !== null) h.name = lease.name
+    if (lease.name !== null) hosts.rename(h, lease.name)
   }
 }
 
