@@ -66,4 +66,7 @@ export function upperLayer(v: DataView, at: number, len: number, out: Upper): bo
   return false
 }
 
+/** Whether a next-header value names a header that `upperLayer` walks over. */
+export const isExtension = (next: number): boolean => next === FRAGMENT || isSkippable(next)
+
 const isSkippable = (next: number): boolean => next === HOP_BY_HOP || next === ROUTING || next === DESTINATION_OPTIONS

@@ -80,6 +80,18 @@ test('validInner names what is wrong', () => {
   expect(check(option(137, 7, 8, 1, 2, 3, 4, 0))).toBe('ok')
   expect(check(option(1, 1, 131, 0))).toBe('bad-length')
   expect(check(option(148, 4, 0, 0))).toBe('ok')
+  const six = (firstNext: number, ...bytes: number[]): Uint8Array =>
+    packet6({
+      source: A6,
+      destination: B6,
+      protocol: UDP,
+      payload: udp(1, 2, new Uint8Array(4)),
+      extensions: { firstNext, bytes: Uint8Array.from(bytes) },
+    })
+  expect(check(six(43, 17, 0, 0, 1, 0, 0, 0, 0))).toBe('source-route')
+  expect(check(six(60, 43, 0, 1, 4, 0, 0, 0, 0, 17, 0, 4, 1, 0, 0, 0, 0))).toBe('source-route')
+  expect(check(six(43, 17, 0, 0, 0, 0, 0, 0, 0))).toBe('ok')
+  expect(check(six(60, 17, 9, 0, 0, 0, 0, 0, 0))).toBe('bad-length')
 })
 
 test('extension headers are walked to the upper layer, within bounds', () => {
