@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
-import { endpointOf } from '#test/support/route.ts'
+import { innerPacket } from '#test/support/inner.ts'
+import { A4, B4, endpointOf } from '#test/support/route.ts'
 import { Nat } from './nat.ts'
 import { ALICE, BOB, EVE, Pair, type PairWish } from './pair.ts'
 import { calm } from './weather.ts'
@@ -177,11 +178,53 @@ test('one restarts: the new path takes the place of the old one at the other end
     pair.world.run(() => pair.bothOpen, seconds(2)),
     pair.world.mermaid(),
   ).toBe(true)
-  pair.world.wait(seconds(1))
+  pair.world.wait(seconds(11))
   expect(pair.bob.story).toEqual(['opened', 'opened', 'closed replaced'])
+  expect(pair.bob.tunnels.list(pair.world.now).length).toBe(1)
   pair.bobSays()
   pair.world.wait(millis(50))
   expect(pair.alice.received.length).toBe(1)
+})
+
+test('a contract that is renewed takes over without losing a packet', () => {
+  const pair = opened()
+  const old = pair.routes
+  pair.routes = pair.newRoutes()
+  pair.direct()
+  let sent = 0
+  for (let i = 0; i < 40; i++) {
+    // As a role would: whatever path leads to the peer now.
+    for (const [end, to] of [
+      [pair.alice, 0xc612000b],
+      [pair.bob, 0xc612000a],
+    ] as const) {
+      const path = end.tunnels.pathTo4(to)
+      const [from, at] = end === pair.alice ? [A4, B4] : [B4, A4]
+      if (path !== null && end.send(path, innerPacket(from, at, 100), pair.world.now).ok) sent++
+    }
+    pair.world.wait(millis(3))
+  }
+  pair.world.wait(seconds(1))
+  expect(sent).toBe(80)
+  expect(pair.alice.received.length + pair.bob.received.length, pair.world.mermaid()).toBe(80)
+  pair.world.wait(seconds(10))
+  expect(pair.alice.tunnels.byContract(old.contractHash)).toBeNull()
+  expect(pair.bob.tunnels.byContract(old.contractHash)).toBeNull()
+})
+
+test('a bound address follows its path, and its successor', () => {
+  const pair = opened()
+  const [server, path] = [endpointOf('198.19.0.7:1').ip, pair.alicePath]
+  if (path === null) throw new Error('gone')
+  expect(pair.alice.tunnels.pathTo(server)).toBeNull()
+  pair.alice.tunnels.bind(server, path)
+  expect(pair.alice.tunnels.pathTo(server)).toBe(path)
+  pair.routes = pair.newRoutes()
+  pair.direct()
+  pair.world.wait(seconds(1))
+  expect(pair.alice.tunnels.pathTo(server)).toBe(pair.alicePath)
+  pair.alice.tunnels.close(pair.routes.contractHash, 'unused', pair.world.now)
+  expect(pair.alice.tunnels.pathTo(server)).toBeNull()
 })
 
 test('a NAT that forgets its mappings costs one round trip, not the tunnel', () => {

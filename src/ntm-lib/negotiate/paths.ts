@@ -70,6 +70,8 @@ export class Path {
   state: 'provisional' | 'open' | 'gone' = 'provisional'
   openedAt: Instant | null = null
   leaseUntil: Instant
+  /** A newer path with the same peer is open: this one only receives, and closes then. */
+  replacedUntil: Instant | null = null
   candidates: readonly Endpoint[] = []
   /** Largest inner packet the peer takes. */
   peerInnerMtu = 0
@@ -183,6 +185,14 @@ export class Paths {
   /** From now on inner packets to the peer's prefixes find this path. */
   lead(path: Path): void {
     for (const prefix of path.peerPrefixes) this.#byDestination.add(prefix, path)
+  }
+
+  /** `path` takes over what leads to `old`, which from now on only receives. */
+  inherit(old: Path, path: Path): void {
+    for (const prefix of old.peerPrefixes) this.#byDestination.remove(prefix, old)
+    for (const prefix of this.#bindings.get(old) ?? [])
+      if (this.#bound.find(prefix.base) === old) this.bind(prefix.base, path)
+    this.#bindings.delete(old)
   }
 
   /** Sends inner packets to one virtual address into this path, whatever its prefixes say. */

@@ -39,6 +39,10 @@ export const TIMERS = {
   idle: { millis: seconds(600), source: 'wire: no inner packet either way' },
   lease: { millis: seconds(24 * 3600), source: 'wire: when the contract does not say' },
   provisional: { millis: seconds(15), source: 'wire: entries made on the way drain' },
+  replacedKept: {
+    millis: seconds(10),
+    source: 'what is under way on the old contract still arrives: make before break',
+  },
   halfPacket: { millis: seconds(1), source: 'wire' },
   /** An address that does not answer its challenge is forgotten after this. */
   addressTrial: { millis: seconds(3), source: 'RFC 9000 §8.2.4 asks for 3 × PTO' },

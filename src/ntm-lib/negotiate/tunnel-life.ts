@@ -24,7 +24,9 @@ export function opened(core: Core, path: Path, now: Instant): void {
   core.out.push({ out: 'opened', path })
   // One path per pair of boxes: the coordinator made a new contract because the old one was of no use.
   for (const old of core.paths.byPeer(path.peer.node)) {
-    if (old !== path && old.isOpen) closed(core, old, 'replaced', now)
+    if (old === path || !old.isOpen || old.replacedUntil !== null) continue
+    core.paths.inherit(old, path)
+    old.replacedUntil = after(now, TIMERS.replacedKept.millis)
   }
 }
 
@@ -48,6 +50,7 @@ export function planRekey(core: Core, path: Path, now: Instant): void {
 /** Everything about a path that only time brings; the handshake's own clocks are in `tunnel-open.ts`. */
 export function lifeClock(core: Core, path: Path, now: Instant): void {
   if (now >= path.leaseUntil) return closing(core, path, 'expired', now)
+  if (path.replacedUntil !== null && now >= path.replacedUntil) return closing(core, path, 'replaced', now)
   path.halves.sweep(now)
   if (path.state === 'provisional') {
     if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request')
@@ -62,7 +65,7 @@ export function lifeClock(core: Core, path: Path, now: Instant): void {
 }
 
 export function lifeDeadline(path: Path): Instant | null {
-  let first = sooner(path.leaseUntil, path.halves.deadline())
+  let first = sooner(sooner(path.leaseUntil, path.replacedUntil), path.halves.deadline())
   if (path.state === 'provisional') {
     return path.role === 'acceptor' ? sooner(first, provisionalUntil(path)) : first
   }
