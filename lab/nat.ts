@@ -21,6 +21,8 @@ export type NatPlan = {
   readonly outside: string
   /** Packets from inside to the outside address come back in (RFC 4787 §6); the sender is seen at its outside address. */
   readonly hairpin: boolean
+  /** How long an idle mapping stays, in seconds; 300 unless told. Belongs together with `udpLifetime` of the same room. */
+  readonly udpSeconds?: number
 }
 
 /** One sysctl set: how long an idle UDP mapping lives, in seconds (RFC 4787 §4.3 asks for 120 s; home routers give 30). */
@@ -45,12 +47,13 @@ export function natRuleset(plan: NatPlan): string {
     'port-restricted': '',
     symmetric: '',
   }
+  const lifetime = plan.udpSeconds ?? 300
   const flags = plan.kind === 'symmetric' ? ' fully-random' : ''
   return `table ip ntm-lab-nat
 delete table ip ntm-lab-nat
 table ip ntm-lab-nat {
-  map cone { type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 5m; size 65535; }
-  set seen { type inet_service . ipv4_addr; flags dynamic,timeout; timeout 5m; size 65535; }
+  map cone { type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout ${lifetime}s; size 65535; }
+  set seen { type inet_service . ipv4_addr; flags dynamic,timeout; timeout ${lifetime}s; size 65535; }
   chain prerouting {
     type nat hook prerouting priority dstnat
     ${back[plan.kind]}

@@ -90,7 +90,8 @@ async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
   rooms(lab)
   internet(lab)
   lan(lab)
-  lab.sysctl('router', udpLifetime(options.udpLifetimeSeconds ?? 30))
+  const udpSeconds = options.udpLifetimeSeconds ?? 30
+  lab.sysctl('router', udpLifetime(udpSeconds))
   lab.nft(
     'router',
     natRuleset({
@@ -99,6 +100,7 @@ async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
       inside: PLACE.lan.routerLink,
       outside: PLACE.router.ip4,
       hairpin: options.hairpin ?? false,
+      udpSeconds,
     }),
   )
   await lab.must('bridge', 'sh', [

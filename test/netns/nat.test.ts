@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { type NatKind, natRuleset } from '#lab/nat.ts'
+import { firewall6Ruleset, type NatKind, natRuleset, udpLifetime } from '#lab/nat.ts'
 import { natLabel, probeNat, seenAs } from '#lab/nat-behaviour.ts'
 import { Lab, ROOT } from '#lab/netns.ts'
+import { until } from '#lab/process.ts'
 import { describeLab } from '#test/support/lab.ts'
 
 // inside 10.9.0.2 ─┐
@@ -46,9 +47,43 @@ describeLab('a NAT behaves as its label says', () => {
     expect(cone).toMatch(/4330 .*: 10\.9\.0\.2 \. 4330/)
     expect(cone).toMatch(new RegExp(`${second.split(':')[1]} .*: 10\\.9\\.0\\.3 \\. 4330`))
   })
+
+  test('an idle UDP mapping ends with its lifetime', async () => {
+    const lab = natLab('full-cone', false, 2)
+    const server = lab.spawn('outside', 'probe', process.execPath, [PROBE, 'serve', ...ADDRESSES, ...PORTS.map(String)])
+    await server.line(/probe\.ready/)
+    await seenAs(lab, 'inside', ['203.0.113.9', 3478], 4330)
+    const cone = () => lab.must('nat', 'nft', ['list', 'map', 'ip', 'ntm-lab-nat', 'cone'])
+    expect(await cone()).toContain('10.9.0.2 . 4330')
+    const timeouts = await lab.must('nat', 'cat', ['/proc/sys/net/netfilter/nf_conntrack_udp_timeout'])
+    expect(timeouts).toBe('2\n')
+    await until('the mapping gone', async () => ((await cone()).includes('10.9.0.2') ? null : true), 10_000)
+  })
 })
 
-function natLab(kind: NatKind | null, hairpin: boolean): Lab {
+// inside 2001:db8:1::2 ── in0 [ router, firewall ] up0 2001:db8:2::1 ── 2001:db8:2::2 outside
+describeLab('an IPv6 firewall', () => {
+  test('lets out and answers in, and nothing that nobody asked for', async () => {
+    const lab = new Lab()
+    onTestFinished(() => lab.dispose())
+    lab.room('inside')
+    lab.room('outside')
+    lab.room('router', { 'net.ipv6.conf.all.forwarding': 1 })
+    lab.cable(['inside', 'eth0'], ['router', 'in0'])
+    lab.cable(['router', 'up0'], ['outside', 'eth0'])
+    lab.ip('router', 'addr add 2001:db8:1::1/64 dev in0', 'addr add 2001:db8:2::1/64 dev up0')
+    lab.ip('inside', 'addr add 2001:db8:1::2/64 dev eth0', 'route add default via 2001:db8:1::1')
+    lab.ip('outside', 'addr add 2001:db8:2::2/64 dev eth0', 'route add default via 2001:db8:2::1')
+    const ping = async (room: string, to: string) => (await lab.run(room, 'ping', ['-c1', '-W1', to])).code === 0
+    expect(await ping('outside', '2001:db8:1::2')).toBe(true)
+    lab.nft('router', firewall6Ruleset('up0'))
+    expect(await ping('outside', '2001:db8:1::2')).toBe(false)
+    expect(await ping('inside', '2001:db8:2::2')).toBe(true)
+    expect(await ping('outside', '2001:db8:2::1')).toBe(true)
+  })
+})
+
+function natLab(kind: NatKind | null, hairpin: boolean, udpSeconds = 30): Lab {
   const lab = new Lab()
   onTestFinished(() => lab.dispose())
   for (const room of ['inside', 'second', 'outside']) lab.room(room)
@@ -63,7 +98,8 @@ function natLab(kind: NatKind | null, hairpin: boolean): Lab {
   lab.ip('second', 'addr add 10.9.0.3/16 dev eth0', 'route add default via 10.9.0.1')
   lab.ip('outside', 'addr add 203.0.113.9/24 dev eth0', 'addr add 203.0.113.10/24 dev eth0')
   if (kind !== null) {
-    lab.nft('nat', natRuleset({ kind, hairpin, uplink: 'up0', inside: 'in0', outside: '203.0.113.2' }))
+    lab.sysctl('nat', udpLifetime(udpSeconds))
+    lab.nft('nat', natRuleset({ kind, hairpin, uplink: 'up0', inside: 'in0', outside: '203.0.113.2', udpSeconds }))
   }
   return lab
 }
