@@ -111,6 +111,17 @@ test('rfc7915 §4.1: a packet without DF above 1280 is cut into IPv6 fragments o
   expect(joined).toEqual(whole.slice(40))
 })
 
+test('rfc7915 §4.1: the size of fragments can be raised to what the next hop carries, never above it nor below 1280', () => {
+  const p = packet4(four({ protocol: UDP, payload: udp(1000, 53, bytes(1420)), id: 1 }))
+  const sizes = (fragmentTo: number, mtu6: number): number[] => {
+    const r = new XlatBench({ fragmentTo, mtu6 }).run(p)
+    return r.verdict === 'forward' ? [r.packet.length] : r.pieces.map((x) => x.length)
+  }
+  expect(sizes(1500, 1500)).toEqual([1468])
+  expect(sizes(1500, 1400)).toEqual([48 + 1352, 48 + 76])
+  expect(sizes(100, 1500)).toEqual([48 + 1232, 48 + 196])
+})
+
 test('rfc7915 §4.1: a large echo without DF crosses too, cut after its checksum was made', () => {
   const r = bench.run(packet4(four({ protocol: ICMP4, payload: icmp(8, 0, 0x10001, bytes(1400)), id: 5 })))
   expect(r.pieces.length).toBe(2)

@@ -9,6 +9,7 @@ import { illegalSource4, putBoth, scratch } from './addr.ts'
 import type { Translated, XlatContext } from './context.ts'
 import { split6 } from './fragment.ts'
 import { icmpFourToSix, newMessage } from './icmp-4to6.ts'
+import { MIN_MTU6 } from './mtu.ts'
 import { answer4, drop } from './reply.ts'
 import { cannotCrossToSix, carry, leastBytes } from './transport.ts'
 
@@ -87,8 +88,9 @@ export function fourToSix(
   else if (first) carry(v, protocol, payloadAt, end, before, sum(v, start + SOURCE_AT, 32))
   out.at = start
   out.len = end - start
-  if (dontFragment || out.len <= Math.max(ctx.fragmentTo, 1280)) return 'forward'
-  return split6(v, start, out.len, Math.max(ctx.fragmentTo, 1280), ident, ctx.spill) ? 'split' : drop(out, 'too-big')
+  const most = Math.max(MIN_MTU6, Math.min(ctx.fragmentTo, ctx.mtu6))
+  if (dontFragment || out.len <= most) return 'forward'
+  return split6(v, start, out.len, most, ident, ctx.spill) ? 'split' : drop(out, 'too-big')
 }
 
 /** Echo request and reply: the type changes and the checksum gains the pseudo-header. RFC 7915 §4.2. */
