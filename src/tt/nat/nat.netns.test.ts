@@ -180,4 +180,18 @@ describeLab('source NAT of the terminator', () => {
       .catch(() => lab.must('tt', 'conntrack', ['-L']))
     expect(tracked).not.toContain('4330')
   })
+
+  test('the kernel itself tells servers of both families what fits into a tunnel', async () => {
+    const lab = build()
+    const big = `const u = require('dgram').createSocket('udp6').on('message', (_, r) => u.send(Buffer.alloc(1400), r.port, r.address)).bind(53, '::', () => console.log('ready'))`
+    await lab.spawn('server', 'big', process.execPath, ['-e', big]).line(/ready/)
+    for (const [to, own] of [
+      ['192.0.2.9', '192.0.2.1'],
+      ['2001:db8::9', '2001:db8::1'],
+    ] as const) {
+      // Answered or not: the server's answer is too big, and the server hears so.
+      await lab.run('inner', process.execPath, ['-e', `${UDP.replace('3000', '300')}`, to, '5000'])
+      expect(await lab.must('server', 'ip', ['route', 'get', own])).toContain('mtu 1280')
+    }
+  })
 })
