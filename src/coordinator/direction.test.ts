@@ -3,6 +3,7 @@ import { nodeCrypto } from '#io/crypto-node.ts'
 import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { prefixText } from '#ntm-lib/addr/prefix.ts'
+import { wallTime } from '#ntm-lib/base/time.ts'
 import { lower } from '#ntm-lib/ports/coordinator-store.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
 import { type Contract, decodeContract } from '#ntm-lib/wire/contract.ts'
@@ -126,6 +127,51 @@ test('a silent terminator: another one is tried once, then the bridge hears of i
   expect(w.answers.get(alone)).toMatchObject({ kind: 'refusal', code: 'peer-silent' })
   expect(w.core.provisional).toBe(0)
   expect(started).toBeLessThan(w.now)
+})
+
+test('a terminator that is the only one is asked once, and again only by the next question', () => {
+  const { w, bridge, tt, vip } = scene()
+  const asked = w.direct(bridge, NAME, [vip])
+  w.advance(1599)
+  expect(w.answers.has(asked)).toBe(false)
+  w.advance(1)
+  expect(w.answers.get(asked)).toMatchObject({ code: 'peer-silent' })
+  expect(w.trace.filter((t) => t.to === tt.name && t.kind === 'route-direction').length).toBe(1)
+  const again = w.direct(bridge, NAME, [vip])
+  w.accept(tt)
+  expect(w.answers.get(again)).toMatchObject({ kind: 'direction-response' })
+})
+
+test('the same name asked again with a new host while it is under way: both are answered, the second by a wider contract', () => {
+  const { w, bridge, tt, vip } = scene()
+  const first = w.direct(bridge, NAME, [vip])
+  const late = w.register(bridge, [HOST, new Uint8Array(8).fill(2)]).hosts[1]
+  const second = w.direct(bridge, NAME, [late!.vip4])
+  w.accept(tt)
+  expect(w.answers.get(first)).toMatchObject({ kind: 'direction-response' })
+  expect(w.answers.has(second)).toBe(false)
+  w.accept(tt)
+  const [one, two] = [first, second].map((t) => w.answers.get(t) as DirectionResponse)
+  expect(two?.contractHash).not.toEqual(one?.contractHash)
+  expect(two?.target).toEqual(one?.target)
+})
+
+test('a contract whose lease has run out is not extended but made anew; a busy one lasts', () => {
+  const { w, bridge, tt, vip } = scene()
+  const HOUR = 3_600_000
+  const first = established(w, bridge, tt, vip)
+  w.wall = wallTime(w.wall + 23 * HOUR)
+  w.direct(bridge, NAME, [vip])
+  expect(w.accept(tt).message).toMatchObject({ kind: 'path-extend', leaseSeconds: 86_400 })
+  w.wall = wallTime(w.wall + 23 * HOUR)
+  w.direct(bridge, NAME, [vip])
+  expect(w.take(tt).message.kind).toBe('path-extend')
+  w.advance(1700)
+  w.wall = wallTime(w.wall + 2 * HOUR)
+  w.direct(bridge, NAME, [vip])
+  const { message } = w.take(tt) as { message: RouteDirection }
+  expect(message.kind).toBe('route-direction')
+  expect(message.route.contract).not.toEqual(first.route?.contract)
 })
 
 test('no terminator at all, one without a session, one that leaves while asked', () => {

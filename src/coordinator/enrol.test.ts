@@ -136,6 +136,14 @@ test('a terminator signs its own membership with the grant of its token; nobody 
   expect(w.store.member(tt.node)).toMatchObject({ name: 'tt1.ntm.example', roles: ROLE_TT })
 })
 
+test('the grant of another token is no good, even for the same name: its holder may be somebody else', () => {
+  const w = new CoordinatorWorld()
+  const [tt, spare] = [w.box('tt1', ROLE_TT, AT), w.box('tt1', ROLE_TT, AT)]
+  w.hello(tt, tt.token.id)
+  const chain = w.granted({ ...tt, grant: spare.grant })
+  expect(w.ask(tt, { kind: 'cert-renew', chain })).toMatchObject({ code: 'forbidden' })
+})
+
 test('renewal: fresh gives the same, in the last third a new one, expired still works, revoked never', () => {
   const w = new CoordinatorWorld()
   const box = w.member('plc', ROLE_BRIDGE, AT)

@@ -12,8 +12,8 @@ export type Opener = 'initiator' | 'correspondent'
  * neither can (a relay's work). IPv6 is preferred when both families would do. SEED 002 §3.3, SEED 003 §3.3.
  */
 export function decideRoute(initiator: Reachability, correspondent: Reachability): Opener | null {
-  for (const of of [6, 4] as const) {
-    const [from, to] = [initiator[of], correspondent[of]]
+  for (const side of [6, 4] as const) {
+    const [from, to] = [initiator[side], correspondent[side]]
     if (from === 'none' || to === 'none') continue
     if (to === 'open') return 'initiator'
     if (from === 'open') return 'correspondent'
