@@ -12,6 +12,7 @@ import type { CoordinatorStore, Member, Token } from '#ntm-lib/ports/coordinator
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Calendar } from '#ntm-lib/ports/machine.ts'
+import { ROLE_BRIDGE } from '#ntm-lib/wire/certificate.ts'
 import type { CertRenew, CertRenewResponse } from '#ntm-lib/wire/messages/membership.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
 import { nextNodeVip4 } from './pool.ts'
@@ -171,7 +172,8 @@ export class Enrolment {
       staticKey: peer.staticKey,
       roles: wish.roles,
       name: wish.name,
-      prefixes: [host(wish.pair.vip4), host(wish.pair.vip6)],
+      // A bridge speaks for its hosts too: their pairs come and go, so only the issuer's prefixes bind it.
+      prefixes: (wish.roles & ROLE_BRIDGE) !== 0 ? [] : [host(wish.pair.vip4), host(wish.pair.vip6)],
       issued,
       expires: issued + settings.membershipDays * 86_400,
     })

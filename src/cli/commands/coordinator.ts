@@ -9,5 +9,5 @@ export async function coordinator(args: readonly string[]): Promise<number> {
   const { config: file } = options(args, ['config'], [])
   const config = loadRole(file, 'coordinator')
   const log = openLog(config.log)
-  return runRole('coordinator', log, (undo) => startCoordinator(file, config, log, undo))
+  return runRole('coordinator', log, (undo) => startCoordinator(config, log, undo))
 }

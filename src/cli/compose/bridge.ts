@@ -2,7 +2,7 @@ import type { BridgeDirected } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
-import { type Link, listAddresses, listLinks } from '#io/links.ts'
+import { ip, type Link, listAddresses, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
 import { type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
@@ -17,7 +17,7 @@ import { BridgeWire } from './bridge-wire.ts'
 import { Divert } from './divert.ts'
 import { NodeShell } from './node-shell.ts'
 import { candidatesOf, makeNode, type NtmNode } from './ntm-node.ts'
-import type { Undo } from './process.ts'
+import { tellCounters, type Undo } from './process.ts'
 import { TunnelRefs } from './tunnel-refs.ts'
 
 /** Joins the bridge's core to its node, its ports and its rules. Resolves when the wire is being watched. */
@@ -32,12 +32,14 @@ export async function startBridge(
   const links = await listLinks()
   const names = config.bridge
   const bridge = needLink(links, names.bridge, 'bridge.bridge')
-  for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
+  const ports = (['host', 'net'] as const).map((key) => needLink(links, names[key], `bridge.${key}`))
+  const mtuBytes = Math.min(MOST_TAP_MTU, ...ports.map((l) => l.mtuBytes))
   const counters = new CounterMap()
+  tellCounters(log, counters)
   const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
   const udp = openUdp({ port: config.udp.port })
   undo.add(() => udp.close())
-  const shell = new BridgeShell({ config, bridge, made, log, counters, undo, fail })
+  const shell = new BridgeShell({ config, bridge, mtuBytes, made, log, counters, undo, fail })
   const nodeShell = new NodeShell({
     node: made.node,
     udp,
@@ -64,6 +66,8 @@ export async function startBridge(
 type ShellParts = {
   readonly config: BridgeConfig
   readonly bridge: Link
+  /** Largest frame payload of the two ports: the TAP must take it. */
+  readonly mtuBytes: number
   readonly made: NtmNode
   readonly log: Log
   readonly counters: CounterMap
@@ -158,7 +162,7 @@ class BridgeShell {
   }
 
   async #startWire(virtual: readonly Prefix[]): Promise<void> {
-    const { config, bridge, log, undo, fail, counters, made } = this.#p
+    const { config, bridge, mtuBytes, log, undo, fail, counters, made } = this.#p
     this.#virtual = JSON.stringify(virtual.map(prefixText))
     const { host, net, tap } = config.bridge
     const box = bridge.linkAddr
@@ -182,6 +186,9 @@ class BridgeShell {
       },
       undo,
     )
+    // Silent on the TAP: nothing of our own kernel's may mix with the hosts' frames.
+    await ip('link', 'set', tap, 'addrgenmode', 'none')
+    await ip('link', 'set', tap, 'mtu', String(mtuBytes), 'arp', 'off', 'multicast', 'off', 'up')
     const divert = new Divert({ host, net, tap, box, virtual }, log, fail)
     undo.add(() => divert.stop())
     await divert.start()
@@ -227,4 +234,6 @@ function needLink(links: readonly Link[], name: string, key: string): Link {
 }
 
 const PLAN = 'plan.json'
+/** The kernel's own limit for TAP devices. */
+const MOST_TAP_MTU = 65_521
 const READY_MS = 10_000

@@ -12,15 +12,16 @@ import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { CoordinatorConfig } from '../config/schema.ts'
 import { databaseFile, loadNetwork } from './network-dir.ts'
-import type { Undo } from './process.ts'
+import { tellCounters, type Undo } from './process.ts'
 
 /** Joins the coordinator to its socket, its database and its DNS listeners. */
-export async function startCoordinator(file: string, config: CoordinatorConfig, log: Log, undo: Undo): Promise<void> {
+export async function startCoordinator(config: CoordinatorConfig, log: Log, undo: Undo): Promise<void> {
   const dir = resolve(config.network.dir)
   const network = loadNetwork(dir)
   const store = new SqliteStore(databaseFile(dir))
   undo.add(() => store.close())
   const counters = new CounterMap()
+  tellCounters(log, counters)
   const settings: CoordinatorSettings = {
     ...DEFAULT_SETTINGS,
     zone: network.zone,

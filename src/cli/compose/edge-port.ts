@@ -18,6 +18,8 @@ export async function openEdgePort(tt: TtConfig['tt'], mtuBytes: number, undo: U
 async function openTunPort(name: string, mtuBytes: number, undo: Undo): Promise<EdgePort> {
   const port = openTun(name)
   undo.add(() => port.close())
+  // The kernel has nothing of its own to say to hosts behind tunnels.
+  await ip('link', 'set', name, 'addrgenmode', 'none')
   await ip('link', 'set', name, 'mtu', String(mtuBytes), 'up')
   return { port, inside: name }
 }

@@ -1,3 +1,4 @@
+import type { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 
 /** What must be undone when the role stops; run newest first, each at most once. */
@@ -26,6 +27,11 @@ export class Undo {
   }
 }
 
+/** On SIGUSR1 the log gets every counter that is not zero: what the role did with packets, without asking for a restart. */
+export function tellCounters(log: Log, counters: CounterMap): void {
+  process.on('SIGUSR1', () => log.info('role.counters', Object.fromEntries(counters.values)))
+}
+
 /**
  * Starts a role and keeps it until SIGINT, SIGTERM or a fatal fault; then undoes everything it set up. Returns the
  * exit code: 0 after a signal, 1 after a fault. `start` adds to `undo` as it goes, so a start that fails half-way
@@ -41,7 +47,9 @@ export async function runRole(
   const stopped = new Promise<number>((resolve) => {
     stop = resolve
   })
+  let failed = false
   const fail = (why: Error): void => {
+    failed = true
     log.error('role.failed', { role, why: why.message })
     if (why.name !== 'IoFault') log.error('role.stack', { stack: why.stack ?? '' })
     stop(1)
@@ -51,7 +59,7 @@ export async function runRole(
   process.once('unhandledRejection', (why) => fail(why instanceof Error ? why : new Error(String(why))))
   try {
     await start(undo, fail)
-    log.info('role.ready', { role, pid: process.pid })
+    if (!failed) log.info('role.ready', { role, pid: process.pid })
     return await stopped
   } finally {
     await undo.run()

@@ -16,7 +16,7 @@ import { setUpEdge } from './edge.ts'
 import { openEdgePort } from './edge-port.ts'
 import { NodeShell } from './node-shell.ts'
 import { candidatesOf, makeNode } from './ntm-node.ts'
-import type { Undo } from './process.ts'
+import { tellCounters, type Undo } from './process.ts'
 import { TtShell } from './tt-shell.ts'
 
 /** Joins the terminator to its node, its edge and its resolvers. Resolves when it is registered and carries packets. */
@@ -32,6 +32,7 @@ export async function startTt(
   if (link === undefined) throw new IoFault(`use ${config.tt.uplink}`, new Error('no such interface (tt.uplink)'))
   const addresses = await listAddresses()
   const counters = new CounterMap()
+  tellCounters(log, counters)
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
   const candidates = candidatesOf(addresses, config.udp.port, { interfaces: [config.tt.tun], prefixes: [] })
   made.where.candidates = candidates
