@@ -20,11 +20,15 @@ esac
 
 owner=$(stat -c %u .)
 mkdir -p .run
-[ "$(stat -c %u .run)" = "$owner" ] || chown "$owner" .run 2>/dev/null || true
+# What root writes here under sudo, the owner of the clone must be able to write the next time without.
+if [ "$(id -u)" = 0 ]; then
+  for file in setup.lock apt.log npm.log raw-socket.log pcap.log; do : >>".run/$file"; done
+  chown "$owner" .run .run/setup.lock .run/*.log
+fi
 
 # Two setups at once would install over each other. The lock goes with this process.
 if command -v flock >/dev/null 2>&1; then
-  exec 9>.run/setup.lock
+  exec 9>>.run/setup.lock
   flock -w 900 9 || fail "another setup has been running for 15 minutes; see .run/setup.lock"
 fi
 
@@ -183,8 +187,7 @@ if [ ! -x "$pinned/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash
   "$pinned/bin/node" --version >/dev/null || fail "the pinned Node does not run here (too old a C library?)"
   # npm 9 leaves this link out; tools that begin with `env node`, started by npm scripts, would get the machine's Node.
   as_owner ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
-  echo "$lock_hash" >"$stamp"
-  chown "$owner" "$stamp" 2>/dev/null || true
+  as_owner sh -c 'echo "$1" >"$2"' stamp "$lock_hash" "$stamp"
 fi
 
 # --- native builds -----------------------------------------------------------------------------------------------------
@@ -202,7 +205,7 @@ if [ "${1:-}" != --no-native ]; then
         cd "node_modules/$addon"
         as_owner node "$here/node_modules/node-gyp/bin/node-gyp.js" rebuild --nodedir="$here/$pinned" -j 2
       ) >".run/$addon.log" 2>&1 </dev/null 9>&- || { tail -n 30 ".run/$addon.log" >&2; fail "$addon does not compile (log: .run/$addon.log)"; }
-      echo "$version" >"$mark"
+      as_owner sh -c 'echo "$1" >"$2"' mark "$version" "$mark"
     fi
   done
 
