@@ -70,7 +70,7 @@ export function routeTo(p: DirectionParts, peer: Member, minted: Minted, opens: 
     contract: minted.bytes,
     pathSecret: minted.secret,
     peerChain: peer.chain,
-    peerCandidates: presence === null ? [] : reachableAt(presence),
+    peerCandidates: presence === null ? [] : reachableAt(presence, isTerminator(peer)),
     youAre: opens ? 'opener' : 'acceptor',
     peerLocationVersion: presence?.locationVersion ?? 0,
   }

@@ -5,11 +5,11 @@ import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { prefixText } from '#ntm-lib/addr/prefix.ts'
 import { wallTime } from '#ntm-lib/base/time.ts'
 import { lower } from '#ntm-lib/ports/coordinator-store.ts'
-import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_BRIDGE, ROLE_NODE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { type Contract, decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { DirectionResponse, PathExtend, Route, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
-import { type Asked, type Box, CoordinatorWorld, NO_CONTRACT } from '#test/support/coordinator-world.ts'
+import { type Asked, type Box, CoordinatorWorld, ep, NO_CONTRACT } from '#test/support/coordinator-world.ts'
 
 const NAME = 'v6only.example'
 const HOST = new Uint8Array(8).fill(1)
@@ -62,6 +62,19 @@ test('what both ends are told fits together, and names the terminator by a chain
     { to: bridge.name, kind: 'direction-response' },
   ])
   expect(w.core.provisional).toBe(0)
+})
+
+test('a dual-stack terminator that registered over IPv6 is told to an IPv4-only bridge with its IPv4 address', () => {
+  const w = new CoordinatorWorld()
+  const both = ['[2001:db8::9]:4330', '198.51.100.9:4330']
+  const tt = w.member('tt1', ROLE_TT, both[0]!, both)
+  const bridge = w.member('plc', ROLE_BRIDGE, '203.0.113.5:61001', ['10.0.0.2:4330'])
+  const asked = w.direct(bridge, NAME)
+  const { message } = w.accept(tt) as { message: RouteDirection }
+  const told = (w.answers.get(asked) as DirectionResponse).route?.peerCandidates.map((c) => c.endpoint)
+  expect(told).toEqual(both.map(ep))
+  // The bridge's own private address is nobody's business.
+  expect(message.route.peerCandidates.map((c) => c.endpoint)).toEqual([bridge.at])
 })
 
 test('a second name shares the contract: Path Extend, and no route for the bridge', () => {

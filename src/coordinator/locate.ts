@@ -36,17 +36,21 @@ export function reach(l: Location, of: Family): Reach {
   return speaks ? 'natted' : 'none'
 }
 
-/** Where a peer may send to: confirmed endpoints first, then global IPv6 addresses the box names itself. */
-export function reachableAt(l: Location): Candidate[] {
+/**
+ * Where a peer may send to: confirmed endpoints first, then addresses the box names itself. Of those only global IPv6
+ * counts, for an unproven IPv4 address could be anybody's; a box whose operator vouches for its addresses (`trusted`, a
+ * terminator) is believed in both families.
+ */
+export function reachableAt(l: Location, trusted: boolean): Candidate[] {
   const out: Candidate[] = []
   for (const endpoint of [l.confirmed[6], l.confirmed[4]]) {
     if (endpoint === null) continue
     out.push({ type: behindNat(l.candidates, endpoint) ? 'mapped' : 'local', endpoint, priority: 200 - out.length })
   }
-  for (const c of l.candidates)
-    if (!isIp4(c.endpoint.ip) && !out.some((o) => sameEndpoint(o.endpoint, c.endpoint)))
-      out.push({ type: 'local', endpoint: c.endpoint, priority: 100 - Math.min(99, out.length) })
-  return out.slice(0, 16)
+  for (const { endpoint } of l.candidates)
+    if ((trusted || !isIp4(endpoint.ip)) && !out.some((o) => sameEndpoint(o.endpoint, endpoint)))
+      out.push({ type: 'local', endpoint, priority: 100 - out.length })
+  return out
 }
 
 function usableAddress(ip: Ip, plan: VirtualPlan): boolean {

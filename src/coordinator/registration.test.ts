@@ -77,7 +77,7 @@ test('attack 3: whatever is replayed or sent with a spoofed source, the mapped a
         }
       }
       expect(w.core.presences.get(box.node)?.confirmed).toEqual({ 4: ep(MAPPED), 6: null })
-      expect(reachableAt(w.core.presences.get(box.node)!)).toEqual([
+      expect(reachableAt(w.core.presences.get(box.node)!, false)).toEqual([
         { type: 'mapped', endpoint: ep(MAPPED), priority: 200 },
       ])
     }),
