@@ -106,7 +106,11 @@ async function bothWays(lab: Lab, frames: readonly string[]): Promise<void> {
     await there.line(/^listening/)
     await send(lab, from, sent)
     // Each once, byte for byte, in order.
-    await until(`${sent.length} frames at ${to}`, () => (heard(there.text()).length >= sent.length ? true : null), 5000)
+    await until(
+      `${sent.length} frames at ${to}`,
+      () => (heard(there.text()).length >= sent.length ? true : null),
+      20_000,
+    )
     expect(heard(there.text())).toEqual(sent)
     await there.stop()
   }
