@@ -25,26 +25,30 @@ const prefix = fc.tuple(ip, fc.constantFrom('host', 'wide', 'all')).map(([base, 
 
 test('property: finds what a linear search for the longest, newest prefix finds, after any adding and removing', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(prefix, fc.nat(5), fc.boolean()), { maxLength: 30 }), ip, (steps, sought) => {
-      const map = new AddressMap<number>()
-      let model: { p: Prefix; v: number }[] = []
-      for (const [p, v, remove] of steps) {
-        if (remove) {
-          const i = model.findLastIndex((m) => m.v === v && m.p.bits === p.bits && contains(m.p, p.base))
-          model = model.filter((_, j) => j !== i)
-          map.remove(p, v)
-        } else {
-          model.push({ p, v })
-          map.add(p, v)
+    fc.property(
+      fc.array(fc.tuple(prefix, fc.nat(5), fc.boolean()), { maxLength: 30, size: 'max' }),
+      ip,
+      (steps, sought) => {
+        const map = new AddressMap<number>()
+        let model: { p: Prefix; v: number }[] = []
+        for (const [p, v, remove] of steps) {
+          if (remove) {
+            const i = model.findLastIndex((m) => m.v === v && m.p.bits === p.bits && contains(m.p, p.base))
+            model = model.filter((_, j) => j !== i)
+            map.remove(p, v)
+          } else {
+            model.push({ p, v })
+            map.add(p, v)
+          }
         }
-      }
-      const hits = model.filter((m) => contains(m.p, sought))
-      const best = hits.reduce<{ p: Prefix; v: number } | null>(
-        (b, m) => (b === null || m.p.bits >= b.p.bits ? m : b),
-        null,
-      )
-      expect(map.find(sought)).toBe(best?.v)
-    }),
+        const hits = model.filter((m) => contains(m.p, sought))
+        const best = hits.reduce<{ p: Prefix; v: number } | null>(
+          (b, m) => (b === null || m.p.bits >= b.p.bits ? m : b),
+          null,
+        )
+        expect(map.find(sought)).toBe(best?.v)
+      },
+    ),
     { numRuns: 1000 },
   )
 })
