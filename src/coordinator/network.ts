@@ -72,8 +72,11 @@ export type TokenWish = {
   readonly calendar: Calendar
 }
 
+/** `text` goes to the box, `row` into the store; `grant` is inside `text` when the box signs its own membership. */
+export type MadeToken = { readonly text: string; readonly row: Token; readonly grant: Signer | null }
+
 /** What the operator gives to the box, and the row the coordinator keeps; null when a grant is needed without the root. */
-export function makeToken(wish: TokenWish): { readonly text: string; readonly row: Token } | null {
+export function makeToken(wish: TokenWish): MadeToken | null {
   const { suite, calendar, roles, plan } = wish
   const name = wish.name.toLowerCase().replace(/\.$/, '')
   const granted = (roles & ~(ROLE_NODE | ROLE_BRIDGE)) !== 0
@@ -98,7 +101,7 @@ export function makeToken(wish: TokenWish): { readonly text: string; readonly ro
     usedAt: wallTime(0),
     failures: 0,
   }
-  return { text, row }
+  return { text, row, grant }
 }
 
 /** RFC 4193 §3.1: fd, then 40 random bits. */
