@@ -56,6 +56,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   handle(input: BridgeIn, now: Instant): void {
     if (input.in === 'zones') this.#dns.hold.setZones(input.zones)
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
+    else if (input.in === 'online') this.#dns.online = input.online
     else if (input.in === 'tunnel-gone') this.#routes.remove(input.tunnel)
     else if (input.in === 'tunnel-mtu') {
       const t = this.#routes.tunnel(input.tunnel)

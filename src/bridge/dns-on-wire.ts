@@ -1,4 +1,4 @@
-import type { DnsFlow, HoldVerdict } from '#dnsfn/flow.ts'
+import type { DnsFlow, HoldOut, HoldVerdict } from '#dnsfn/flow.ts'
 import { Hold } from '#dnsfn/hold.ts'
 import type { Ip } from '#ntm-lib/addr/ip.ts'
 import type { LinkAddr } from '#ntm-lib/addr/link.ts'
@@ -30,6 +30,10 @@ export class DnsOnWire {
   readonly hold: Hold<WireFlow>
   readonly #config: BridgeConfig
   readonly #hosts: Hosts
+  /** Directions for hosts that the coordinator has not given their virtual pair yet. */
+  readonly #ungranted: Extract<HoldOut<WireFlow>, { out: 'direct' }>[] = []
+  /** Whether the coordinator answers: then a new host's pair is a matter of one round trip. */
+  online = false
 
   constructor(config: BridgeConfig, hosts: Hosts, random: Random, counters: Counters) {
     this.#config = config
@@ -45,7 +49,7 @@ export class DnsOnWire {
     // Off its link or not, the far end's link address is what the host sends to: good enough to answer from.
     if (host.gatewayLink === null && far !== this.#config.box) host.gatewayLink = far
     const flow: WireFlow = {
-      ...facts(host, now),
+      ...facts(host, this.online, now),
       hostPort: sourcePort(v, c.udpAt),
       resolver,
       hostIp,
@@ -61,7 +65,7 @@ export class DnsOnWire {
     if (host === null) return 'to-host'
     const [resolver, hostIp] = addresses(v, c)
     const flow: WireFlow = {
-      ...facts(host, now),
+      ...facts(host, this.online, now),
       hostPort: destinationPort(v, c.udpAt),
       resolver,
       hostIp,
@@ -74,11 +78,15 @@ export class DnsOnWire {
   }
 
   poll(): BridgeOut | null {
-    const o = this.hold.poll()
+    const o = this.#granted() ?? this.hold.poll()
     if (o === null) return null
     if (o.out === 'release') return { out: 'to-host', frame: o.frame }
     if (o.out === 'direct') {
       const host = this.#hosts.byKey(o.host)
+      if (host !== null && host.vip4 === null && this.#ungranted.length < MOST_UNGRANTED) {
+        this.#ungranted.push(o)
+        return this.poll()
+      }
       const sources = [host?.vip4 ?? null, host?.vip6 ?? null].filter((ip) => ip !== null)
       return { out: 'direct', id: o.id * 2, sought: { by: 'name', name: o.name }, why: 'dns', sources }
     }
@@ -90,11 +98,21 @@ export class DnsOnWire {
     const ends = { source: resolver, sourcePort: DNS_PORT, to: hostIp, toPort: hostPort }
     return { out: 'to-host', frame: udpFrame({ to: hostLink, from: farLink, tag }, ends, o.bytes) }
   }
+
+  /** One direction that waited for its host's pair and can be asked for now. */
+  #granted(): HoldOut<WireFlow> | null {
+    const i = this.#ungranted.findIndex((o) => (this.#hosts.byKey(o.host)?.vip4 ?? null) !== null)
+    return i < 0 ? null : (this.#ungranted.splice(i, 1)[0] ?? null)
+  }
 }
 
-const facts = (h: Host, now: Instant): Pick<DnsFlow, 'host' | 'granted' | 'hasIp4' | 'hasGlobalIp6'> => ({
+const facts = (
+  h: Host,
+  online: boolean,
+  now: Instant,
+): Pick<DnsFlow, 'host' | 'granted' | 'hasIp4' | 'hasGlobalIp6'> => ({
   host: h.key,
-  granted: h.vip4 !== null,
+  granted: h.vip4 !== null || online,
   hasIp4: h.ip4s.length > 0,
   hasGlobalIp6: hasGlobalIp6(h, now),
 })
@@ -103,6 +121,9 @@ const addresses = (v: DataView, c: Classified): readonly [source: Ip, destinatio
   ip4.version(v, c.ipAt) === 4
     ? [ip4.source(v, c.ipAt), ip4.destination(v, c.ipAt)]
     : [ip6.source(v, c.ipAt), ip6.destination(v, c.ipAt)]
+
+/** More new hosts than this at once are answered without a direction. */
+const MOST_UNGRANTED = 64
 
 const payload = (v: DataView, c: Classified): Uint8Array =>
   new Uint8Array(v.buffer, v.byteOffset + c.udpAt + UDP_BYTES, c.payloadLen)

@@ -20,6 +20,8 @@ export type BridgeDirected =
 export type BridgeIn =
   /** From the Registration Response: zones whose names are NTM names, normalised. */
   | { readonly in: 'zones'; readonly zones: readonly string[] }
+  /** Whether the coordinator answers. While it does not, names that would need it pass untouched. */
+  | { readonly in: 'online'; readonly online: boolean }
   | { readonly in: 'granted'; readonly hosts: readonly HostGrant[] }
   /** Outcome of the `direct` with this id, given once the tunnel stands. May come any time later; once per id counts. */
   | { readonly in: 'directed'; readonly id: number; readonly result: BridgeDirected }

@@ -122,6 +122,7 @@ class BridgeShell {
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
+        this.wire?.handle({ in: 'online', online: false })
         return log.warn('coordinator.lost')
       case 'directed':
         return this.#onDirected(Number(event.tag), event.result)
@@ -156,6 +157,7 @@ class BridgeShell {
       throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
     }
     if (first) this.#p.log.info('box.registered', { hosts: answer.hosts.length })
+    this.wire?.handle({ in: 'online', online: true })
     this.wire?.handle({ in: 'zones', zones: answer.zones })
     this.wire?.handle({ in: 'granted', hosts: answer.hosts })
     this.#tellRegistered()
