@@ -7,7 +7,9 @@ test('text lines carry time, level, event and fields', () => {
   log.debug('too.quiet')
   log.warn('tunnel.failed', { path: '1a', why: 'no answer', tries: 3 })
   expect(lines).toHaveLength(1)
-  expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warn  tunnel\.failed path=1a why="no answer" tries=3\n$/)
+  expect(lines[0]).toMatch(
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warn {2}tunnel\.failed path=1a why="no answer" tries=3\n$/,
+  )
 })
 
 test('json lines are one object each', () => {
