@@ -113,6 +113,11 @@ test('an EDNS asker gets EDNS back, with the upper code bits', () => {
 test.each([
   ['nothing', ''],
   ['a pointer to itself', '0001 0000 0001 0000 0000 0000 c00c 0001 0001'],
+  ['an owner that points to itself', '0001 8000 0000 0001 0000 0000 c00c 0001 0001 00000000 0000'],
+  [
+    'a name of 256 bytes',
+    `0001 0000 0001 0000 0000 0000 ${`3f${'61'.repeat(63)}`.repeat(3)} 3e${'61'.repeat(62)} 00 0001 0001`,
+  ],
   ['a pointer loop', '0001 8000 0000 0001 0000 0000 0161 c00c 0001 0001 00000000 0000'],
   ['a pointer forward', '0001 8000 0000 0001 0000 0000 c020 0001 0001 00000000 0000'],
   ['a reserved label', '0001 0000 0001 0000 0000 0000 4061 00 0001 0001'],
@@ -121,6 +126,12 @@ test.each([
   ['a cut record', '0001 8000 0000 0001 0000 0000 00 0001 0001 00000000 0004 c0'],
 ])('refused: %s', (_name, text) => {
   expect(parseMessage(unhex(text)!)).toBeNull()
+})
+
+test('a name of 255 bytes is the longest there is', () => {
+  const name = `${`${'a'.repeat(63)}.`.repeat(3)}${'a'.repeat(61)}`
+  expect(parseMessage(buildQuery({ id: 1, name, type: 1, recursionDesired: true })!)?.question?.name).toBe(name)
+  expect(buildQuery({ id: 1, name: `${name}a`, type: 1, recursionDesired: true })).toBeNull()
 })
 
 test('names of any bytes keep their identity as text', () => {
