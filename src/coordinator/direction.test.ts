@@ -4,6 +4,7 @@ import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { prefixText } from '#ntm-lib/addr/prefix.ts'
 import { wallTime } from '#ntm-lib/base/time.ts'
+import { type Checker, checkRoute } from '#ntm-lib/negotiate/contract-check.ts'
 import { lower } from '#ntm-lib/ports/coordinator-store.ts'
 import { ROLE_BRIDGE, ROLE_NODE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { type Contract, decodeContract } from '#ntm-lib/wire/contract.ts'
@@ -62,6 +63,21 @@ test('what both ends are told fits together, and names the terminator by a chain
     { to: bridge.name, kind: 'direction-response' },
   ])
   expect(w.core.provisional).toBe(0)
+})
+
+test('both ends believe what they are told: chains, membership hashes, allowed sources of a bridge with hosts', () => {
+  const { w, bridge, tt, vip } = scene()
+  const node = w.member('pc', ROLE_NODE, '192.0.2.7:4330')
+  for (const [from, to, name, expected] of [
+    [bridge, tt, NAME, { terminatorRequired: true }],
+    [node, bridge, bridge.name, { peerName: bridge.name }],
+  ] as const) {
+    const asked = w.direct(from, name, from === bridge ? [vip] : [])
+    const { message } = w.accept(to) as { message: RouteDirection }
+    const { route } = w.answers.get(asked) as DirectionResponse
+    expect(checkRoute(checker(w, from), route as Route, expected)).toMatchObject({ ok: true })
+    expect(checkRoute(checker(w, to), message.route, {})).toMatchObject({ ok: true })
+  }
 })
 
 test('a dual-stack terminator that registered over IPv6 is told to an IPv4-only bridge with its IPv4 address', () => {
@@ -414,6 +430,18 @@ function established(w: CoordinatorWorld, bridge: Box, tt: Box, vip: Ip4): Direc
   const asked = w.direct(bridge, NAME, [vip])
   w.accept(tt)
   return w.answers.get(asked) as DirectionResponse
+}
+
+function checker(w: CoordinatorWorld, box: Box): Checker {
+  const { root } = w.network
+  return {
+    suite: nodeCrypto,
+    trust: { rootPublicKey: root.public, now: () => w.wall, floor: () => wallTime(0), revoked: () => false },
+    fingerprint: root.fingerprint,
+    nodeId: box.node,
+    memberships: [nodeCrypto.hash(w.store.member(box.node)!.chain[0]!)],
+    suiteMask: 1,
+  }
 }
 
 function contractOf(route: Route): Contract {

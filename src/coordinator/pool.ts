@@ -131,13 +131,20 @@ export class ServerPool {
   }
 
   #reclaim(today: WallTime): Ip4 | null {
+    // One busy node may own thousands of the rows looked at: it is asked about once.
+    const lastPackets = new Map<string, WallTime>()
+    const lastPacket = (node: NodeId): WallTime => {
+      const known = lastPackets.get(nodeKey(node)) ?? this.#lastPacket(node, today)
+      lastPackets.set(nodeKey(node), known)
+      return known
+    }
     for (;;) {
       const row = this.#reusable.take(today)
       if (row === null) return null
       const key = rowKey(row.node, row.name)
       // Its successor was pushed when it was replaced.
       if (this.#rows.get(key) !== row) continue
-      const stillUsed = this.#held.has(key) ? today + HOUR : this.#lastPacket(row.node, today) + 2 * HOUR
+      const stillUsed = this.#held.has(key) ? today + HOUR : lastPacket(row.node) + 2 * HOUR
       if (stillUsed > today) {
         this.#reusable.push(row, wallTime(stillUsed))
         continue
