@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
 import { CoordinatorCore } from '#coordinator/core.ts'
 import { type CoordinatorKeys, type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
+import { Zone } from '#coordinator/zone.ts'
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
+import { serveDns } from '#io/dns-server.ts'
 import { SqliteStore } from '#io/store-sqlite.ts'
 import { openUdp } from '#io/udp-native.ts'
 import { type Instant, sooner } from '#ntm-lib/base/time.ts'
@@ -89,5 +91,8 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     server.handle(from, bytes, now())
     settle()
   })
+  const zone = new Zone({ store, presences: core.presences, settings, fingerprint, counters })
+  const dns = await serveDns(config.dns.listen, (query, from, transport) => zone.answer(query, from, transport, now()))
+  undo.add(() => dns.close())
   log.info('coordinator.network', { name: network.name, zone: network.zone, port: udp.port })
 }
