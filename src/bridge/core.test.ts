@@ -140,6 +140,24 @@ test('IPv6 in the tunnel: rewritten both ways with right checksums', () => {
   expect([ip6.destination(viewOf(got), 0), checksumsHold(got)]).toEqual([hostIp6, true])
 })
 
+test('IPv6 segments are clamped to what goes whole', () => {
+  const w = world()
+  w.route()
+  const syn = tcp(4000, 80, 2, new Uint8Array(0), Uint8Array.of(2, 4, 0x05, 0xb4))
+  w.tap(ipFrame(up, packet6({ source: hostIp6, destination: server6, protocol: 6, payload: syn })))
+  const sent = w.slot(w.core.toTunnel)
+  expect([viewOf(sent).getUint16(62), checksumsHold(sent)]).toEqual([1340, true])
+})
+
+test('what could be query and reply alike goes on to the side it did not come from', () => {
+  const w = world()
+  const both = { source: hostIp, sourcePort: 53, to: resolver, toPort: 53 }
+  const payload = buildQuery({ id: 1, name: 'bob.ntm.example', type: TYPE.A, recursionDesired: true })!
+  expect(w.tap(udpFrame(up, both, payload))).toBe('to-net')
+  expect(w.tap(udpFrame({ to: hostLink, from: gateway, tag: 0 }, both, payload))).toBe('to-host')
+  expect(w.outs()).toEqual([])
+})
+
 test('an ICMP error from the tunnel shows the host its own packet', () => {
   const w = world()
   w.route()
