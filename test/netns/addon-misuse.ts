@@ -1,100 +1,138 @@
 import assert from 'node:assert/strict'
-import type { PacketIo, Port } from '#native/packet-io/index.d.ts'
+import type { PacketIo, Port, UdpPort } from '#native/packet-io/index.d.ts'
 
 /**
- * Calls every function of the addon with `rounds` combinations of values it never expects. Each call must return or
- * throw; the memory around what was passed must stay as it was. Repeatable by its seed.
+ * Calls every function of the addon `rounds` times with arguments of which none, one or two are not what it expects,
+ * while datagrams wait to be written somewhere. Each call must return or throw an Error; the memory around the arrays
+ * that were passed must stay as it was. Repeatable by its seed.
  */
 export function misuse(io: PacketIo, seed: number, rounds: number): { threw: number; returned: number } {
   const random = generator(seed)
   const pick = <T>(from: readonly T[]): T => from[random() % from.length] as T
-  const loopback = new Uint8Array(16)
-  loopback.set([0xff, 0xff, 127, 0, 0, 1], 10)
   let [threw, returned] = [0, 0]
 
   for (let round = 0; round < rounds; round++) {
-    const udp = io.openUdp(loopback, 0, 4, 0, false, 0, '')
-    const netlink = io.openNetlink(0, 0, 0)
-    assert.ok(typeof udp === 'object' && typeof netlink === 'object')
-    const closed = io.openUdp(loopback, 0, 4, 0, false, 0, '') as Port
+    const udp = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, ''))
+    const netlink = opened(io.openNetlink(0, 0, 0))
+    const closed = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, ''))
     io.close(closed)
-    // A guarded piece in the middle of one buffer: writes outside it show.
-    const guarded = new ArrayBuffer(3 * GUARD)
-    new Uint8Array(guarded).fill(GUARD_BYTE)
-    const inside = new Uint8Array(guarded, GUARD, GUARD)
-    const values: readonly unknown[] = [
-      udp,
-      netlink,
-      closed,
-      {},
-      null,
-      undefined,
-      true,
-      false,
-      '',
-      'lo',
-      'x'.repeat(300),
-      'a\0b',
-      0,
-      1,
-      16,
-      64,
-      2048,
-      65536,
-      2 ** 32,
-      2 ** 53,
-      -1,
-      0.5,
-      Number.NaN,
-      Number.POSITIVE_INFINITY,
-      1n,
-      Symbol('s'),
-      () => {},
-      inside,
-      new Uint8Array(0),
-      new Uint8Array(2048),
-      new Uint32Array(4).fill(0xffffffff),
-      new Uint32Array(4).fill(100),
-      new Uint16Array(8),
-      new Uint16Array(20),
-      new Int32Array(4),
-      new Float64Array(8),
-      new Float64Array(1),
-      new DataView(new ArrayBuffer(64)),
-      new ArrayBuffer(64),
-      detached(),
-      loopback,
+    const memory = new Fenced()
+    const wrong: readonly unknown[] = [
+      ...[
+        udp,
+        netlink,
+        closed,
+        {},
+        null,
+        undefined,
+        true,
+        '',
+        'lo',
+        'x'.repeat(300),
+        'a\0b',
+        1n,
+        Symbol('s'),
+        () => {},
+      ],
+      ...[0, 1, 4, 5, 63, 1024, 1025, 4096, 65536, 2 ** 32, 2 ** 53, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY],
+      ...[new DataView(new ArrayBuffer(64)), new ArrayBuffer(64), detached()],
+      ...[0, 1, 16, 63, 1024].map((n) => new Uint8Array(...memory.place(n))),
+      ...[1, 3, 5, 64].map((n) => new Uint32Array(...memory.place(4 * n, 4)).fill(pick([0, 100, 0xffffffff]))),
+      ...[1, 3, 20].map((n) => new Uint16Array(...memory.place(2 * n, 2))),
+      ...[3, 5].map((n) => new Int32Array(...memory.place(4 * n, 4))),
+      new Float64Array(...memory.place(8, 8)),
     ]
-    for (const [name, call] of Object.entries(io)) {
-      if (typeof call !== 'function') continue
-      for (let i = 0; i < 8; i++) {
-        const args = Array.from({ length: random() % 10 }, () => pick(values))
-        // Half of the calls start right, so that more than the first check is reached.
-        if (random() % 2 === 0) args[0] = pick([udp, netlink])
+    for (const [name, make] of Object.entries(valid(udp, netlink, memory))) {
+      for (let i = 0; i < 12; i++) {
+        sendToSelf(io, udp)
+        const args = make()
+        for (let n = random() % 3; n > 0; n--) args[random() % args.length] = pick(wrong)
+        if (random() % 16 === 0) args.pop()
         try {
-          const result: unknown = (call as (...a: unknown[]) => unknown)(...args)
+          const result: unknown = (io[name as keyof PacketIo] as (...a: unknown[]) => unknown)(...args)
           returned++
           if (name.startsWith('open') && typeof result === 'object' && result !== null) io.close(result as Port)
         } catch (error) {
           threw++
           assert.ok(error instanceof Error, `${name} threw something that is not an Error`)
         }
+        assert.ok(memory.intact(), `${name} wrote outside its arrays, seed ${seed}`)
       }
     }
-    for (const port of [udp, netlink]) {
-      try {
-        io.close(port)
-      } catch {
-        // Expected: a random call closed it already.
-      }
-    }
-    const outside = [new Uint8Array(guarded, 0, GUARD), new Uint8Array(guarded, 2 * GUARD)]
-    assert.ok(
-      outside.every((part) => part.every((v) => v === GUARD_BYTE)),
-      `written outside the array, seed ${seed}`,
-    )
+    io.close(udp)
+    io.close(netlink)
   }
   return { threw, returned }
+}
+
+/** Right arguments for each function; `close` and `watch` act on ports of their own. */
+function valid(udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string, () => unknown[]>> {
+  const bytes = (n: number): Uint8Array<ArrayBuffer> => new Uint8Array(...memory.place(n))
+  const arena = bytes(4096)
+  const lens = new Uint32Array(...memory.place(16, 4))
+  const addrs = bytes(64)
+  const ports = new Uint16Array(...memory.place(8, 2))
+  const codes = new Int32Array(...memory.place(16, 4))
+  const mtus = new Uint32Array(...memory.place(16, 4))
+  const stats = new Float64Array(...memory.place(64, 8))
+  const request = Uint8Array.of(20, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  const lengths = (): Uint32Array => Uint32Array.of(10, 20, 30, 1024)
+  return {
+    openTun: () => ['a/b', false, 0, false, 0],
+    openPacket: () => ['nowhere', true, true, true, false, Uint32Array.of(6, 0, 0, 1), 0],
+    openUdp: () => [LOOPBACK, 0, 4, 0, false, 0, ''],
+    openNetlink: () => [0, 0, 0],
+    recv: () => [udp, arena, 1024, 0, lens, null],
+    send: () => [udp, arena, 1024, 0, lengths(), 4, null],
+    recvUdp: () => [udp, arena, 1024, 0, lens, addrs, ports],
+    sendUdp: () => [udp, arena, 1024, 0, lengths(), addrs, ports, 4],
+    udpErrors: () => [udp, addrs, ports, codes, mtus],
+    talk: () => [netlink, request, arena, 1, 0],
+    recvNetlink: () => [netlink, arena],
+    setRef: () => [udp, true],
+    stats: () => [udp, stats],
+    unwatch: () => [udp],
+  }
+}
+
+/** Four datagrams that wait on the socket and differ from the fence. */
+function sendToSelf(io: PacketIo, udp: UdpPort): void {
+  const arena = new Uint8Array(4096).fill(0xee)
+  const addrs = new Uint8Array(64)
+  for (let i = 0; i < 4; i++) addrs.set(LOOPBACK, 16 * i)
+  const ports = new Uint16Array(4).fill(udp.port)
+  io.sendUdp(udp, arena, 1024, 0, new Uint32Array(4).fill(1000), addrs, ports, 4)
+}
+
+/** One buffer that hands out pieces with untouchable ground between them. */
+class Fenced {
+  readonly #buffer = new ArrayBuffer(1 << 18)
+  readonly #ground = new Uint8Array(this.#buffer).fill(GROUND)
+  readonly #pieces: (readonly [from: number, to: number])[] = []
+  #at = 8192
+
+  /** Constructor arguments of a typed array over `bytes` bytes. */
+  place(bytes: number, width = 1): [ArrayBuffer, number, number] {
+    const from = this.#at
+    this.#at += Math.ceil(bytes / 8) * 8 + 8192
+    assert.ok(this.#at <= this.#buffer.byteLength, 'the test needs a larger buffer')
+    this.#pieces.push([from, from + bytes])
+    return [this.#buffer, from, bytes / width]
+  }
+
+  intact(): boolean {
+    let at = 0
+    for (const [from, to] of [...this.#pieces, [this.#buffer.byteLength, 0] as const]) {
+      if (Buffer.compare(this.#ground.subarray(at, from), UNTOUCHED.subarray(at, from)) !== 0) return false
+      at = to
+    }
+    return true
+  }
+}
+
+function opened<P>(port: P | number): P {
+  assert.ok(typeof port === 'object')
+  return port as P
 }
 
 function detached(): Uint8Array {
@@ -115,5 +153,6 @@ function generator(seed: number): () => number {
   }
 }
 
-const GUARD = 4096
-const GUARD_BYTE = 0x5a
+const LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1)
+const GROUND = 0x5a
+const UNTOUCHED = new Uint8Array(1 << 18).fill(GROUND)
