@@ -400,6 +400,16 @@ test('a box that started anew has no tunnels, whatever the contracts say', () =>
   expect(w.take(tt).message.kind).toBe('route-direction')
 })
 
+test('the end of a session that was already replaced takes nothing with it', () => {
+  const { w, bridge } = scene()
+  const old = w.sessions.peer(bridge.node)!
+  w.register(bridge, [HOST])
+  w.core.handle({ event: 'gone', peer: old }, w.now)
+  expect(w.core.presences.get(bridge.node)).not.toBeNull()
+  w.leave(bridge)
+  expect(w.core.presences.get(bridge.node)).toBeNull()
+})
+
 test('closing: only an end of the contract can, the other end is told; a revoked box is cut off everywhere', () => {
   const { w, bridge, tt, vip } = scene()
   const first = established(w, bridge, tt, vip)

@@ -1,7 +1,7 @@
-import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import type { NodeId } from '#ntm-lib/addr/ids.ts'
 import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
-import { type Ip6, ip6FromBytes, ip6Key } from '#ntm-lib/addr/ip6.ts'
+import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
 import { ascii, be32, concat } from '#ntm-lib/base/bytes.ts'
@@ -29,7 +29,7 @@ export class ServerPool {
   readonly #perNode: number
   readonly #rows = new Map<string, ServerRow>()
   readonly #held = new Map<string, VirtualPair>()
-  readonly #byVip = new Map<string, string>()
+  readonly #byVip = new Map<number | string, string>()
   readonly #counts = new Map<string, number>()
   readonly #reusable = new UntilHeap<ServerRow>()
   readonly #returned: Ip4[] = []
@@ -63,14 +63,14 @@ export class ServerPool {
       this.#held.set(key, known)
       return known
     }
-    const owner = nodeKey(node)
+    const owner = bytesKey(node)
     if ((this.#counts.get(owner) ?? 0) >= this.#perNode) return null
     const vip4 = this.#neverUsed() ?? this.#returned.shift() ?? this.#reclaim(today)
     if (vip4 === null) return null
     const pair = { vip4, vip6: this.#vip6(node, name) }
     this.#held.set(key, pair)
-    this.#byVip.set(String(vip4), key)
-    this.#byVip.set(ip6Key(pair.vip6), key)
+    this.#byVip.set(vip4, key)
+    this.#byVip.set(bytesKey(pair.vip6), key)
     this.#counts.set(owner, (this.#counts.get(owner) ?? 0) + 1)
     return pair
   }
@@ -110,7 +110,7 @@ export class ServerPool {
 
   /** Whom a server's virtual address belongs to; null when nobody remembers it. */
   serverByVip(vip: Ip): { readonly node: NodeId; readonly name: string } | null {
-    const key = this.#byVip.get(isIp4(vip) ? String(vip) : ip6Key(vip))
+    const key = this.#byVip.get(isIp4(vip) ? vip : bytesKey(vip))
     return key === undefined ? null : (this.#rows.get(key) ?? null)
   }
 
@@ -122,7 +122,7 @@ export class ServerPool {
   #neverUsed(): Ip4 | null {
     for (const end = last(this.#plan.servers4); this.#cursor <= end; this.#cursor++) {
       const at = this.#cursor
-      if (usable(at) && !this.#byVip.has(String(at))) {
+      if (usable(at) && !this.#byVip.has(at)) {
         this.#cursor++
         return ip4FromWord(at)
       }
@@ -134,8 +134,8 @@ export class ServerPool {
     // One busy node may own thousands of the rows looked at: it is asked about once.
     const lastPackets = new Map<string, WallTime>()
     const lastPacket = (node: NodeId): WallTime => {
-      const known = lastPackets.get(nodeKey(node)) ?? this.#lastPacket(node, today)
-      lastPackets.set(nodeKey(node), known)
+      const known = lastPackets.get(bytesKey(node)) ?? this.#lastPacket(node, today)
+      lastPackets.set(bytesKey(node), known)
       return known
     }
     for (;;) {
@@ -159,16 +159,16 @@ export class ServerPool {
   #index(row: ServerRow): void {
     const key = rowKey(row.node, row.name)
     this.#rows.set(key, row)
-    this.#byVip.set(String(row.pair.vip4), key)
-    this.#byVip.set(ip6Key(row.pair.vip6), key)
-    this.#counts.set(nodeKey(row.node), (this.#counts.get(nodeKey(row.node)) ?? 0) + 1)
+    this.#byVip.set(row.pair.vip4, key)
+    this.#byVip.set(bytesKey(row.pair.vip6), key)
+    this.#counts.set(bytesKey(row.node), (this.#counts.get(bytesKey(row.node)) ?? 0) + 1)
     this.#reusable.push(row, row.quarantinedUntil)
   }
 
   #forget(node: NodeId, pair: VirtualPair): void {
-    const owner = nodeKey(node)
-    this.#byVip.delete(String(pair.vip4))
-    this.#byVip.delete(ip6Key(pair.vip6))
+    const owner = bytesKey(node)
+    this.#byVip.delete(pair.vip4)
+    this.#byVip.delete(bytesKey(pair.vip6))
     const left = (this.#counts.get(owner) ?? 1) - 1
     if (left === 0) this.#counts.delete(owner)
     else this.#counts.set(owner, left)
@@ -182,7 +182,7 @@ export class ServerPool {
         8,
         this.#suite.hash(ascii('ntm1 server vip6'), node, ascii(name), be32(n)),
       )
-      if (!this.#byVip.has(ip6Key(vip6))) return vip6
+      if (!this.#byVip.has(bytesKey(vip6))) return vip6
     }
   }
 }
@@ -217,5 +217,7 @@ function first(p: Prefix): number {
 const last = (p: Prefix): number => first(p) + 2 ** (32 - p.bits) - 3
 /** Old hosts and routers treat a last octet of 0 or 255 as special. */
 const usable = (at: number): boolean => (at & 255) !== 0 && (at & 255) !== 255
-const rowKey = (node: NodeId, name: string): string => `${nodeKey(node)}/${name}`
+/** A map key of few bytes: these maps hold every server of the network. */
+const bytesKey = (b: Uint8Array): string => String.fromCharCode(...b)
+const rowKey = (node: NodeId, name: string): string => `${bytesKey(node)}/${name}`
 const HOUR = 3_600_000
