@@ -7,6 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'fast',
+          testTimeout: 30_000,
           include: ['src/**/*.test.ts', 'test/{arch,sim,vectors,contract,lab}/**/*.test.ts', 'tools/**/*.test.ts'],
           exclude: ['**/*.netns.test.ts'],
         },
