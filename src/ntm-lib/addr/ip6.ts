@@ -9,7 +9,8 @@ export type Ip6 = Brand<Uint8Array, 'Ip6'>
 /** Copies; checks length only. */
 export function ip6FromBytes(b: Uint8Array, at = 0): Ip6 {
   invariant(b.length >= at + 16, `an IPv6 address is 16 bytes, got ${b.length - at}`)
-  return b.slice(at, at + 16) as Ip6
+  // Not `slice`: of a platform buffer that is a view, and the address would change under its owner.
+  return new Uint8Array(b.subarray(at, at + 16)) as Ip6
 }
 
 /** `::ffff:a.b.c.d`, the form in which a dual-stack socket names an IPv4 peer. RFC 4291 §2.5.5.2. */

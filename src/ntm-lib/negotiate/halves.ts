@@ -40,7 +40,7 @@ export class Halves {
     if (this.#waiting.size >= LIMITS.halvesPerPath || bytes.length > this.#budget.left) this.#forgetOldest()
     if (bytes.length > this.#budget.left) return null
     this.#budget.left -= bytes.length
-    this.#waiting.set(key, { which, bytes: bytes.slice(), until: after(now, TIMERS.halfPacket.millis) })
+    this.#waiting.set(key, { which, bytes: new Uint8Array(bytes), until: after(now, TIMERS.halfPacket.millis) })
     return null
   }
 

@@ -217,7 +217,7 @@ export class Tunnels {
     if (path === null) {
       if (type !== TYPE_TUNNEL_REQUEST) return drop(core, 'unknown-path')
       core.counters.count('ntm.tunnel.parked')
-      this.#parked.set(header.id, { from, bytes: bytes.slice() }, after(now, TIMERS.parkedRequest.millis))
+      this.#parked.set(header.id, { from, bytes: new Uint8Array(bytes) }, after(now, TIMERS.parkedRequest.millis))
       return
     }
     const sender = (header.flags & DIRECTION_BIT) === 0 ? 0 : 1

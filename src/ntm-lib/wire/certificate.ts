@@ -96,7 +96,7 @@ export function decodeSignedCertificate(bytes: Uint8Array): Decoded<SignedCertif
   const signature = r.bytes(SIGNATURE_BYTES).slice()
   r.end()
   if (r.fault !== null) return refuse(r.fault)
-  const own = bytes.slice()
+  const own = new Uint8Array(bytes)
   return ok({ certificate, body: own.subarray(0, -SIGNATURE_BYTES), signature, bytes: own })
 }
 
