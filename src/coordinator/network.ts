@@ -28,7 +28,10 @@ export type NetworkWish = {
   /** `plant.example`. */
   readonly zone: string
   /** Two ULA prefixes of 48 bits: nodes and servers; drawn at random (RFC 4193 §3.2) when absent. */
-  readonly ula?: { readonly nodes6: Prefix; readonly servers: Prefix }
+  readonly ula?: { readonly nodes6: Prefix; readonly servers?: Prefix }
+  /** Ranges of virtual IPv4 addresses; 198.18.0.0/16 and 198.19.0.0/16 when absent. */
+  readonly nodes4?: Prefix
+  readonly servers4?: Prefix
   readonly suite: CryptoSuite
   readonly calendar: Calendar
 }
@@ -42,10 +45,10 @@ export type Network = {
 }
 
 /** Makes root, issuer, the coordinator's key and certificate, and the virtual plan of a new network. */
-export function makeNetwork({ name, zone, ula, suite, calendar }: NetworkWish): Network {
+export function makeNetwork({ name, zone, ula, nodes4, servers4, suite, calendar }: NetworkWish): Network {
   const plan: VirtualPlan = {
-    nodes4: DEFAULT_NODES4,
-    servers4: DEFAULT_SERVERS4,
+    nodes4: nodes4 ?? DEFAULT_NODES4,
+    servers4: servers4 ?? DEFAULT_SERVERS4,
     nodes6: ula?.nodes6 ?? randomUla(suite),
     servers6: { base: (ula?.servers ?? randomUla(suite)).base, bits: 64 },
   }

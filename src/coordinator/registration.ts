@@ -8,7 +8,7 @@ import type { CoordinatorStore, Member } from '#ntm-lib/ports/coordinator-store.
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Calendar, Random } from '#ntm-lib/ports/machine.ts'
-import { decodeSignedCertificate, ROLE_BRIDGE } from '#ntm-lib/wire/certificate.ts'
+import { decodeSignedCertificate, ROLE_BRIDGE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
 import type {
@@ -126,7 +126,7 @@ export class Registrar {
       virtual: [nodes4, servers4, nodes6, servers6],
       zones: [settings.zone],
       descriptors: keys.chain,
-      keepAliveSeconds: nat ? settings.keepAliveNatSeconds : settings.keepAliveSeconds,
+      keepAliveSeconds: keepAliveOf(settings, member.roles, nat),
       leaseSeconds: settings.leaseSeconds,
     }
   }
@@ -166,6 +166,12 @@ export class Registrar {
     store.putHost({ node: member.node, host, name, pair })
     return pair
   }
+}
+
+/** How long a box may be silent; also the time in which it notices a restart of the coordinator. */
+function keepAliveOf(s: CoordinatorSettings, roles: number, nat: boolean): number {
+  if ((roles & ROLE_TT) !== 0) return s.keepAliveTerminatorSeconds
+  return nat ? s.keepAliveNatSeconds : s.keepAliveSeconds
 }
 
 /** When a member's own certificate ends, seconds since 1970; 0 when it has none. */

@@ -15,6 +15,8 @@ export type CoordinatorSettings = {
   readonly nameServers: readonly string[]
   readonly keepAliveNatSeconds: number
   readonly keepAliveSeconds: number
+  /** Terminators' own: they are few, and everybody's names wait for them after a restart of the coordinator. */
+  readonly keepAliveTerminatorSeconds: number
   readonly leaseSeconds: number
   /** Hosts behind one bridge that get a virtual pair. */
   readonly hostsPerNode: number
@@ -39,6 +41,7 @@ export const DEFAULT_SETTINGS = {
   publish: 'private',
   keepAliveNatSeconds: 20,
   keepAliveSeconds: 60,
+  keepAliveTerminatorSeconds: 5,
   leaseSeconds: 86_400,
   hostsPerNode: 128,
   serversPerNode: 16_384,

@@ -114,8 +114,9 @@ class BridgeShell {
     const { made, log } = this.#p
     switch (event.event) {
       case 'enrolled':
+      case 'renewed':
         made.enrolled(event.chain)
-        return log.info('box.enrolled')
+        return log.info(`box.${event.event}`)
       case 'registered':
         void this.#onRegistered(event.answer, event.first).catch(this.#p.fail)
         return

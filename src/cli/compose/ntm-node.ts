@@ -36,7 +36,7 @@ export type NtmNode = {
   readonly where: Whereabouts
   /** H of encoded contracts: their names in every table. */
   readonly hash: (bytes: Uint8Array) => Uint8Array
-  /** To be called with the `enrolled` event: keeps the membership and uses it from now on. */
+  /** To be called with the `enrolled` and `renewed` events: keeps the membership and uses it from now on. */
   enrolled(chain: readonly Uint8Array[]): void
 }
 
@@ -86,6 +86,7 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
       presence: () => ({ name, candidates: where.candidates, hosts: where.hosts, mtuBytes: underlayMtuBytes }),
       version: () => where.version,
     },
+    membership: { chain: box.identity.chain, today: now },
     hash: (bytes) => suite.hash(bytes),
     counters,
     trusts: (chain) => {

@@ -71,8 +71,9 @@ export class TtShell {
     const { made, log } = this.#p
     switch (event.event) {
       case 'enrolled':
+      case 'renewed':
         made.enrolled(event.chain)
-        return log.info('box.enrolled')
+        return log.info(`box.${event.event}`)
       case 'registered':
         return void this.#onRegistered(event.answer).catch(this.#p.fail)
       case 'refused':

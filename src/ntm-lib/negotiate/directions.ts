@@ -12,6 +12,8 @@ type Pending = {
   response: DirectionResponse | null
   /** Whether we have told the coordinator already that its contract is lost here. */
   toldLost: boolean
+  /** The coordinator does not know us yet, for instance since its restart: asked again after the registration. */
+  held: boolean
 }
 
 export type DirectionsOut =
@@ -40,13 +42,17 @@ export class Directions {
   }
 
   begin(tag: string, wanted: Wanted, now: Instant): void {
-    this.#pending.set(tag, { wanted, until: after(now, this.#timeout), response: null, toldLost: false })
+    this.#pending.set(tag, { wanted, until: after(now, this.#timeout), response: null, toldLost: false, held: false })
     this.#ask(tag, wanted, null)
   }
 
   onResponse(tag: string, message: Response, now: Instant): void {
     const pending = this.#pending.get(tag)
     if (pending === undefined) return
+    if (message.kind === 'refusal' && message.code === 'not-registered') {
+      pending.held = true
+      return
+    }
     if (message.kind === 'refusal') return this.end(tag, { ok: false, code: message.code, text: message.text })
     if (message.kind !== 'direction-response') return this.end(tag, WRONG_ANSWER)
     pending.response = message
@@ -70,6 +76,15 @@ export class Directions {
     pending.toldLost = true
     pending.response = null
     this.#ask(tag, pending.wanted, message.contractHash)
+  }
+
+  /** The coordinator knows us: what it put off is asked again. */
+  registered(): void {
+    for (const [tag, p] of this.#pending) {
+      if (!p.held) continue
+      p.held = false
+      this.#ask(tag, p.wanted, null)
+    }
   }
 
   opened(contractHash: Uint8Array): void {

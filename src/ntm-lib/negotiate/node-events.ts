@@ -17,6 +17,8 @@ export type Directed =
 /** What one node's negotiation tells its role. */
 export type NodeEvent =
   | { readonly event: 'enrolled'; readonly chain: readonly Uint8Array[] }
+  /** A fresh membership in place of the one that comes to its end; to be kept and used from now on. */
+  | { readonly event: 'renewed'; readonly chain: readonly Uint8Array[] }
   | { readonly event: 'registered'; readonly answer: RegistrationResponse; readonly first: boolean }
   | { readonly event: 'refused'; readonly code: RefusalCode; readonly text: string }
   | { readonly event: 'offline' }

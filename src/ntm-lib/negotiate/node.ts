@@ -8,6 +8,7 @@ import {
   CLASS_TUNNEL_HANDSHAKE,
   readHeader,
 } from '../wire/header.ts'
+import type { Response } from '../wire/message.ts'
 import type { PathExtend, RouteDirection } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { ControlClient } from './control-client.ts'
@@ -23,6 +24,7 @@ import {
   registerDown,
   registerStep,
 } from './register.ts'
+import { Renewal, type RenewalParts } from './renewal.ts'
 import type { Tunnels, TunnelsOut } from './tunnels.ts'
 
 export type NodeOut =
@@ -33,6 +35,7 @@ export type NodeParts = {
   readonly control: ControlClient
   readonly tunnels: Tunnels
   readonly self: RegisterSelf
+  readonly membership: RenewalParts
   readonly hash: (bytes: Uint8Array) => Uint8Array
   readonly counters: Counters
   /** Whether the chain proves that who holds our control session is the network's coordinator. */
@@ -49,6 +52,7 @@ export class Node {
   readonly tunnels: Tunnels
   readonly #p: NodeParts
   readonly #directions: Directions
+  readonly #renewal: Renewal
   readonly #out: NodeOut[] = []
   #registering: Registering = registerDown
 
@@ -56,6 +60,7 @@ export class Node {
     this.#p = parts
     this.tunnels = parts.tunnels
     this.#directions = new Directions(parts.tunnels, parts.hash, parts.directionTimeout)
+    this.#renewal = new Renewal(parts.membership)
   }
 
   /** `down`, `registering`, `confirming`, `registered` or `refused`. */
@@ -161,14 +166,18 @@ export class Node {
         this.#register({ in: 'session-lost' }, now)
         return this.#tell({ event: 'offline' })
       case 'silent':
+        if (event.tag === RENEW) return
         if (!this.#directions.has(event.tag)) return this.#register({ in: 'silent', tag: event.tag }, now)
         return this.#directions.end(event.tag, { ok: false, code: 'timeout', text: 'the coordinator does not answer' })
       case 'response':
+        if (event.tag === RENEW) return this.#onRenewed(event.message, now)
         if (this.#directions.has(event.tag)) return this.#directions.onResponse(event.tag, event.message, now)
         return this.#register({ in: 'response', tag: event.tag, message: event.message }, now)
       case 'request':
         return this.#onRequest(event, now)
       case 'enrolled':
+        this.#renewal.enrolled(event.chain)
+        return this.#tell(event)
       case 'refused':
         return this.#tell(event)
       default:
@@ -230,17 +239,34 @@ export class Node {
         return this.#p.control.request(o.tag, o.message, REGISTER_TIMEOUT, now)
       case 'registered':
         if (!o.first || this.#p.trusts(o.answer.descriptors)) {
-          return this.#tell({ event: 'registered', answer: o.answer, first: o.first })
+          this.#tell({ event: 'registered', answer: o.answer, first: o.first })
+          this.#directions.registered()
+          if (this.#renewal.due(now)) this.#renew(now)
+          return
         }
         this.#tell({ event: 'refused', code: 'forbidden', text: 'the coordinator has no certificate of this network' })
         return this.#p.control.restart(now)
       case 'refused':
+        // Expired members may still say hello, in order to renew: no lock-out.
+        if (o.code === 'expired') this.#renew(now)
         return this.#tell({ event: 'refused', code: o.code, text: o.text })
       case 'session-dead':
         return this.#p.control.restart(now)
       default:
         return o satisfies never
     }
+  }
+
+  /** The coordinator's issuer signs anew; a membership from a grant it cannot, and says so. */
+  #renew(now: Instant): void {
+    this.#p.control.request(RENEW, { kind: 'cert-renew', chain: [] }, REGISTER_TIMEOUT, now)
+  }
+
+  #onRenewed(message: Response, now: Instant): void {
+    if (message.kind === 'refusal') return this.#tell({ event: 'refused', code: message.code, text: message.text })
+    if (message.kind !== 'cert-renew-response' || !this.#renewal.take(message.chain)) return
+    this.#tell({ event: 'renewed', chain: message.chain })
+    if (this.#registering.at === 'refused') this.#register({ in: 'session' }, now)
   }
 
   #tell(event: NodeEvent): void {
@@ -250,4 +276,5 @@ export class Node {
 
 /** Type code of a session's reset, `wire/reset.ts`. */
 const RESET_SESSION = 2
+const RENEW = 'renew'
 const REGISTER_TIMEOUT = seconds(5)
