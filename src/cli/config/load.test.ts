@@ -1,6 +1,8 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError } from './fault.ts'
-import { checkConfig } from './load.ts'
+import { checkConfig, loadConfig, loadRole } from './load.ts'
 
 const complaint = (text: string): string => {
   try {
@@ -53,4 +55,17 @@ test('broken TOML points at its line', () => {
 
 test('all mistakes come at once', () => {
   expect(complaint('role = "bridge"\nstat = 1\n[udp]\nport = 70000\n').split('\n')).toHaveLength(2)
+})
+
+test('every example is a good file of its role', () => {
+  const dir = join(import.meta.dirname, '../../../examples')
+  const files = readdirSync(dir).filter((f) => f.endsWith('.toml'))
+  expect(files.sort()).toEqual(['bridge.toml', 'coordinator.toml', 'tt.toml'])
+  for (const file of files) expect(`${loadConfig(join(dir, file)).role}.toml`).toBe(file)
+})
+
+test('a file that is not there, and one of another role, say so', () => {
+  expect(() => loadConfig('/nowhere/box.toml')).toThrow('/nowhere/box.toml: cannot be read (ENOENT)')
+  const tt = join(import.meta.dirname, '../../../examples/tt.toml')
+  expect(() => loadRole(tt, 'bridge')).toThrow(/this file is for role "tt". Start it with: ntm tt --config/)
 })
