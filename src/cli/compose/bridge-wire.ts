@@ -1,19 +1,15 @@
-import { BridgeCore } from '#bridge/core.ts'
+import type { BridgeCore } from '#bridge/core.ts'
 import { LEARN_FILTER } from '#bridge/learn-filter.ts'
-import type { BridgeIn, BridgeOut } from '#bridge/types.ts'
-import { systemClock, systemRandom } from '#io/clock.ts'
+import type { BridgeOut } from '#bridge/types.ts'
+import { systemClock } from '#io/clock.ts'
 import { type InterfacePort, openPacketSocket, openTap } from '#io/packet-native.ts'
-import type { LinkAddr } from '#ntm-lib/addr/link.ts'
-import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { type Batch, batch, slotAt } from '#ntm-lib/ports/packet-port.ts'
 import type { Undo } from './process.ts'
 
 export type WireParts = {
+  readonly core: BridgeCore
   readonly names: { readonly host: string; readonly net: string; readonly tap: string }
-  readonly box: LinkAddr
-  readonly virtual: readonly Prefix[]
-  readonly holdMillis: number
   readonly counters: Counters
   /** An inner packet for a tunnel: `len` bytes at `at`, which may be destroyed. */
   readonly toTunnel: (tunnel: number, memory: Batch, at: number, len: number) => void
@@ -38,9 +34,9 @@ export class BridgeWire {
 
   /** Opens all ports and starts reading. IoFault when an interface is missing. */
   constructor(parts: WireParts, undo: Undo) {
-    const { names, box, virtual, holdMillis, counters } = parts
+    const { names } = parts
     this.#p = parts
-    this.core = new BridgeCore({ box, virtual, holdMillis }, systemRandom, counters)
+    this.core = parts.core
     this.#tap = this.#open(openTap(names.tap), undo)
     this.#legs = {
       'to-host': new Leg(this.#open(openPacketSocket(names.host, { receive: false }), undo)),
@@ -52,11 +48,6 @@ export class BridgeWire {
       port.onReadable(() => this.#onLearn(leg, port))
     }
     undo.add(() => clearTimeout(this.#timer))
-  }
-
-  handle(input: BridgeIn): void {
-    this.core.handle(input, systemClock.now())
-    this.#settle()
   }
 
   /** An inner packet from a tunnel; sent at `flush`. */
@@ -78,7 +69,7 @@ export class BridgeWire {
 
   flush(): void {
     this.#legs['to-host'].flush()
-    this.#settle()
+    this.settle()
   }
 
   #onTap(): void {
@@ -98,7 +89,7 @@ export class BridgeWire {
       }
       if (n < SLOTS) break
     }
-    this.#settle()
+    this.settle()
     this.#p.touched()
   }
 
@@ -109,10 +100,11 @@ export class BridgeWire {
       for (let i = 0; i < n; i++) this.core.learn(leg, b, i, now)
       if (n < LEARN_SLOTS) break
     }
-    this.#settle()
+    this.settle()
   }
 
-  #settle(): void {
+  /** Performs what the core has to say, and comes back when it wants to be asked again. */
+  settle(): void {
     for (let out = this.core.poll(); out !== null; out = this.core.poll()) {
       if ('frame' in out) this.#legs[out.out].put(out.frame)
       else if (out.out === 'to-tunnel') this.#whole(out.tunnel, out.packet)
@@ -125,7 +117,7 @@ export class BridgeWire {
     this.#timer = setTimeout(
       () => {
         this.core.tick(systemClock.now())
-        this.#settle()
+        this.settle()
       },
       Math.max(0, Math.ceil(due - systemClock.now())),
     )

@@ -2,23 +2,23 @@ import type { BridgeDirected } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
-import { ip, type Link, listAddresses, listLinks } from '#io/links.ts'
+import { type Link, listAddresses, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
-import { type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
+import { parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
+import type { Batch } from '#ntm-lib/ports/packet-port.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
 import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { BridgeConfig } from '../config/schema.ts'
 import { openBox } from './box.ts'
-import { BridgeWire } from './bridge-wire.ts'
-import { Divert } from './divert.ts'
 import { NodeShell } from './node-shell.ts'
 import { candidatesOf, makeNode, type NtmNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { TunnelRefs } from './tunnel-refs.ts'
+import { WireKeeper } from './wire-keeper.ts'
 
 /** Joins the bridge's core to its node, its ports and its rules. Resolves when the wire is being watched. */
 export async function startBridge(
@@ -32,21 +32,20 @@ export async function startBridge(
   const links = await listLinks()
   const names = config.bridge
   const bridge = needLink(links, names.bridge, 'bridge.bridge')
-  const ports = (['host', 'net'] as const).map((key) => needLink(links, names[key], `bridge.${key}`))
-  const mtuBytes = Math.min(MOST_TAP_MTU, ...ports.map((l) => l.mtuBytes))
+  for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
   const counters = new CounterMap()
   tellCounters(log, counters)
   const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
   const udp = openUdp({ port: config.udp.port })
   undo.add(() => udp.close())
-  const shell = new BridgeShell({ config, bridge, mtuBytes, made, log, counters, undo, fail })
+  const shell = new BridgeShell({ config, bridge, made, log, counters, undo, fail })
   const nodeShell = new NodeShell({
     node: made.node,
     udp,
     clock: systemClock,
     onEvent: (event) => shell.onEvent(event),
-    onInner: (_path, bytes) => shell.wire?.fromTunnel(bytes),
-    onBurstEnd: () => shell.wire?.flush(),
+    onInner: (_path, bytes) => shell.keeper?.fromTunnel(bytes),
+    onBurstEnd: () => shell.keeper?.flush(),
   })
   shell.send = (tunnel, memory, at, len) => {
     const hash = shell.refs.hashOf(tunnel)
@@ -66,8 +65,6 @@ export async function startBridge(
 type ShellParts = {
   readonly config: BridgeConfig
   readonly bridge: Link
-  /** Largest frame payload of the two ports: the TAP must take it. */
-  readonly mtuBytes: number
   readonly made: NtmNode
   readonly log: Log
   readonly counters: CounterMap
@@ -77,13 +74,13 @@ type ShellParts = {
 
 class BridgeShell {
   readonly refs = new TunnelRefs()
-  wire: BridgeWire | null = null
-  send: (tunnel: number, memory: Parameters<BridgeWire['core']['fromTap']>[0], at: number, len: number) => void =
-    () => {}
+  keeper: WireKeeper | null = null
+  send: (tunnel: number, memory: Batch, at: number, len: number) => void = () => {}
   touch: () => void = () => {}
   readonly #p: ShellParts
   readonly #store: Keystore
-  #virtual: string | null = null
+  /** The network's plan that the wire is on; null before it is known. */
+  #plan: Plan | null = null
   #tellRegistered: () => void = () => {}
   /** Resolves with the first registration. */
   readonly registered = new Promise<void>((resolve) => {
@@ -99,8 +96,10 @@ class BridgeShell {
   async resume(): Promise<void> {
     const kept = this.#store.load(PLAN)
     if (kept === null) return
-    const prefixes = (kept as { virtual: string[] }).virtual.flatMap((text) => parsePrefix(text) ?? [])
-    await this.#startWire(prefixes)
+    // Written by an earlier version, it has no zones.
+    const { virtual, zones = [] } = kept as { virtual: string[]; zones?: string[] }
+    await this.#startWire({ virtual, zones })
+    this.keeper?.handle({ in: 'zones', zones })
   }
 
   /** Tells the registration where this box is. */
@@ -123,7 +122,7 @@ class BridgeShell {
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
-        this.wire?.handle({ in: 'online', online: false })
+        this.keeper?.handle({ in: 'online', online: false })
         return log.warn('coordinator.lost')
       case 'directed':
         return this.#onDirected(Number(event.tag), event.result)
@@ -140,7 +139,7 @@ class BridgeShell {
         return this.#tellMtu(event.contractHash)
       case 'path-gone': {
         const ref = this.refs.remove(event.contractHash)
-        if (ref !== null) this.wire?.handle({ in: 'tunnel-gone', tunnel: ref })
+        if (ref !== null) this.keeper?.handle({ in: 'tunnel-gone', tunnel: ref })
         return
       }
       default:
@@ -149,52 +148,52 @@ class BridgeShell {
   }
 
   async #onRegistered(answer: RegistrationResponse, first: boolean): Promise<void> {
-    const virtual = JSON.stringify(answer.virtual.map(prefixText))
-    if (this.#virtual === null) {
-      this.#store.save(PLAN, { virtual: answer.virtual.map(prefixText) })
-      await this.#startWire(answer.virtual)
-    } else if (this.#virtual !== virtual) {
-      this.#store.save(PLAN, { virtual: answer.virtual.map(prefixText) })
-      throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
+    const plan: Plan = { virtual: answer.virtual.map(prefixText), zones: answer.zones }
+    const old = this.#plan
+    if (JSON.stringify(old) !== JSON.stringify(plan)) {
+      this.#store.save(PLAN, plan)
+      this.#plan = plan
     }
+    if (old === null) await this.#startWire(plan)
+    else if (String(old.virtual) !== String(plan.virtual)) {
+      throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
+    } else if (String(old.zones) !== String(plan.zones)) await this.keeper?.close(this.#closed(plan))
     if (first) this.#p.log.info('box.registered', { hosts: answer.hosts.length })
-    this.wire?.handle({ in: 'online', online: true })
-    this.wire?.handle({ in: 'zones', zones: answer.zones })
-    this.wire?.handle({ in: 'granted', hosts: answer.hosts })
+    this.keeper?.handle({ in: 'online', online: true })
+    this.keeper?.handle({ in: 'zones', zones: answer.zones })
+    this.keeper?.handle({ in: 'granted', hosts: answer.hosts })
     this.#tellRegistered()
   }
 
-  async #startWire(virtual: readonly Prefix[]): Promise<void> {
-    const { config, bridge, mtuBytes, log, undo, fail, counters, made } = this.#p
-    this.#virtual = JSON.stringify(virtual.map(prefixText))
+  async #startWire(plan: Plan): Promise<void> {
+    const { config, bridge, log, undo, fail, counters, made } = this.#p
+    this.#plan = plan
     const { host, net, tap } = config.bridge
     const box = bridge.linkAddr
     if (box === null) throw new IoFault(`use ${bridge.name}`, new Error('it has no link address'))
-    this.wire = new BridgeWire(
-      {
-        names: { host, net, tap },
-        box,
-        virtual,
-        holdMillis: config.dns.hold_ms,
-        counters,
-        toTunnel: (tunnel, memory, at, len) => this.send(tunnel, memory, at, len),
-        onOut: (out) => {
-          if (out.out === 'claim-hosts') return this.#claim(out.hosts)
-          const { sought, why, sources } = out
-          made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
-          this.touch()
-        },
-        onGone: (name) => fail(new IoFault(`use ${name}`, new Error('the interface was removed'))),
-        touched: () => this.touch(),
+    const virtual = plan.virtual.flatMap((text) => parsePrefix(text) ?? [])
+    this.keeper = new WireKeeper({
+      bridge: bridge.name,
+      names: { host, net, tap },
+      plan: { box, virtual, closed: this.#closed(plan) },
+      holdMillis: config.dns.hold_ms,
+      log,
+      fail,
+      counters,
+      toTunnel: (tunnel, memory, at, len) => this.send(tunnel, memory, at, len),
+      onOut: (out) => {
+        if (out.out === 'claim-hosts') return this.#claim(out.hosts)
+        const { sought, why, sources } = out
+        made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
+        this.touch()
       },
-      undo,
-    )
-    // Silent on the TAP: nothing of our own kernel's may mix with the hosts' frames.
-    await ip('link', 'set', tap, 'addrgenmode', 'none')
-    await ip('link', 'set', tap, 'mtu', String(mtuBytes), 'arp', 'off', 'multicast', 'off', 'up')
-    const divert = new Divert({ host, net, tap, box, virtual }, log, fail)
-    undo.add(() => divert.stop())
-    await divert.start()
+      touched: () => this.touch(),
+    })
+    await this.keeper.start(undo)
+  }
+
+  #closed(plan: Plan): readonly string[] {
+    return this.#p.config.bridge.fail === 'closed' ? plan.zones : []
   }
 
   #claim(hosts: readonly HostClaim[]): void {
@@ -207,7 +206,7 @@ class BridgeShell {
 
   #onDirected(id: number, result: Directed): void {
     const { log } = this.#p
-    this.wire?.handle({ in: 'directed', id, result: this.#directed(result) })
+    this.keeper?.handle({ in: 'directed', id, result: this.#directed(result) })
     if (!result.ok) log.info('direction.refused', { code: result.code, text: result.text })
   }
 
@@ -225,7 +224,7 @@ class BridgeShell {
     if (path === null) return
     const tunnel = this.refs.refOf(contractHash)
     const [innerBytes, wholeBytes] = [tunnels.innerMtu(path), tunnels.clampMtu(path)]
-    this.wire?.handle({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes })
+    this.keeper?.handle({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes })
   }
 }
 
@@ -236,7 +235,8 @@ function needLink(links: readonly Link[], name: string, key: string): Link {
   throw new IoFault(`use ${name}`, new Error(`no such interface (${key}); this machine has ${there}`))
 }
 
+/** What the wire needs of the network, kept between runs: prefixes as text, zones normalised. */
+type Plan = { readonly virtual: readonly string[]; readonly zones: readonly string[] }
+
 const PLAN = 'plan.json'
-/** The kernel's own limit for TAP devices. */
-const MOST_TAP_MTU = 65_521
 const READY_MS = 10_000

@@ -14,7 +14,7 @@ import type { Log } from '#ntm-lib/ports/log.ts'
  * each second. When nft or this process ends, the kernel takes the diversion away by itself.
  */
 export class Divert {
-  readonly #plan: DivertPlan
+  #plan: DivertPlan
   readonly #log: Log
   readonly #fail: (why: Error) => void
   #tables: OwnedTables | null = null
@@ -38,6 +38,12 @@ export class Divert {
       tables.run(refreshScript(this.#plan)).catch((why: Error) => this.#fail(why))
     }, REFRESH_MS)
     this.#log.info('bridge.diverting', { host: this.#plan.host, net: this.#plan.net })
+  }
+
+  /** `fail = "closed"`: these zones' names stay in from now on, also when this program is dead. */
+  async close(zones: readonly string[]): Promise<void> {
+    this.#plan = { ...this.#plan, closed: zones }
+    await applyNft(guardScript(this.#plan))
   }
 
   /** Lets DNS pass at once, then takes the rules away. The guard stays: virtual prefixes never go upstream. */

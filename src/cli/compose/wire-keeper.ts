@@ -1,0 +1,195 @@
+import { BridgeCore } from '#bridge/core.ts'
+import type { DivertPlan } from '#bridge/ruleset.ts'
+import type { BridgeIn } from '#bridge/types.ts'
+import { systemClock, systemRandom } from '#io/clock.ts'
+import { IoFault } from '#io/fault.ts'
+import { currentLinks, type LinkEvent, type LinkState, watchLinks } from '#io/link-events.ts'
+import { ip } from '#io/links.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import { BridgeWire, type WireParts } from './bridge-wire.ts'
+import { Divert } from './divert.ts'
+import { Undo } from './process.ts'
+
+export type KeeperParts = Omit<WireParts, 'core' | 'onGone'> & {
+  /** The kernel bridge; the box's own Ethernet address is its. */
+  readonly bridge: string
+  readonly plan: Omit<DivertPlan, 'host' | 'net' | 'tap'>
+  readonly holdMillis: number
+  readonly log: Log
+  readonly fail: (why: Error) => void
+}
+
+/**
+ * Keeps the wire and its rules on the two ports for as long as these exist. When one leaves (a USB NIC), everything on it is
+ * taken down; when it returns, ports and rules are made anew, because a kernel may have dropped the rules with the
+ * interface. What the core has learnt stays. Joining the returned port to the bridge is the system's part.
+ */
+export class WireKeeper {
+  readonly core: BridgeCore
+  readonly #p: KeeperParts
+  /** Undoes the wire that is up; empty when it is down. */
+  readonly #down: Undo
+  #wire: BridgeWire | null = null
+  #divert: Divert | null = null
+  #closed: readonly string[]
+  /** Interface indexes of the ports that the wire is on; empty when it is down or has lost one of them. */
+  #on: readonly number[] = []
+  #mtuBytes = 0
+  #missing = ''
+  #busy: Promise<void> | null = null
+  #again = false
+  #stopped = false
+
+  constructor(parts: KeeperParts) {
+    this.#p = parts
+    this.#down = new Undo(parts.log)
+    this.#closed = parts.plan.closed ?? []
+    const { box, virtual } = parts.plan
+    this.core = new BridgeCore({ box, virtual, holdMillis: parts.holdMillis }, systemRandom, parts.counters)
+  }
+
+  /** Brings the wire up and follows the interfaces from then on. IoFault when the machine refuses. */
+  async start(undo: Undo): Promise<void> {
+    const watch = watchLinks((event) => this.#onEvent(event))
+    undo.add(() => this.#stop(watch))
+    await this.#settle()
+  }
+
+  handle(input: BridgeIn): void {
+    this.core.handle(input, systemClock.now())
+    if (this.#wire !== null) this.#wire.settle()
+    else this.#discard()
+  }
+
+  /** An inner packet from a tunnel; without a wire there is nobody to give it to. */
+  fromTunnel(inner: Uint8Array): void {
+    if (this.#wire === null) this.#p.counters.count('bridge.drop.no-wire')
+    else this.#wire.fromTunnel(inner)
+  }
+
+  flush(): void {
+    this.#wire?.flush()
+  }
+
+  /** `fail = "closed"`: the zones whose names must not leave when this program is dead. */
+  async close(zones: readonly string[]): Promise<void> {
+    this.#closed = zones
+    await this.#divert?.close(zones)
+  }
+
+  #onEvent(event: LinkEvent): void {
+    if (event.kind === 'lost') return this.#check()
+    if (event.kind !== 'link' && event.kind !== 'link-gone') return
+    const { names } = this.#p
+    const { ifindex, name } = event.kind === 'link' ? event.link : event
+    const mine = this.#on.includes(ifindex)
+    if (!mine && name !== names.host && name !== names.net) return
+    // Gone and back between two looks: maybe the same index again, but no socket and no rule survived.
+    if (mine && (event.kind === 'link-gone' || event.isNew)) this.#on = []
+    this.#check()
+  }
+
+  #check(): void {
+    this.#settle().catch((why: Error) => this.#p.fail(why))
+  }
+
+  /** One at a time, until what is up fits what is there. */
+  #settle(): Promise<void> {
+    this.#again = true
+    this.#busy ??= this.#loop().finally(() => {
+      this.#busy = null
+    })
+    return this.#busy
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#again && !this.#stopped) {
+      this.#again = false
+      const { host, net } = this.#ports()
+      const still = host?.ifindex === this.#on[0] && net?.ifindex === this.#on[1]
+      if (this.#wire !== null && !still) await this.#takeDown()
+      if (host === null || net === null) this.#wait(host === null ? this.#p.names.host : this.#p.names.net)
+      else if (this.#wire === null) await this.#bringUp(host, net)
+      else await this.#fitTap(host, net)
+    }
+  }
+
+  #ports(): { host: LinkState | null; net: LinkState | null } {
+    const links = currentLinks()
+    const find = (name: string): LinkState | null => links.find((l) => l.name === name) ?? null
+    return { host: find(this.#p.names.host), net: find(this.#p.names.net) }
+  }
+
+  #wait(missing: string): void {
+    if (this.#missing === missing) return
+    this.#missing = missing
+    this.#p.log.warn('bridge.port-gone', { port: missing, what: 'its wire is down until it is back' })
+  }
+
+  async #bringUp(host: LinkState, net: LinkState): Promise<void> {
+    const { names, plan, log } = this.#p
+    const bridge = currentLinks().find((l) => l.name === this.#p.bridge)
+    if (bridge !== undefined && bridge.linkAddr !== plan.box) {
+      throw new IoFault(`use ${this.#p.bridge}`, new Error('it has another link address now; start again to use that'))
+    }
+    this.#on = [host.ifindex, net.ifindex]
+    try {
+      this.#wire = new BridgeWire({ ...this.#p, core: this.core, onGone: () => this.#lost() }, this.#down)
+      // Silent on the TAP: nothing of our own kernel's may mix with the hosts' frames.
+      await ip('link', 'set', names.tap, 'addrgenmode', 'none')
+      await ip('link', 'set', names.tap, 'arp', 'off', 'multicast', 'off', 'up')
+      await this.#fitTap(host, net)
+      const divert = new Divert({ ...plan, ...names, closed: this.#closed }, log, (why) => this.#p.fail(why))
+      this.#divert = divert
+      this.#down.add(() => divert.stop())
+      await divert.start()
+      if (this.#missing !== '') log.info('bridge.port-back', { port: this.#missing })
+      this.#missing = ''
+    } catch (why) {
+      // A port may leave while its wire is being made: then look again. Any other refusal is the machine's.
+      await this.#takeDown()
+      const now = this.#ports()
+      if (this.#again || now.host?.ifindex !== host.ifindex || now.net?.ifindex !== net.ifindex) this.#again = true
+      else throw why
+    }
+  }
+
+  /** The TAP must take the largest frame that either port may bring. */
+  async #fitTap(host: LinkState, net: LinkState): Promise<void> {
+    const mtuBytes = Math.min(MOST_TAP_MTU, host.mtuBytes, net.mtuBytes)
+    if (mtuBytes === this.#mtuBytes) return
+    this.#mtuBytes = mtuBytes
+    await ip('link', 'set', this.#p.names.tap, 'mtu', String(mtuBytes))
+  }
+
+  async #takeDown(): Promise<void> {
+    this.#wire = null
+    this.#divert = null
+    this.#mtuBytes = 0
+    this.#on = []
+    await this.#down.run()
+  }
+
+  #lost(): void {
+    this.#on = []
+    this.#check()
+  }
+
+  /** Frames for a wire that is down go nowhere; what concerns the coordinator goes on. */
+  #discard(): void {
+    for (let out = this.core.poll(); out !== null; out = this.core.poll()) {
+      if (out.out === 'direct' || out.out === 'claim-hosts') this.#p.onOut(out)
+    }
+  }
+
+  async #stop(watch: { close(): void }): Promise<void> {
+    this.#stopped = true
+    watch.close()
+    // A start that is under way ends first; why it failed, if it did, has been told.
+    await this.#busy?.catch(() => {})
+    await this.#takeDown()
+  }
+}
+
+/** The kernel's own limit for TAP devices. */
+const MOST_TAP_MTU = 65_521
