@@ -298,7 +298,7 @@ export class System {
   }
 
   today(): WallTime {
-    return wallTime(1_800_000_000_000 + this.world.now + this.aged)
+    return wallTime(1_800_000_000_000 + Math.floor(this.world.now) + this.aged)
   }
 
   suite(): CryptoSuite {
