@@ -1,8 +1,10 @@
 import { join } from 'node:path'
+import { weatherLink } from '../links.ts'
 import { type NatKind, natRuleset, udpLifetime } from '../nat.ts'
-import { Lab, ROOT } from '../netns.ts'
+import { Lab, type Plug, ROOT } from '../netns.ts'
 import type { Program } from '../process.ts'
 import { authority, dhcpClient, iperf, lanServices, resolver, udpEcho, webServer, type Zone } from '../services.ts'
+import type { Weather } from '../weather.ts'
 
 /*
  *                                LAN 192.168.77.0/24, IPv4 only                Internet, documentation addresses
@@ -52,6 +54,8 @@ export type SceneOptions = {
   /** More lines for the zone `example.`, and more zones. */
   readonly records?: readonly string[]
   readonly zones?: readonly Zone[]
+  /** Uplinks that are no plain cables but have a delay, losses, … (`weatherLink`: through userland, in both directions). */
+  readonly weather?: Readonly<Partial<Record<Room, Weather>>>
   /** The host's DHCP client is left to the caller (`hostDhcp`); it starts by itself unless told. */
   readonly withoutHostDhcp?: boolean
 }
@@ -88,7 +92,7 @@ export async function v4HostToV6Server(options: SceneOptions = {}): Promise<Scen
 
 async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
   rooms(lab)
-  internet(lab)
+  await internet(lab, options.weather ?? {})
   lan(lab)
   const udpSeconds = options.udpLifetimeSeconds ?? 30
   lab.sysctl('router', udpLifetime(udpSeconds))
@@ -173,11 +177,20 @@ function rooms(lab: Lab): void {
 }
 
 /** One cable per box to the Internet router, which routes between them; IPv4 in /28s, IPv6 in /64s. */
-function internet(lab: Lab): void {
+async function internet(lab: Lab, weather: NonNullable<SceneOptions['weather']>): Promise<void> {
+  const uplink = async (room: Room, link: string): Promise<void> => {
+    const [a, b]: [Plug, Plug] = [
+      [room, link],
+      ['inet', room],
+    ]
+    const there = weather[room]
+    if (there === undefined) lab.cable(a, b)
+    else await weatherLink(lab, { a, b, there })
+  }
   lab.ip('inet', ...PLACE.probe.ip4.map((address) => `addr add ${address}/32 dev lo`))
   for (const box of BOXES) {
     const plug: Readonly<{ link: string; ip4?: string; ip6?: string }> = PLACE[box]
-    lab.cable([box, plug.link], ['inet', box])
+    await uplink(box, plug.link)
     if (plug.ip4 !== undefined) {
       const gateway = firstOf28(plug.ip4)
       lab.ip('inet', `addr add ${gateway}/28 dev ${box}`)
@@ -189,7 +202,7 @@ function internet(lab: Lab): void {
       lab.ip(box, `addr add ${plug.ip6}/64 dev ${plug.link}`, `route add default via ${gateway}`)
     }
   }
-  lab.cable(['router', PLACE.router.uplink], ['inet', 'router'])
+  await uplink('router', PLACE.router.uplink)
   lab.ip('inet', `addr add ${firstOf28(PLACE.router.ip4)}/28 dev router`)
   lab.ip(
     'router',

@@ -1,0 +1,13 @@
+/** A set of measurements of one thing, boiled down. */
+export type Stats = { readonly n: number; readonly median: number; readonly p90: number; readonly min: number }
+
+/** Median, 90th percentile (nearest rank) and least of some values; NaN when there are none. */
+export function stats(values: readonly number[]): Stats {
+  const sorted = [...values].sort((a, b) => a - b)
+  return { n: sorted.length, median: rank(sorted, 0.5), p90: rank(sorted, 0.9), min: sorted[0] ?? Number.NaN }
+}
+
+export const median = (values: readonly number[]): number => stats(values).median
+
+const rank = (sorted: readonly number[], share: number): number =>
+  sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN
