@@ -32,6 +32,8 @@ export type EnrolParts = {
 /** Makes and renews members. A token makes one identity, however often it is replayed, raced or repeated. */
 export class Enrolment {
   readonly #p: EnrolParts
+  /** Refusals that had a log line of their own. */
+  readonly #said = new WeakSet<Refusal>()
 
   constructor(parts: EnrolParts) {
     this.#p = parts
@@ -58,7 +60,8 @@ export class Enrolment {
     const answer = peer.tokenId === null ? this.#renew(peer, message) : this.#enrol(peer, peer.tokenId, message)
     if (answer.kind === 'refusal') {
       this.#p.counters.count(`coordinator.enrol.${answer.code}`)
-      this.#p.log.warn('enrol.refused', { node: nodeKey(peer.node), code: answer.code, why: answer.text })
+      const { code, text } = answer
+      if (!this.#said.has(answer)) this.#p.log.warn('enrol.refused', { node: nodeKey(peer.node), code, why: text })
     }
     return answer
   }
@@ -73,7 +76,7 @@ export class Enrolment {
       if (fault !== null) return fault
       if (token.usedBy !== null && nodeKey(token.usedBy) !== nodeKey(peer.node)) {
         log.warn('enrol.token-reused', { token: hex(tokenId), node: nodeKey(peer.node), owner: nodeKey(token.usedBy) })
-        return this.#failed(token, refusal('unknown-token', 'the token was used by another box'))
+        return this.#failed(token, this.#alarmed(refusal('unknown-token', 'the token was used by another box')))
       }
       const known = store.member(peer.node)
       if (known?.revoked === true) return this.#failed(token, refusal('revoked', 'this box was revoked'))
@@ -97,7 +100,7 @@ export class Enrolment {
     const owner = store.pinnedTo(token.name)
     if (owner !== null && nodeKey(owner) !== nodeKey(peer.node)) {
       log.error('enrol.duplicate-name', { name: token.name, node: nodeKey(peer.node), owner: nodeKey(owner) })
-      return refusal('duplicate-name', `${token.name} belongs to another box`)
+      return this.#alarmed(refusal('duplicate-name', `${token.name} belongs to another box`))
     }
     if (known !== null && known.name !== token.name) return refusal('forbidden', `this box is ${known.name}`)
     const vip4 = known === null ? nextNodeVip4(store, settings.plan.nodes4) : known.pair.vip4
@@ -192,6 +195,11 @@ export class Enrolment {
       revoked: () => false,
       expiredToo,
     })
+  }
+
+  #alarmed(why: Refusal): Refusal {
+    this.#said.add(why)
+    return why
   }
 
   #failed(token: Token, why: Refusal): Refusal {

@@ -1,13 +1,12 @@
-import type { Endpoint } from '../addr/endpoint.ts'
+import { type Endpoint, endpointText } from '../addr/endpoint.ts'
 import { idFromRandom, type NodeId, nodeKey, type SessionId, sessionId } from '../addr/ids.ts'
-import { be16 } from '../base/bytes.ts'
 import { Expiring } from '../base/expiring.ts'
 import { hex } from '../base/hex.ts'
 import { after, type Instant, type Millis, sooner, type WallTime } from '../base/time.ts'
 import { CookieMaker, checkTag1, sealCookie, tag1Of } from '../crypto/cookie.ts'
 import { controlKeyId, controlTagKey, kdf, LABELS, nodeIdOf, resetToken } from '../crypto/schedule.ts'
 import type { Counters } from '../ports/counters.ts'
-import type { Log } from '../ports/log.ts'
+import type { Log, LogFields } from '../ports/log.ts'
 import type { Envelope } from '../wire/envelope.ts'
 import {
   type EnrolHello,
@@ -106,9 +105,10 @@ export class ControlServer {
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const header = readHeader(bytes)
     if (!header.ok) return this.#drop(header.fault)
-    if (header.value.cls === CLASS_CONTROL) return this.#onSealed(header.value, from, bytes, now)
-    if (header.value.cls === CLASS_CONTROL_HANDSHAKE) return this.#onHandshake(header.value, from, bytes, now)
-    return this.#drop('unknown-kind')
+    const { cls } = header.value
+    if (cls === CLASS_CONTROL) this.#onSealed(header.value, from, bytes, now)
+    else if (cls === CLASS_CONTROL_HANDSHAKE) this.#onHandshake(header.value, from, bytes, now)
+    else this.#drop('unknown-kind')
   }
 
   tick(now: Instant): void {
@@ -144,8 +144,8 @@ export class ControlServer {
     if (!checkTag1(this.#p.callee.suite, bytes, this.#tagKey)) return this.#drop('bad-tag')
     const again = this.#welcomes.get(hex(split.value.e))
     if (again !== undefined) return this.#send(from, again)
-    if (this.#load.busy(now) && !this.#cookies.proves(bytes, from, now))
-      return this.#sendCookie(header, from, bytes, now)
+    const proven = !this.#load.busy(now) || this.#cookies.proves(bytes, from, now)
+    if (!proven) return this.#sendCookie(header, from, bytes, now)
     this.#welcome(split.value, from, now)
   }
 
@@ -154,7 +154,8 @@ export class ControlServer {
     const tokenId = 'tokenId' in hello ? hello.tokenId : null
     const psk = tokenId === null ? null : policy.tokenPsk(tokenId)
     if (tokenId !== null && psk === null) {
-      this.#p.log.warn('enrol.refused', { why: 'unknown-token', token: hex(tokenId) })
+      const token = hex(tokenId)
+      this.#warn(token, 'enrol.refused', { why: 'unknown-token', token, from: endpointText(from) }, now)
       return this.#drop('unknown-token')
     }
     const called = readHello(callee, hello)
@@ -163,7 +164,7 @@ export class ControlServer {
     const node = nodeIdOf(callee.suite, staticKey)
     const admitted = tokenId === null ? policy.admits(node, staticKey) : 'yes'
     if (admitted !== 'yes') {
-      this.#p.log.debug('control.not-admitted', { node: nodeKey(node), why: admitted })
+      this.#warn(nodeKey(node), 'control.not-admitted', { why: admitted, node: nodeKey(node) }, now)
       return this.#drop(`${admitted}-node`)
     }
     const own = this.#freshId()
@@ -265,11 +266,7 @@ export class ControlServer {
   }
 
   #tokenFor(id: SessionId): Uint8Array {
-    const bytes = Uint8Array.of(
-      ...be16(Math.floor(id / 2 ** 32)),
-      ...be16((id / 2 ** 16) & 0xffff),
-      ...be16(id & 0xffff),
-    )
+    const bytes = Uint8Array.from([40, 32, 24, 16, 8, 0], (shift) => Math.floor(id / 2 ** shift) % 256)
     return resetToken(this.#p.callee.suite, this.#resetSecret, 'session', bytes)
   }
 
@@ -283,6 +280,11 @@ export class ControlServer {
 
   #tell(event: ControlServerEvent): void {
     this.#out.push({ out: 'event', event })
+  }
+
+  /** Once per caller, not per datagram: refused callers repeat themselves for ever. */
+  #warn(who: string, event: string, fields: LogFields, now: Instant): void {
+    if (this.#load.mayTell(who, now)) this.#p.log.warn(event, fields)
   }
 
   #drop(reason: string): void {

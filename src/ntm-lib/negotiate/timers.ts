@@ -65,6 +65,7 @@ export const TIMERS = {
   hello3: { millis: millis(1200), source: 'as tunnelRequest3' },
   hello4: { millis: millis(2400), source: 'as tunnelRequest4' },
   helloFresh: { millis: seconds(5), source: 'as tunnelRequestFresh' },
+  strangerTold: { millis: seconds(600), source: 'one log line per refused caller in this time, not per datagram' },
   unusedSession: { millis: seconds(15), source: 'as provisional: answered, not yet used by its peer' },
   silentSession: { millis: seconds(180), source: 'nine keep-alives of the slowest kind' },
   controlRekey: { millis: seconds(3600), source: 'wire' },
@@ -94,6 +95,8 @@ export const LIMITS = {
   unprovenFactor: 3,
   /** Handshakes per `loadWindow` above which a cookie is asked for. */
   handshakesPerWindow: 200,
+  /** Refused callers that the log is told of in `strangerTold`; beyond it they are only counted. */
+  strangersTold: 64,
   /** Resets we send per second, to anybody. */
   resetsPerSecond: 20,
 } as const
