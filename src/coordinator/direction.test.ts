@@ -339,9 +339,10 @@ test('a virtual address that was forgotten at the edge finds its server again, f
 })
 
 test('the pool is exhausted: refused with a reason, and names already known still work', () => {
-  const servers4 = { base: scene().w.settings.plan.servers4.base, bits: 30 }
+  const servers4 = { base: scene().w.settings.plan.servers4.base, bits: 29 }
   const { w, bridge, tt, vip } = scene({ servers4 })
-  for (const name of ['a.example', 'b.example']) {
+  // A /29 has six addresses, and one of them stands for routers.
+  for (const name of ['a', 'b', 'x', 'y', 'z'].map((n) => `${n}.example`)) {
     w.direct(bridge, name, [vip])
     w.accept(tt)
   }

@@ -3,7 +3,13 @@ import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
-import type { VirtualPair, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import {
+  isStandIn6,
+  type RouterStandIns,
+  routerStandIns,
+  type VirtualPair,
+  type VirtualPlan,
+} from '#ntm-lib/addr/virtual.ts'
 import { ascii, be32, concat } from '#ntm-lib/base/bytes.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
 import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
@@ -33,6 +39,7 @@ export class ServerPool {
   readonly #counts = new Map<string, number>()
   readonly #reusable = new UntilHeap<ServerRow>()
   readonly #returned: Ip4[] = []
+  readonly #standIns: RouterStandIns
   #cursor: number
 
   /** `perNode` bounds the names of one node, so that none can starve the others. */
@@ -48,6 +55,7 @@ export class ServerPool {
     this.#suite = suite
     this.#lastPacket = lastPacket
     this.#perNode = perNode
+    this.#standIns = routerStandIns(plan.servers4, plan.servers6)
     this.#cursor = first(plan.servers4)
     for (const row of store.servers()) this.#index(row)
   }
@@ -122,7 +130,7 @@ export class ServerPool {
   #neverUsed(): Ip4 | null {
     for (const end = last(this.#plan.servers4); this.#cursor <= end; this.#cursor++) {
       const at = this.#cursor
-      if (usable(at) && !this.#byVip.has(at)) {
+      if (usable(at) && at !== this.#standIns.router4 && !this.#byVip.has(at)) {
         this.#cursor++
         return ip4FromWord(at)
       }
@@ -182,7 +190,7 @@ export class ServerPool {
         8,
         this.#suite.hash(ascii('ntm1 server vip6'), node, ascii(name), be32(n)),
       )
-      if (!this.#byVip.has(bytesKey(vip6))) return vip6
+      if (!isStandIn6(this.#standIns, vip6) && !this.#byVip.has(bytesKey(vip6))) return vip6
     }
   }
 }
