@@ -7,6 +7,7 @@ import { EgressPolicy } from './egress.ts'
 
 const settings = {
   allow: [],
+  deny: [parsePrefix('5.5.0.0/16')!, parsePrefix('2a00:5::/32')!],
   own: [parsePrefix('9.9.9.9/32')!, parsePrefix('2620:fe::9/128')!],
   subnets: [parsePrefix('8.8.4.0/24')!],
   virtual: [parsePrefix('198.19.0.0/16')!, parsePrefix('fd00:1:3::/64')!],
@@ -31,6 +32,9 @@ test.each([
   ['255.255.255.255', 'reserved'],
   ['0.0.0.0', 'reserved'],
   ['9.9.9.9', 'own'],
+  ['5.5.1.2', 'denied'],
+  ['2a00:5::1', 'denied'],
+  ['64:ff9b::5.5.1.2', 'denied'],
   ['8.8.4.4', 'subnet'],
   ['::1', 'loopback'],
   ['::', 'reserved'],
@@ -88,4 +92,27 @@ test('what is refused in IPv4 is refused inside NAT64 addresses too', () => {
       expect(why(`64:ff9b::${four}`)).toBe(why(four))
     }),
   )
+})
+
+test('nothing opens loopback, multicast, mapped addresses or what is denied, not even `allow` of everything', () => {
+  const all = new EgressPolicy({ ...settings, allow: [parsePrefix('0.0.0.0/0')!, parsePrefix('::/0')!] })
+  for (const a of ['127.0.0.1', '::1', '224.0.0.1', 'ff02::1', '::ffff:10.0.0.1', '0.0.0.0', '::', '255.255.255.255'])
+    expect(why(a, all), a).not.toBe(null)
+  expect(['5.5.0.1', '64:ff9b::5.5.0.1', '64:ff9b::9.9.9.9', '64:ff9b::127.0.0.1'].map((a) => why(a, all))).toEqual([
+    'denied',
+    'denied',
+    'own',
+    'loopback',
+  ])
+  expect(why('10.0.0.1', all)).toBe(null)
+})
+
+test('a change of addresses is a new version of the policy', () => {
+  const p = new EgressPolicy(settings)
+  const before = p.version
+  expect(why('8.8.8.8', p)).toBe(null)
+  p.update({ own: [parsePrefix('8.8.8.8/32')!] })
+  expect(why('8.8.8.8', p)).toBe('own')
+  expect(why('9.9.9.9', p)).toBe(null)
+  expect(p.version).toBeGreaterThan(before)
 })

@@ -17,12 +17,15 @@ export type EgressRefusal =
   | 'metadata'
   | 'transition'
   | 'own'
+  | 'denied'
   | 'subnet'
   | 'virtual'
 
 export type EgressSettings = {
   /** Networks opened on purpose, whatever the default list says; never our own addresses or virtual pools. */
   readonly allow: readonly Prefix[]
+  /** Networks closed on purpose, also inside an allowed one. */
+  readonly deny: readonly Prefix[]
   /** Addresses of coordinators, relays and this machine: refused for good. */
   readonly own: readonly Prefix[]
   /** Subnets this machine is attached to: refused unless allowed. */
@@ -36,23 +39,33 @@ export type EgressSettings = {
  * An IPv6 address that carries an IPv4 address is judged by what it carries as well.
  */
 export class EgressPolicy {
-  readonly #settings: EgressSettings
+  #settings: EgressSettings
+  #version = 0
 
   constructor(settings: EgressSettings) {
     this.#settings = settings
   }
 
+  /** Rises with every change: whoever was let through before asks again. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** This machine has other addresses or subnets now. */
+  update(settings: Partial<EgressSettings>): void {
+    this.#settings = { ...this.#settings, ...settings }
+    this.#version++
+  }
+
   /** Null when packets may go to `ip`. */
   refuses(ip: Ip): EgressRefusal | null {
-    const { allow, own, subnets, virtual } = this.#settings
-    // `allow` cannot open these: a tunnel would reach its own machinery.
-    if (own.some((p) => contains(p, ip))) return 'own'
-    if (virtual.some((p) => contains(p, ip))) return 'virtual'
+    const { allow, subnets } = this.#settings
+    const carried = isIp4(ip) ? null : carriedIp4(ip)
+    const never = this.#never(ip) ?? (carried === null ? null : this.#never(carried))
+    if (never !== null) return never
     if (allow.some((p) => contains(p, ip))) return null
     if (subnets.some((p) => contains(p, ip))) return 'subnet'
     for (const [prefix, why] of isIp4(ip) ? REFUSED4 : REFUSED6) if (contains(prefix, ip)) return why
-    if (isIp4(ip)) return null
-    const carried = carriedIp4(ip)
     return carried === null ? null : this.refuses(carried)
   }
 
@@ -60,6 +73,16 @@ export class EgressPolicy {
   explain(ip: Ip): string {
     const why = this.refuses(ip)
     return why === null ? `${ipText(ip)} is allowed` : `${ipText(ip)} is ${why}: not reachable through this terminator`
+  }
+
+  /** What `allow` cannot open: a tunnel would reach its own machinery, or no single host. */
+  #never(ip: Ip): EgressRefusal | null {
+    const { deny, own, virtual } = this.#settings
+    if (own.some((p) => contains(p, ip))) return 'own'
+    if (virtual.some((p) => contains(p, ip))) return 'virtual'
+    if (deny.some((p) => contains(p, ip))) return 'denied'
+    for (const [prefix, why] of NEVER) if (contains(prefix, ip)) return why
+    return null
   }
 }
 
@@ -76,6 +99,14 @@ const list = (why: EgressRefusal, ...prefixes: readonly string[]): (readonly [Pr
   })
 
 const NAT64 = list('transition', '64:ff9b::/96', '64:ff9b:1::/48').map(([p]) => p)
+
+/** Places that are never a server, whatever the settings say. */
+const NEVER = [
+  ...list('loopback', '127.0.0.0/8', '::1/128'),
+  ...list('multicast', '224.0.0.0/4', 'ff00::/8'),
+  ...list('transition', '::ffff:0.0.0.0/96'),
+  ...list('reserved', '0.0.0.0/8', '255.255.255.255/32', '::/96'),
+]
 
 /** IANA IPv4 special-purpose registry and class D and E; the narrow ones first, they say more. */
 const REFUSED4 = [

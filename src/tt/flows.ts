@@ -24,9 +24,16 @@ export type Flow = {
   seen: number
   /** TCP: SYNs sent that nothing came back for. */
   unanswered: number
+  /** Something came back. */
+  answered: boolean
+  /** Version of the egress policy that let it be opened. */
+  allowedBy: number
   nextInner: Flow | null
   nextEdge: Flow | null
 }
+
+/** Told of every flow that is opened and of its end; for operators' logs. */
+export type FlowWatch = { opened(flow: Flow): void; closed(flow: Flow): void }
 
 export type FlowLimits = { readonly total: number; readonly perNode: number }
 
@@ -34,15 +41,17 @@ export type FlowLimits = { readonly total: number; readonly perNode: number }
 export class FlowTable {
   readonly #limits: FlowLimits
   readonly #seed: number
+  readonly #watch: FlowWatch | null
   readonly #inner = new Map<number, Flow>()
   readonly #edge = new Map<number, Flow>()
   readonly #all = new Set<Flow>()
   #sweepAt: Instant = instant(0)
 
   /** `seed` is random per process: nobody can aim at one hash bucket. */
-  constructor(limits: FlowLimits, seed: number) {
+  constructor(limits: FlowLimits, seed: number, watch: FlowWatch | null = null) {
     this.#limits = limits
     this.#seed = seed
+    this.#watch = watch
   }
 
   get size(): number {
@@ -74,7 +83,7 @@ export class FlowTable {
     if (node.flows >= this.#limits.perNode || this.#all.size >= this.#limits.total) return 'flow-limit'
     if (!takeToken(node, now)) return 'rate-limit'
     if (twin !== null) this.remove(twin)
-    const flow: Flow = { node, entry, inner, edge, until: now, seen: 0, unanswered: 0, nextInner: null, nextEdge: null }
+    const flow: Flow = { node, entry, inner, edge, until: now, seen: 0, unanswered: 0, answered: false, allowedBy: 0, nextInner: null, nextEdge: null } // biome-ignore format: one record
     flow.until = after(now, lifetime(flow))
     const [i, e] = [sideHash(inner, this.#seed), sideHash(edge, this.#seed)]
     flow.nextInner = this.#inner.get(i) ?? null
@@ -85,16 +94,21 @@ export class FlowTable {
     node.flows++
     entry.flows++
     entry.lastUsed = now
+    this.#watch?.opened(flow)
     return flow
   }
 
   /** Notes a packet of the flow: outbound is host → server. Keeps the flow alive as RFC 6146 §3.5 says. */
   touch(flow: Flow, v: DataView, t: FiveTuple, end: number, outbound: boolean, now: Instant): void {
     flow.entry.lastUsed = now
+    if (!outbound) flow.answered = true
     if (t.protocol === TCP && t.fragment !== 'later' && t.upperAt + TCP_BYTES <= end) {
       const f = flags(v, t.upperAt)
       // The host uses the ports of a closed connection again: it is a new one.
-      if ((f & SYN) !== 0 && outbound && !isOpen(flow)) flow.seen = flow.unanswered = 0
+      if ((f & SYN) !== 0 && outbound && !isOpen(flow)) {
+        flow.seen = flow.unanswered = 0
+        flow.answered = false
+      }
       if ((f & SYN) !== 0) flow.seen |= outbound ? 1 : 2
       if ((f & FIN) !== 0) flow.seen |= outbound ? 4 : 8
       if ((f & RST) !== 0) flow.seen |= 16
@@ -107,6 +121,7 @@ export class FlowTable {
 
   remove(flow: Flow): void {
     if (!this.#all.delete(flow)) return
+    this.#watch?.closed(flow)
     flow.node.flows--
     flow.entry.flows--
     const i = sideHash(flow.inner, this.#seed)

@@ -54,6 +54,12 @@ class Bench {
 }
 
 const sends = (outs: readonly ResolverOut[]): Send[] => outs.filter((o) => o.kind === 'send')
+/** An answer to `q` with the TC bit. */
+const truncated = (q: Send, answers: readonly DnsRecord[]): Uint8Array => {
+  const bytes = buildAnswer(parseMessage(q.bytes)!, { rcode: 0, answers })
+  bytes[2] = (bytes[2] ?? 0) | 2
+  return bytes
+}
 const typeOf = (s: Send): number => parseMessage(s.bytes)!.question!.type
 const result = (outs: readonly ResolverOut[]) => outs.find((o) => o.kind === 'resolved')?.result
 const a = (name: string, ip: string, ttl = 300): DnsRecord => addressRecord(name, parseIp(ip)!, ttl)
@@ -185,14 +191,32 @@ test('a resolver that refuses is left for the next at once', () => {
   expect(result(b.out())).toEqual({ outcome: 'failed', why: 'refused' })
 })
 
-test('a truncated answer is counted, and used if it has an address', () => {
+test('a truncated answer is asked for again over TCP, with the same question', () => {
   const b = new Bench({ families: [4] })
   const [q] = sends(b.ask('x.example')) as [Send]
-  const query = parseMessage(q.bytes)!
-  const some = buildAnswer(query, { rcode: 0, answers: [a('x.example', '8.8.8.8')] })
-  some[2] = (some[2] ?? 0) | 2
-  expect(result(b.answer(q, [], 0, 10, { bytes: some }))?.outcome).toBe('found')
+  const outs = b.answer(q, [], 0, 10, { bytes: truncated(q, [a('x.example', '8.8.8.8')]) })
+  expect(outs.map((o) => o.kind)).toEqual(['ask-tcp'])
+  expect(outs[0]).toMatchObject({ to: q.to, bytes: q.bytes, socket: q.socket })
   expect(b.counters.get('tt.dns.truncated')).toBe(1)
+  const all = Array.from({ length: 30 }, (_, i) => a('x.example', `8.8.4.${i}`))
+  expect(result(b.answer(q, all, 0, 20))).toMatchObject({ outcome: 'found', addresses: { length: 30 } })
+})
+
+test('cut over TCP too, or no TCP at all: what fitted is used when time is up, and nothing is asked for ever', () => {
+  const b = new Bench({ families: [4] })
+  const [q] = sends(b.ask('x.example')) as [Send]
+  const bytes = truncated(q, [a('x.example', '8.8.8.8')])
+  b.answer(q, [], 0, 10, { bytes })
+  expect(result(b.answer(q, [], 0, 20, { bytes }))?.outcome).toBe('found')
+  const [silent] = sends(b.ask('y.example')) as [Send]
+  b.answer(silent, [], 0, 10, { bytes: truncated(silent, [a('y.example', '8.8.8.8')]) })
+  b.resolver.tick(instant(1400))
+  expect(result(b.out())?.outcome).toBe('found')
+  const [empty] = sends(b.ask('z.example')) as [Send]
+  b.answer(empty, [], 0, 10, { bytes: truncated(empty, []) })
+  b.answer(empty, [], 0, 20, { bytes: truncated(empty, []) })
+  b.resolver.tick(instant(1400))
+  expect(result(b.out())).toEqual({ outcome: 'failed', why: 'refused' })
 })
 
 test('the same name asked twice is asked for once; bad names and floods are refused at once', () => {

@@ -18,24 +18,32 @@ export type ResolverIn =
 
 /**
  * `send`: from a fresh socket with a random source port per `socket` number; its answers come back with that number.
- * `close`: that socket is not needed any more.
+ * `ask-tcp`: over a TCP connection (RFC 7766), the answer comes back as if by that socket. `close`: that socket and its
+ * connections are not needed any more.
  */
 export type ResolverOut =
   | { readonly kind: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly socket: number }
+  | { readonly kind: 'ask-tcp'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly socket: number }
   | { readonly kind: 'close'; readonly socket: number }
   | { readonly kind: 'resolved'; readonly ticket: number; readonly name: string; readonly result: Resolution }
 
 export type ResolverSettings = {
   /** Recursive resolvers, in order of preference; at least one. */
   readonly resolvers: readonly Endpoint[]
-  /** Families the uplink can reach; the other one's records are not asked for. */
+  /** Whose records are asked for: A, AAAA or both. */
   readonly families: readonly (4 | 6)[]
   /** TTLs are brought into this range, in seconds. */
   readonly leastTtl: number
   readonly mostTtl: number
 }
 
-type Part = { readonly type: number; answer: DnsMessage | null }
+type Part = {
+  readonly type: number
+  answer: DnsMessage | null
+  /** What fitted into a truncated answer: better than nothing when time is up. */
+  cut: DnsMessage | null
+  overTcp: boolean
+}
 type Query = {
   readonly name: string
   readonly tickets: number[]
@@ -105,7 +113,7 @@ export class Resolver implements Machine<ResolverIn, ResolverOut> {
       name,
       tickets: [ticket],
       giveUpAt: after(now, TT_TIMERS.resolveTotal),
-      parts: this.#settings.families.map((f) => ({ type: f === 4 ? TYPE.A : TYPE.AAAA, answer: null })),
+      parts: this.#settings.families.map((f) => ({ type: f === 4 ? TYPE.A : TYPE.AAAA, answer: null, cut: null, overTcp: false })),
       tries: 0,
       retryAt: now,
       socket: 0,
@@ -129,10 +137,14 @@ export class Resolver implements Machine<ResolverIn, ResolverOut> {
     query.ids = query.parts.map((_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0))
     for (const [i, part] of query.parts.entries()) {
       if (part.answer !== null) continue
-      const spec = { id: query.ids[i] ?? 0, name: query.name, type: part.type, recursionDesired: true }
-      const question = buildQuery({ ...spec, edns: { udpSize: 1232 } })
-      if (question !== null) this.#out.push({ kind: 'send', to: query.to, bytes: question, socket: query.socket })
+      part.overTcp = false
+      this.#question('send', query, query.ids[i] ?? 0, part.type)
     }
+  }
+
+  #question(kind: 'send' | 'ask-tcp', query: Query, id: number, type: number): void {
+    const question = buildQuery({ id, name: query.name, type, recursionDesired: true, edns: { udpSize: 1232 } })
+    if (question !== null) this.#out.push({ kind, to: query.to, bytes: question, socket: query.socket })
   }
 
   #take(from: Endpoint, bytes: Uint8Array, socket: number, now: Instant): void {
@@ -145,8 +157,15 @@ export class Resolver implements Machine<ResolverIn, ResolverOut> {
     const fits = part !== undefined && query.ids[i] === answer.id && answer.question?.name === query.name
     if (!fits || answer.question?.class !== 1) return this.#counters.count('tt.dns.stray')
     if (part.answer !== null) return
-    // No TCP here: what fits is used, but a truncated answer without an address is no answer.
-    if (answer.truncated) this.#counters.count('tt.dns.truncated')
+    if (answer.truncated && !part.overTcp) {
+      this.#counters.count('tt.dns.truncated')
+      part.overTcp = true
+      part.cut = answer
+      // A connection takes two round trips: as long as for a new question.
+      query.retryAt = after(now, TT_TIMERS.resolveTry)
+      return this.#question('ask-tcp', query, answer.id, part.type)
+    }
+    // Cut even there: what fits is used, but a truncated answer without an address is no answer.
     const cut = answer.truncated && addresses(answer, query.name, part.type).length === 0
     if (cut || (answer.rcode !== RCODE.NOERROR && answer.rcode !== RCODE.NXDOMAIN)) {
       query.lastRcode = answer.rcode
@@ -169,7 +188,8 @@ export class Resolver implements Machine<ResolverIn, ResolverOut> {
   #result(query: Query): Resolution {
     const found: Ip[] = []
     let ttl = this.#settings.mostTtl
-    for (const { answer, type } of query.parts) {
+    for (const { answer: whole, cut, type } of query.parts) {
+      const answer = whole ?? cut
       if (answer === null) continue
       for (const { ip, seconds: s } of addresses(answer, query.name, type)) {
         if (found.length < 32) found.push(ip)

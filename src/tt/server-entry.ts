@@ -48,6 +48,10 @@ export function candidates(entry: ServerEntry, wanted: Family, now: Instant): Ip
   return [...entry.addresses].sort((a, b) => rank(a) - rank(b))
 }
 
+/** Whether the entry has an address that is not being avoided. */
+export const hasOther = (entry: ServerEntry, now: Instant): boolean =>
+  entry.addresses.some((ip) => (entry.avoid.get(ipText(ip)) ?? now) <= now)
+
 /** `ip` was unreachable or silent: new flows take the entry's other addresses for a while, if it has any. */
 export function avoid(entry: ServerEntry, ip: Ip, now: Instant): void {
   entry.avoid.set(ipText(ip), after(now, TT_TIMERS.avoid))

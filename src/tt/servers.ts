@@ -1,4 +1,4 @@
-import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Family, family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import { type Instant, type Millis, sooner } from '#ntm-lib/base/time.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
@@ -42,10 +42,19 @@ export class Servers {
   /** What a resolver ticket is for: a server asked for, or an entry to be renewed. */
   readonly #tickets = new Map<number, { readonly asked: Asked } | { readonly renew: ServerEntry }>()
   readonly #out: ServersOut[] = []
+  #families: readonly Family[]
   #ticket = 1
 
-  constructor(table: TranslationTable, resolver: Resolver, egress: EgressPolicy, counters: Counters) {
+  /** `families`: those that the uplink can reach. */
+  constructor(
+    table: TranslationTable,
+    resolver: Resolver,
+    egress: EgressPolicy,
+    families: readonly Family[],
+    counters: Counters,
+  ) {
     this.#table = table
+    this.#families = families
     this.#resolver = resolver
     this.#egress = egress
     this.#counters = counters
@@ -60,7 +69,12 @@ export class Servers {
     this.#resolve({ asked }, asked.name, now)
   }
 
-  /** A datagram on a resolver socket. */
+  /** The uplink got or lost a family. Servers that are known keep their addresses until they are resolved again. */
+  setFamilies(families: readonly Family[]): void {
+    this.#families = families
+  }
+
+  /** A datagram on a resolver socket, or an answer over TCP. */
   datagram(input: Extract<Parameters<Resolver['handle']>[0], { kind: 'datagram' }>, now: Instant): void {
     this.#resolver.handle(input, now)
     this.#drain(now)
@@ -105,7 +119,8 @@ export class Servers {
     const what = this.#tickets.get(ticket)
     this.#tickets.delete(ticket)
     if (what === undefined) return
-    const allowed = result.outcome === 'found' ? result.addresses.filter((ip) => this.#allows(ip)) : []
+    const found = result.outcome === 'found' ? result.addresses.filter((ip) => this.#allows(ip)) : []
+    const allowed = found.filter((ip) => this.#families.includes(family(ip)))
     if ('renew' in what) {
       if (result.outcome === 'found' && allowed.length > 0) this.#table.refresh(what.renew, allowed, result.ttl, now)
       else this.#table.resolutionFailed(what.renew, now)
@@ -117,6 +132,11 @@ export class Servers {
       return this.#refuse(asked.id, 'resolver-down', `the name could not be resolved: ${result.why}`)
     }
     if (result.outcome === 'none') return this.#refuse(asked.id, 'unknown-name', `no address: ${result.why}`)
+    if (found.length > 0 && allowed.length === 0) {
+      this.#counters.count('tt.resolve.no-route')
+      const only = [...new Set(found.map((ip) => `IPv${family(ip)}`))].join(' and ')
+      return this.#refuse(asked.id, 'no-route', `the name has only ${only}, which the uplink does not reach`)
+    }
     if (allowed.length === 0) {
       this.#counters.count('tt.resolve.refused')
       const first = result.addresses[0]

@@ -4,6 +4,7 @@ import type { Ip6 } from '#ntm-lib/addr/ip6.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { EgressPolicy } from './egress.ts'
+import type { FlowNode } from './flow-node.ts'
 import type { FlowTable } from './flows.ts'
 import type { TranslationTable } from './translation-table.ts'
 import type { PairMap } from './xlat/addr.ts'
@@ -21,7 +22,15 @@ export type TrafficParts = {
   /** What stands for routers and for us in ICMP errors towards hosts: addresses of the servers' pool. */
   readonly router4: Ip4
   readonly router6: Ip6
-  /** Towards the servers (`lastHop` 1) and towards the hosts (0); their `map` is `pairs`. */
+  /** M of the node's tunnel now: the largest inner packet it takes, at least 1280. */
+  readonly innerMtu: (node: FlowNode) => number
+  /**
+   * Towards the servers (`lastHop` 1, own addresses the routers') and towards the hosts (0, no own address: errors to
+   * servers come from the host's virtual address, which source NAT knows). `map` is `pairs`; the MTUs of `back` are set
+   * per packet.
+   */
   readonly out: XlatContext
   readonly back: XlatContext
+  /** Random per process, for hash tables. */
+  readonly seed: number
 }

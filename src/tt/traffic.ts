@@ -1,80 +1,90 @@
-import type { Ip } from '#ntm-lib/addr/ip.ts'
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Ip, isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import { type FiveTuple, newFiveTuple, readTuple } from '#ntm-lib/packet/five-tuple.ts'
-import { mayAnswer, writeError4, writeError6 } from '#ntm-lib/packet/icmp-error.ts'
 import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
 import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
+import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
-import { ICMP4, ICMP6 } from '#ntm-lib/packet/protocol.ts'
-import {
-  embeddedAt4,
-  embeddedAt6,
-  rewriteDestination4,
-  rewriteDestination6,
-  rewriteEmbeddedDestination4,
-  rewriteEmbeddedDestination6,
-  rewriteSource4,
-  rewriteSource6,
-} from '#ntm-lib/packet/rewrite.ts'
-import { HEADROOM, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { ICMP4, ICMP6, TCP } from '#ntm-lib/packet/protocol.ts'
+import { embeddedAt4, embeddedAt6 } from '#ntm-lib/packet/rewrite.ts'
+import { Crossing } from './crossing.ts'
 import type { FlowNode } from './flow-node.ts'
 import { flowSide } from './flow-side.ts'
 import { type Flow, reverse } from './flows.ts'
 import { Fragments } from './fragments.ts'
-import { candidates } from './server-entry.ts'
+import { candidates, hasOther } from './server-entry.ts'
 import type { PairOf, TrafficParts } from './traffic-parts.ts'
 import { DROP_COUNTER, type DropReason, type Verdict } from './verdict.ts'
-import { newTranslated, type Translated, type XlatContext } from './xlat/context.ts'
-import { fourToSix } from './xlat/four-to-six.ts'
-import { sixToFour } from './xlat/six-to-four.ts'
+import type { Translated } from './xlat/context.ts'
 
 /**
  * The terminator's packet path, in place (SEED 000 §4.3): from a tunnel to the edge the destination becomes the server's
  * real address and the family may change; from the edge back the flow says which virtual address the host used.
  */
 export class Traffic {
-  /** Where the packet of the last `forward` is. Valid until the next call. */
-  readonly result: Translated = newTranslated()
   /** The flow of the last `inward` packet: whose node it goes to. */
   flow: Flow | null = null
   readonly #p: TrafficParts
   readonly #t: FiveTuple = newFiveTuple()
-  readonly #fragments = new Fragments()
-  readonly #address = new DataView(new ArrayBuffer(16))
-  readonly #other = new DataView(new ArrayBuffer(16))
+  readonly #fragments: Fragments
+  readonly #crossing: Crossing
 
   constructor(parts: TrafficParts) {
     this.#p = parts
+    this.#fragments = new Fragments(parts.seed)
+    this.#crossing = new Crossing(parts)
   }
 
-  /** A genuine inner packet of `node`, `len` bytes at `at`, on its way to a server. `low`: first byte it may move back to. */
+  /** Where the packet of the last `forward` is, or why it is not. Valid until the next call. */
+  get result(): Translated {
+    return this.#crossing.result
+  }
+
+  /**
+   * An authenticated inner packet of `node`, `len` bytes at `at`, on its way to a server. `low`: first byte it may move
+   * back to.
+   */
   outward(v: DataView, low: number, at: number, len: number, node: FlowNode, pairOf: PairOf, now: Instant): Verdict {
     const t = this.#t
+    const fault = validInner(v, at, len)
+    if (fault !== 'ok') return this.#drop(fault)
     if (!readTuple(v, at, len, t)) return this.#drop('short')
+    if (!carriesIcmp(v, t)) return this.#drop('icmp-type')
     if (t.icmpError) return this.#errorOutward(v, low, at, len, node, now)
-    const flow = t.fragment === 'later' ? this.#fragments.find(v, t, now) : this.#outFlow(v, at, node, pairOf, now)
+    const later = t.fragment === 'later'
+    const flow = later ? this.#fragments.find(v, t, node, now) : this.#outFlow(v, at, node, pairOf, now)
     if (flow === null) return this.#drop('fragment-unknown')
     if (typeof flow === 'string') return flow === 'no-address' ? this.#unreachable(v, at, len) : this.#drop(flow)
+    if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     if (t.fragment === 'first') this.#fragments.note(v, t, flow, now)
     this.#p.flows.touch(flow, v, t, at + len, true, now)
-    return this.#toEdge(v, low, at, len, flow)
+    return this.#crossing.toEdge(v, low, at, len, flow)
   }
 
   /** A packet from the edge, on its way to a host; `flow.node` says through which tunnel. */
-  inward(v: DataView, low: number, at: number, len: number, now: Instant): Verdict {
+  inward(v: DataView, low: number, at: number, room: number, now: Instant): Verdict {
     const t = this.#t
     this.flow = null
-    if (!readTuple(v, at, len, t)) return this.#drop('short')
+    const len = wholeLength(v, at, room)
+    if (len < 0 || !readTuple(v, at, len, t)) return this.#drop('short')
+    if (!carriesIcmp(v, t)) return this.#drop('icmp-type')
     const flow = t.icmpError ? this.#aboutEdge(v, at, len) : this.#inFlow(v, now)
     if (flow === null) return this.#drop(t.fragment === 'later' ? 'fragment-unknown' : 'unknown-flow')
-    this.flow = flow
-    if (!t.icmpError) {
+    if (t.icmpError) {
+      if (this.#leaves(v, t, flow, now)) return this.#drop('failed-over')
+    } else {
       if (t.fragment === 'first') this.#fragments.note(v, t, flow, now)
       this.#p.flows.touch(flow, v, t, at + len, false, now)
-    } else this.#noteUnreachable(v, t, flow, now)
-    return this.#toHost(v, low, at, len, flow)
+    }
+    this.flow = flow
+    return this.#crossing.toHost(v, low, at, len, flow)
+  }
+
+  /** The node's path is gone: its flows and fragments. */
+  removeNode(node: FlowNode): void {
+    this.#p.flows.removeNode(node)
+    this.#fragments.removeNode(node)
   }
 
   tick(now: Instant): void {
@@ -91,8 +101,10 @@ export class Traffic {
     const source: Ip = four ? ip4.source(v, at) : ip6.source(v, at)
     const virtual: Ip = four ? ip4.destination(v, at) : ip6.destination(v, at)
     const pair = pairOf(source)
+    // Another node's address, a server's, ours: the tunnel's filter lets none of them through, and neither do we.
+    if (pair === null) return 'bad-source'
     const entry = table.byVirtual(node.key, virtual)
-    if (pair === null || entry === null) return 'no-address'
+    if (entry === null) return 'no-address'
     const inner = flowSide(t.protocol, source, t.sourcePort, virtual, t.destinationPort)
     let why: DropReason = 'egress-refused'
     for (const real of candidates(entry, t.family, now)) {
@@ -105,16 +117,31 @@ export class Traffic {
       const from = isIp4(real) ? pair.vip4 : pair.vip6
       const edge = flowSide(protocol, from, t.sourcePort, real, t.destinationPort)
       const flow = flows.open(node, entry, inner, edge, now)
-      if (typeof flow !== 'string') return flow
+      if (typeof flow !== 'string') {
+        flow.allowedBy = egress.version
+        return flow
+      }
       why = flow
       if (why !== 'flow-conflict') break
     }
     return why
   }
 
+  /** The policy may have changed since the flow was opened: an address of this machine came, a subnet, a coordinator. */
+  #stillAllowed(flow: Flow): boolean {
+    const { egress, flows, counters } = this.#p
+    if (flow.allowedBy === egress.version) return true
+    const refused = egress.refuses(flow.edge.destination)
+    flow.allowedBy = egress.version
+    if (refused === null) return true
+    counters.count(`tt.egress.${refused}`)
+    flows.remove(flow)
+    return false
+  }
+
   #inFlow(v: DataView, now: Instant): Flow | null {
     const t = this.#t
-    if (t.fragment === 'later') return this.#fragments.find(v, t, now)
+    if (t.fragment === 'later') return this.#fragments.find(v, t, null, now)
     reverse(t)
     const flow = this.#p.flows.findEdge(v, t)
     reverse(t)
@@ -123,145 +150,48 @@ export class Traffic {
 
   /** The flow that an ICMP error from the edge is about: its embedded packet went host → server. */
   #aboutEdge(v: DataView, at: number, len: number): Flow | null {
-    const inner = this.#embedded(v, at, len)
-    return inner !== null && readTuple(v, inner, at + len - inner, EMBEDDED)
+    const inner = embeddedAt(v, at, len)
+    return inner >= 0 && readTuple(v, inner, at + len - inner, EMBEDDED) && !EMBEDDED.icmpError
       ? this.#p.flows.findEdge(v, EMBEDDED)
       : null
   }
 
-  /** A host complains about a reply it got: the embedded packet went server → host. */
+  /** A host complains about a reply it got: the embedded packet went server → host. Only to that server, as that host. */
   #errorOutward(v: DataView, low: number, at: number, len: number, node: FlowNode, now: Instant): Verdict {
-    const inner = this.#embedded(v, at, len)
-    if (inner === null || !readTuple(v, inner, at + len - inner, EMBEDDED)) return this.#drop('unknown-flow')
+    const inner = embeddedAt(v, at, len)
+    if (inner < 0 || !readTuple(v, inner, at + len - inner, EMBEDDED) || EMBEDDED.icmpError) {
+      return this.#drop('unknown-flow')
+    }
     reverse(EMBEDDED)
     const flow = this.#p.flows.findInner(v, EMBEDDED, node)
-    if (flow === null) return this.#drop('unknown-flow')
+    if (flow === null || !isBetween(v, at, flow)) return this.#drop('unknown-flow')
+    if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     flow.entry.lastUsed = now
-    return this.#toEdge(v, low, at, len, flow)
+    return this.#crossing.toEdge(v, low, at, len, flow)
   }
 
-  #toEdge(v: DataView, low: number, at: number, len: number, { inner, edge }: Flow): Verdict {
-    const { out } = this.#p
-    const [from, to] = [inner.destination, edge.destination]
-    if (isIp4(from) !== isIp4(to)) return this.#translate(v, low, at, len, inner, edge, out)
-    const hops = isIp4(from) ? ip4.ttl(v, at) : ip6.hopLimit(v, at)
-    if (hops <= out.lastHop) return this.#expired(v, at, len)
-    if (isIp4(to)) rewriteDestination4(v, at, len, to)
-    else {
-      ip6.putAddress(this.#address, 0, to)
-      rewriteDestination6(v, at, len, this.#address, 0)
-    }
-    return this.#forward(at, len)
-  }
-
-  #toHost(v: DataView, low: number, at: number, len: number, { inner, edge }: Flow): Verdict {
-    const { back, router4, router6 } = this.#p
-    const [real, virtual] = [edge.destination, inner.destination]
-    if (isIp4(real) !== isIp4(virtual)) return this.#translate(v, low, at, len, inner, edge, back)
-    if (isIp4(real) && isIp4(virtual)) {
-      const fromServer = ip4.source(v, at) === real
-      rewriteSource4(v, at, len, fromServer ? virtual : router4)
-      if (!fromServer) rewriteEmbeddedDestination4(v, at, len, real, virtual)
-    } else if (!isIp4(real) && !isIp4(virtual)) {
-      const fromServer = ip6.isAddress(v, at + ip6.SOURCE_AT, real)
-      ip6.putAddress(this.#address, 0, virtual)
-      if (fromServer) rewriteSource6(v, at, len, this.#address, 0)
-      else {
-        ip6.putAddress(this.#other, 0, router6)
-        rewriteSource6(v, at, len, this.#other, 0)
-        ip6.putAddress(this.#other, 0, real)
-        rewriteEmbeddedDestination6(v, at, len, this.#other, 0, this.#address, 0)
-      }
-    }
-    return this.#forward(at, len)
-  }
-
-  /** The host's and the server's address pairs stand for each other; the rest is RFC 7915. */
-  #translate(
-    v: DataView,
-    low: number,
-    at: number,
-    len: number,
-    inner: Flow['inner'],
-    edge: Flow['edge'],
-    ctx: XlatContext,
-  ): Verdict {
-    const { pairs, counters } = this.#p
-    pairs.clear()
-    for (const [a, b] of [
-      [inner.source, edge.source],
-      [inner.destination, edge.destination],
-    ] as const) {
-      if (isIp4(a) && !isIp4(b)) pairs.pair(a, b)
-      else if (!isIp4(a) && isIp4(b)) pairs.pair(b, a)
-    }
-    const verdict =
-      ip4.version(v, at) === 4 ? fourToSix(v, low, at, len, ctx, this.result) : sixToFour(v, at, len, ctx, this.result)
-    if (this.result.reason !== null) counters.count(DROP_COUNTER[this.result.reason])
-    return verdict
-  }
-
-  #embedded(v: DataView, at: number, len: number): number | null {
-    const inner = ip4.version(v, at) === 4 ? embeddedAt4(v, at, len) : embeddedAt6(v, at, len)
-    return inner < 0 ? null : inner
-  }
-
-  /** Destination unreachable from the server or on the way: new flows take another of its addresses for a while. */
-  #noteUnreachable(v: DataView, t: FiveTuple, flow: Flow, now: Instant): void {
+  /**
+   * Destination unreachable from the server or on the way: new flows take another of its addresses for a while. True when
+   * nothing ever came back on this flow and there is another address: the flow goes, the host hears nothing, and its
+   * next try gets that address (most hosts give up at once when they hear).
+   */
+  #leaves(v: DataView, t: FiveTuple, flow: Flow, now: Instant): boolean {
     const type = v.getUint8(t.upperAt)
     const code = v.getUint8(t.upperAt + 1)
     const gone = t.family === 4 ? type === icmp4.UNREACHABLE && code <= 1 : type === icmp6.UNREACHABLE && code !== 4
-    if (gone) this.#p.table.unreachable(flow.entry, flow.edge.destination, now)
+    // RFC 5927 §5.2: once a connection stands, an error that anybody can forge says nothing about the server.
+    if (!gone || (flow.edge.protocol === TCP && flow.answered)) return false
+    this.#p.table.unreachable(flow.entry, flow.edge.destination, now)
+    if (flow.answered || !hasOther(flow.entry, now)) return false
+    this.#p.flows.remove(flow)
+    return true
   }
 
   /** Nobody here knows that virtual address: the host is told at once. */
   #unreachable(v: DataView, at: number, len: number): Verdict {
-    const { UNREACHABLE, HOST_UNREACHABLE } = icmp4
-    return this.#answer(
-      v,
-      at,
-      len,
-      'no-address',
-      UNREACHABLE,
-      HOST_UNREACHABLE,
-      icmp6.UNREACHABLE,
-      icmp6.ADDRESS_UNREACHABLE,
-    )
-  }
-
-  #expired(v: DataView, at: number, len: number): Verdict {
-    return this.#answer(v, at, len, 'ttl-expired', icmp4.TIME_EXCEEDED, 0, icmp6.TIME_EXCEEDED, 0)
-  }
-
-  #answer(
-    v: DataView,
-    at: number,
-    len: number,
-    reason: DropReason,
-    t4: number,
-    c4: number,
-    t6: number,
-    c6: number,
-  ): Verdict {
-    const { out, router4, router6 } = this.#p
-    const { reply } = out
-    this.#drop(reason)
-    if (reply.count >= reply.lens.length || !mayAnswer(v, at, len) || !out.mayReply()) return 'drop'
-    const to = slotAt(reply, reply.count)
-    const room = reply.slotBytes - HEADROOM
-    ip6.putAddress(this.#other, 0, router6)
-    reply.lens[reply.count++] =
-      ip4.version(v, at) === 4
-        ? writeError4(reply.view, to, room, router4, t4, c4, 0, v, at, len)
-        : writeError6(reply.view, to, room, this.#other, 0, t6, c6, 0, v, at, len)
-    return 'reply'
-  }
-
-  #forward(at: number, len: number): Verdict {
-    this.result.at = at
-    this.result.len = len
-    this.result.reason = null
-    return 'forward'
+    const { UNREACHABLE: type4, HOST_UNREACHABLE: code4 } = icmp4
+    const { UNREACHABLE: type6, ADDRESS_UNREACHABLE: code6 } = icmp6
+    return this.#crossing.answer(v, at, len, this.#p.out, 'no-address', type4, code4, type6, code6)
   }
 
   #drop(reason: DropReason): Verdict {
@@ -270,6 +200,36 @@ export class Traffic {
     return 'drop'
   }
 }
+
+/** Of ICMP only echo and the errors of RFC 7915 §4.2 and §5.2: no redirect, no neighbour discovery, in any family. */
+function carriesIcmp(v: DataView, t: FiveTuple): boolean {
+  const [four, six] = [t.family === 4 && t.protocol === ICMP4, t.family === 6 && t.protocol === ICMP6]
+  // The other family's ICMP means nothing to anybody.
+  if (!four && !six) return t.protocol !== ICMP4 && t.protocol !== ICMP6
+  if (t.fragment === 'later') return true
+  const type = v.getUint8(t.upperAt)
+  if (six) return icmp6.isEcho(type) || (type >= icmp6.UNREACHABLE && type <= icmp6.PARAMETER_PROBLEM)
+  return icmp4.isEcho(type) || (icmp4.isError(type) && type !== icmp4.REDIRECT && type !== icmp4.SOURCE_QUENCH)
+}
+
+/** Whether the packet goes from the flow's host to the flow's server. */
+function isBetween(v: DataView, at: number, { inner }: Flow): boolean {
+  return ip4.version(v, at) === 4
+    ? sameIp(inner.source, ip4.source(v, at)) && sameIp(inner.destination, ip4.destination(v, at))
+    : sameIp(inner.source, ip6.source(v, at)) && sameIp(inner.destination, ip6.destination(v, at))
+}
+
+/** What the header says; -1 when it says more than there is. The edge may pad. */
+function wholeLength(v: DataView, at: number, room: number): number {
+  if (room < ip4.IP4_BYTES) return -1
+  const four = ip4.version(v, at) === 4
+  if (!four && room < ip6.IP6_BYTES) return -1
+  const len = four ? ip4.totalLength(v, at) : ip6.IP6_BYTES + ip6.payloadLength(v, at)
+  return len <= room ? len : -1
+}
+
+const embeddedAt = (v: DataView, at: number, len: number): number =>
+  ip4.version(v, at) === 4 ? embeddedAt4(v, at, len) : embeddedAt6(v, at, len)
 
 /** ICMP has a number per family; everything else keeps its own. */
 function crossed(protocol: number, to: 4 | 6): number {

@@ -32,6 +32,8 @@ export const DROP_REASONS = [
   'flow-conflict',
   'flow-limit',
   'rate-limit',
+  // An error about an address that did not answer; the host's next try goes to another one.
+  'failed-over',
 ] as const
 
 export type DropReason = (typeof DROP_REASONS)[number]

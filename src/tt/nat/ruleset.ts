@@ -29,6 +29,11 @@ ${indent(guards(plan, inside))}
     oifname ${inside} iifname ${uplinks} ct state established,related accept
     oifname ${inside} drop
   }
+  chain sent {
+    type filter hook output priority filter; policy accept;
+    # The raw port sends as this machine itself does, and no forward rule sees it.
+${indent(sent(plan, uplinks))}
+  }
   chain source {
     type nat hook postrouting priority srcnat; policy accept;
 ${indent(translations(plan, uplinks))}
@@ -38,7 +43,8 @@ ${indent(translations(plan, uplinks))}
 }
 
 /** Removes our table, whether or not it is there. */
-export const removal = (plan: NatPlan): string => `table inet ${plan.table}\ndelete table inet ${plan.table}\n`
+export const removal = (plan: Pick<NatPlan, 'table'>): string =>
+  `table inet ${plan.table}\ndelete table inet ${plan.table}\n`
 
 /** What never leaves the tunnels: packets for this machine itself, and sources that are no node's. */
 function guards(plan: NatPlan, inside: string): string[] {
@@ -51,6 +57,14 @@ function guards(plan: NatPlan, inside: string): string[] {
         : `iifname ${inside} ${keyword(f)} saddr != ${own} drop`
     }),
   ]
+}
+
+/** A host's packet, or an answer of ours to a server, leaves by an uplink or not at all. */
+function sent(plan: NatPlan, uplinks: string): string[] {
+  return ([4, 6] as const).flatMap((f) => {
+    const own = prefixes(plan, f)
+    return own === '' ? [] : [`${keyword(f)} saddr ${own} oifname != ${uplinks} drop`]
+  })
 }
 
 function translations(plan: NatPlan, uplinks: string): string[] {
