@@ -6,7 +6,7 @@ import type { Program } from './process.ts'
 import { PLACE, type Room, type Scene } from './scenes/v4-host-to-v6-server.ts'
 
 /** A value as TOML writes it. */
-type TomlValue = string | number | readonly string[]
+type TomlValue = string | number | boolean | readonly string[]
 
 /**
  * A copy of a configuration text with some keys set otherwise; `changes` is keyed `table.key` (`key` alone at the top).

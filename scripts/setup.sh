@@ -50,6 +50,7 @@ dig|bind9-dnsutils
 ping|iputils-ping
 traceroute|traceroute
 tcpdump|tcpdump
+ethtool|ethtool
 iperf3|iperf3
 openssl|openssl
 python3|python3

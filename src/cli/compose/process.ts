@@ -3,15 +3,34 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 
 /** What must be undone when the role stops; run newest first, each at most once. */
 export class Undo {
+  /** Resolves when the role is told to stop; a start that waits for the network gives up then. */
+  readonly stopping: Promise<void>
   readonly #steps: (() => void | Promise<void>)[] = []
   readonly #log: Log
+  #tellStopping: () => void = () => {}
+  #isStopping = false
 
   constructor(log: Log) {
     this.#log = log
+    this.stopping = new Promise((resolve) => {
+      this.#tellStopping = resolve
+    })
   }
 
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  /** Keeps the step. Once the role is stopping it also throws `Stopping`, so that a start that is still under way ends here. */
   add(step: () => void | Promise<void>): void {
     this.#steps.push(step)
+    if (this.#isStopping) throw new Stopping()
+  }
+
+  /** The role is told to stop: what is being started ends at its next step. */
+  stop(): void {
+    this.#isStopping = true
+    this.#tellStopping()
   }
 
   /** Never throws: a step that fails is logged and the others still run. */
@@ -25,6 +44,11 @@ export class Undo {
       }
     }
   }
+}
+
+/** Thrown through a start that was told to stop: the normal end of it, not a fault. */
+export class Stopping extends Error {
+  override readonly name = 'Stopping'
 }
 
 /** On SIGUSR1 the log gets every counter that is not zero: what the role did with packets, without asking for a restart. */
@@ -49,6 +73,8 @@ export async function runRole(
   })
   let failed = false
   const fail = (why: Error): void => {
+    // What breaks while everything is being taken down has nobody left to hurt.
+    if (undo.isStopping) return
     failed = true
     log.error('role.failed', { role, why: why.message })
     if (why.name !== 'IoFault') log.error('role.stack', { stack: why.stack ?? '' })
@@ -57,12 +83,21 @@ export async function runRole(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop(0))
   process.once('uncaughtException', fail)
   process.once('unhandledRejection', (why) => fail(why instanceof Error ? why : new Error(String(why))))
+  const started = start(undo, fail)
   try {
-    await start(undo, fail)
-    if (!failed) log.info('role.ready', { role, pid: process.pid })
+    await Promise.race([started, stopped])
+    if (!failed && !(await isSettled(stopped))) log.info('role.ready', { role, pid: process.pid })
     return await stopped
   } finally {
+    undo.stop()
+    // Told to stop in the middle of a start: two hands at the same tables would leave something behind.
+    await Promise.race([started.catch(() => {}), pause(START_ENDS_WITHIN_MS)])
     await undo.run()
     log.info('role.stopped', { role })
   }
 }
+
+const isSettled = (p: Promise<unknown>): Promise<boolean> =>
+  Promise.race([p.then(() => true), Promise.resolve().then(() => false)])
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())
+const START_ENDS_WITHIN_MS = 5000

@@ -1,7 +1,7 @@
 import { systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip6Key } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
@@ -10,15 +10,16 @@ import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import type { PacketPort } from '#ntm-lib/ports/packet-port.ts'
 import { decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import { EgressPolicy, type EgressSettings } from '#tt/egress.ts'
 import { type FlowNode, newFlowNode } from '#tt/flow-node.ts'
+import type { FlowWatch } from '#tt/flows.ts'
 import { Resolver } from '#tt/resolver.ts'
 import { Servers, type ServersOut } from '#tt/servers.ts'
 import { TranslationTable } from '#tt/translation-table.ts'
+import type { EdgePort } from './edge-port.ts'
 import type { NtmNode } from './ntm-node.ts'
 import { ResolverSockets } from './resolver-sockets.ts'
 import { TtWire } from './tt-wire.ts'
@@ -33,8 +34,11 @@ export type TtShellParts = {
   readonly send: (to: Endpoint, bytes: Uint8Array) => void
   readonly touch: () => void
   readonly seed: number
+  /** Families that the uplink can reach. */
+  readonly families: readonly Family[]
+  readonly watch: FlowWatch | null
   /** Opens the edge for the nodes' prefixes. */
-  readonly openEdge: (nodes: readonly Prefix[]) => Promise<PacketPort>
+  readonly openEdge: (nodes: readonly Prefix[]) => Promise<Pick<EdgePort, 'port' | 'kernelSpendsHop'>>
   readonly ready: () => void
   readonly fail: (why: Error) => void
 }
@@ -52,6 +56,7 @@ type Running = {
   readonly servers: Servers
   readonly wire: TtWire
   readonly sockets: ResolverSockets
+  readonly policy: EgressPolicy
   readonly virtual: string
 }
 
@@ -61,6 +66,7 @@ export class TtShell {
   readonly #customers = new Map<string, Customer>()
   readonly #asked = new Map<string, RouteDirection | PathExtend>()
   #running: Running | null = null
+  #starting: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
 
   constructor(parts: TtShellParts) {
@@ -75,7 +81,8 @@ export class TtShell {
         made.enrolled(event.chain)
         return log.info(`box.${event.event}`)
       case 'registered':
-        return void this.#onRegistered(event.answer).catch(this.#p.fail)
+        this.#starting = this.#onRegistered(event.answer).catch(this.#p.fail)
+        return
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
@@ -102,6 +109,17 @@ export class TtShell {
     this.#running?.wire.flush()
   }
 
+  /** Settles when nothing is being set up any more. */
+  get starting(): Promise<void> {
+    return this.#starting
+  }
+
+  /** This machine's addresses or routes changed. */
+  onAddresses(egress: Pick<EgressSettings, 'own' | 'subnets'>, families: readonly Family[]): void {
+    this.#running?.policy.update(egress)
+    this.#running?.servers.setFamilies(families)
+  }
+
   stop(): void {
     clearTimeout(this.#timer)
     this.#running?.sockets.closeAll()
@@ -117,14 +135,20 @@ export class TtShell {
     if (nodes4 === undefined || servers4 === undefined || nodes6 === undefined || servers6 === undefined) {
       throw new IoFault('join the network', new Error('the coordinator did not tell its four virtual ranges'))
     }
-    const { counters, egress, resolvers, made, send, seed, uplinkMtuBytes } = this.#p
+    const { counters, egress, families, resolvers, made, send, seed, uplinkMtuBytes, watch } = this.#p
     const policy = new EgressPolicy({ ...egress, virtual: answer.virtual })
     const table = new TranslationTable(SERVERS_PER_NODE)
     const settings = { resolvers, families: [4, 6] as const, leastTtl: 5, mostTtl: 86_400 }
-    const servers = new Servers(table, new Resolver(settings, systemRandom, counters), policy, counters)
+    const servers = new Servers(table, new Resolver(settings, systemRandom, counters), policy, families, counters)
     const edge = await this.#p.openEdge([nodes4, nodes6])
     const wire = new TtWire({
-      edge,
+      edge: edge.port,
+      kernelSpendsHop: edge.kernelSpendsHop,
+      watch,
+      innerMtu: (node) => {
+        const customer = this.#customers.get(node.key)
+        return customer === undefined ? LEAST_INNER_MTU : made.node.tunnels.innerMtu(customer.path)
+      },
       table,
       egress: policy,
       counters,
@@ -134,6 +158,7 @@ export class TtShell {
       seed,
       toTunnel: (node, memory, at, len) => {
         const customer = this.#customers.get(node.key)
+        // Too big only when the path shrank since `innerMtu` was asked: counted there, and the sender tries again.
         if (customer !== undefined) made.node.tunnels.seal(customer.path, memory, at, len, send, systemClock.now())
       },
       touched: this.#p.touch,
@@ -142,7 +167,7 @@ export class TtShell {
       servers.datagram({ kind: 'datagram', from, bytes, socket }, systemClock.now())
       this.#settle()
     })
-    this.#running = { table, servers, wire, sockets, virtual }
+    this.#running = { table, servers, wire, sockets, policy, virtual }
     this.#p.log.info('box.registered')
     this.#p.ready()
     this.#settle()
@@ -189,6 +214,8 @@ export class TtShell {
     switch (out.kind) {
       case 'send':
         return running.sockets.send(out.socket, out.to, out.bytes)
+      case 'ask-tcp':
+        return running.sockets.askTcp(out.socket, out.to, out.bytes)
       case 'close':
         return running.sockets.close(out.socket)
       case 'ready': {
@@ -212,7 +239,7 @@ export class TtShell {
     const customer = this.#customers.get(key)
     this.#customers.delete(key)
     this.#running?.servers.forget(key, systemClock.now())
-    if (customer !== undefined) this.#running?.wire.flows.removeNode(customer.node)
+    if (customer !== undefined) this.#running?.wire.traffic.removeNode(customer.node)
   }
 
   #customer(path: Path): Customer {
@@ -240,5 +267,7 @@ function pairsOf(prefixes: readonly Prefix[]): ReadonlyMap<number | string, Virt
 
 const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip : ip6Key(ip))
 const SERVERS_PER_NODE = 16_384
+/** RFC 8200 §5: every path takes this. */
+const LEAST_INNER_MTU = 1280
 /** Flows are swept at least this often, in milliseconds. */
 const IDLE_TICK = 10_000

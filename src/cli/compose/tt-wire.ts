@@ -1,14 +1,13 @@
 import { systemClock } from '#io/clock.ts'
-import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
-import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
-import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
-import { invariant } from '#ntm-lib/base/invariant.ts'
+import { routerStandIns } from '#ntm-lib/addr/virtual.ts'
+import * as ip4 from '#ntm-lib/packet/ip4.ts'
+import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { type Batch, batch, HEADROOM, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
 import type { EgressPolicy } from '#tt/egress.ts'
 import type { FlowNode } from '#tt/flow-node.ts'
-import { FlowTable } from '#tt/flows.ts'
+import { FlowTable, type FlowWatch } from '#tt/flows.ts'
 import { Traffic } from '#tt/traffic.ts'
 import type { PairOf } from '#tt/traffic-parts.ts'
 import type { TranslationTable } from '#tt/translation-table.ts'
@@ -24,7 +23,12 @@ export type TtWireParts = {
   readonly servers4: Prefix
   readonly servers6: Prefix
   readonly uplinkMtuBytes: number
+  /** The kernel's route spends the packet's hop (TUN); where it does not (raw socket), we do. */
+  readonly kernelSpendsHop: boolean
+  readonly innerMtu: (node: FlowNode) => number
   readonly seed: number
+  /** Told of every flow; null when nobody wants to know. */
+  readonly watch: FlowWatch | null
   /** An inner packet for a node: `len` bytes at `at`, which may be destroyed. */
   readonly toTunnel: (node: FlowNode, memory: Batch, at: number, len: number) => void
   /** Something left for a tunnel: the node's outputs are due. */
@@ -50,27 +54,26 @@ export class TtWire {
 
   constructor(parts: TtWireParts) {
     this.#p = parts
-    const { router4, router6, routers6 } = routersOf(parts.servers4, parts.servers6)
+    const { router4, router6, routers6 } = routerStandIns(parts.servers4, parts.servers6)
     const pairs = new PairMap(routers6, router4)
     this.#id = parts.seed & 0xffff
-    const context = (lastHop: number): XlatContext => ({
+    const context = (own: Pick<XlatContext, 'lastHop' | 'own4' | 'own6'>): XlatContext => ({
+      ...own,
       map: pairs,
       mtu4: parts.uplinkMtuBytes,
       mtu6: parts.uplinkMtuBytes,
       fragmentTo: 1280,
       copyTrafficClass: true,
       udpZero: 'compute',
-      lastHop,
       nextId: () => (this.#id = (this.#id + 1) & 0xffff),
-      own4: router4,
-      own6: router6,
       mayReply: () => this.#mayReply(),
       reply: batch(SLOTS, SLOT_BYTES),
       spill: batch(SLOTS, SLOT_BYTES),
     })
-    this.#out = context(1)
-    this.#back = context(0)
-    this.flows = new FlowTable({ total: 262_144, perNode: 65_536 }, parts.seed)
+    this.#out = context({ lastHop: 1, own4: router4, own6: router6 })
+    // Errors to servers come from the host's own virtual address: source NAT knows whose flow they belong to.
+    this.#back = context({ lastHop: 0, own4: null, own6: null })
+    this.flows = new FlowTable({ total: 262_144, perNode: 65_536 }, parts.seed, parts.watch)
     this.traffic = new Traffic({
       ...parts,
       flows: this.flows,
@@ -136,7 +139,9 @@ export class TtWire {
   #toEdge(memory: Batch, at: number, len: number): void {
     const out = this.#edgeOut
     if (out.count === SLOTS) this.flush()
-    out.arena.set(memory.arena.subarray(at, at + len), slotAt(out, out.count))
+    const to = slotAt(out, out.count)
+    out.arena.set(memory.arena.subarray(at, at + len), to)
+    if (!this.#p.kernelSpendsHop) spendHop(out.view, to)
     out.lens[out.count++] = len
   }
 
@@ -151,16 +156,10 @@ export class TtWire {
   }
 }
 
-/** Addresses of the servers' pools that stand for routers and for the terminator itself in ICMP errors. */
-export function routersOf(servers4: Prefix, servers6: Prefix): { router4: Ip4; router6: Ip6; routers6: Ip6 } {
-  invariant(typeof servers4.base === 'number' && typeof servers6.base !== 'number', 'one pool of each family')
-  // The last but one address of the IPv4 pool; the IPv6 pool's last /96 embeds router addresses (RFC 6052).
-  const router4 = ip4FromWord(servers4.base + 2 ** (32 - servers4.bits) - 2)
-  const routers6 = ip6FromBytes(servers6.base)
-  routers6.set([0xff, 0xff, 0xff, 0xff], 8)
-  const router6 = ip6FromBytes(routers6)
-  router6.set([0, 0, 0, 1], 12)
-  return { router4, router6, routers6 }
+/** Our own errors start at 64 and everything else was checked to have a hop to spend. */
+function spendHop(v: DataView, at: number): void {
+  if (ip4.version(v, at) === 4) ip4.setTtl(v, at, Math.max(0, ip4.ttl(v, at) - 1))
+  else v.setUint8(at + 7, Math.max(0, ip6.hopLimit(v, at) - 1))
 }
 
 function each(b: Batch, send: (memory: Batch, at: number, len: number) => void): void {

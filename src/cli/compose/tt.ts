@@ -1,22 +1,25 @@
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
-import { type InterfaceAddress, listAddresses, listLinks } from '#io/links.ts'
+import { watchLinks } from '#io/link-events.ts'
+import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import { host, type Prefix } from '#ntm-lib/addr/prefix.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import type { EgressSettings } from '#tt/egress.ts'
 import { DEFAULT_PORTS, type NatPlan } from '#tt/nat/plan.ts'
 import type { TtConfig } from '../config/schema.ts'
-import { openBox } from './box.ts'
-import { setUpEdge } from './edge.ts'
+import { type Box, openBox } from './box.ts'
+import { Edge } from './edge.ts'
 import { openEdgePort } from './edge-port.ts'
+import { flowLog } from './flow-log.ts'
 import { NodeShell } from './node-shell.ts'
 import { candidatesOf, makeNode } from './ntm-node.ts'
-import { tellCounters, type Undo } from './process.ts'
+import { Stopping, tellCounters, type Undo } from './process.ts'
 import { TtShell } from './tt-shell.ts'
 
 /** Joins the terminator to its node, its edge and its resolvers. Resolves when it is registered and carries packets. */
@@ -34,71 +37,124 @@ export async function startTt(
   const counters = new CounterMap()
   tellCounters(log, counters)
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
-  const candidates = candidatesOf(addresses, config.udp.port, { interfaces: [config.tt.tun], prefixes: [] })
+  const inside = config.tt.port === 'tun' ? config.tt.tun : config.tt.veth
+  const candidates = candidatesOf(addresses, config.udp.port, { interfaces: [inside], prefixes: [] })
   made.where.candidates = candidates
   const udp = openUdp({ port: config.udp.port })
   undo.add(() => udp.close())
+  const edge = new Edge(config.state, undo)
+  let plan: NatPlan | null = null
+  let virtual: readonly Prefix[] = []
 
-  await new Promise<void>((ready, refused) => {
-    const shell = new TtShell({
-      made,
-      log,
-      counters,
-      resolvers: config.tt.resolvers,
-      egress: {
-        allow: config.tt.allow,
-        own: [...box.endpoints.map((e) => host(e.ip)), ...addresses.map((a) => host(a.ip)), ...config.tt.deny],
-        subnets: addresses.map(subnetOf),
-      },
-      uplinkMtuBytes: link.mtuBytes,
-      send: (to, bytes) => udp.send(to, bytes),
-      touch: () => nodeShell.touch(),
-      seed: new DataView(systemRandom.bytes(4).buffer).getUint32(0),
-      openEdge: async (virtual) => {
-        const edge = await openEdgePort(config.tt, EDGE_MTU, undo)
-        await setUpEdge(planOf(config, edge.inside, virtual, addresses), undo)
-        return edge.port
-      },
-      ready,
-      fail: (why) => {
-        refused(why)
-        fail(why)
-      },
-    })
-    const nodeShell = new NodeShell({
-      node: made.node,
-      udp,
-      clock: systemClock,
-      onEvent: (event) => shell.onEvent(event),
-      onInner: (path, bytes) => shell.onInner(path, bytes),
-      onBurstEnd: () => shell.flush(),
-    })
-    undo.add(() => nodeShell.stop())
-    undo.add(() => shell.stop())
-    nodeShell.start()
+  let ready: () => void = () => {}
+  const registered = new Promise<void>((resolve) => {
+    ready = resolve
+  })
+  const shell = new TtShell({
+    made,
+    log,
+    counters,
+    resolvers: config.tt.resolvers,
+    egress: { allow: config.tt.allow, deny: config.tt.deny, ...places(box, addresses) },
+    families: familiesOf(config, addresses),
+    uplinkMtuBytes: link.mtuBytes,
+    send: (to, bytes) => udp.send(to, bytes),
+    touch: () => nodeShell.touch(),
+    seed: new DataView(systemRandom.bytes(4).buffer).getUint32(0),
+    watch: config.tt.flow_log ? flowLog(log) : null,
+    openEdge: async (nodes) => {
+      virtual = nodes
+      const opened = await openEdgePort(config.tt, EDGE_MTU, undo)
+      plan = planOf(config, link.mtuBytes, virtual, addresses)
+      await edge.apply(plan)
+      return opened
+    },
+    ready,
+    fail,
+  })
+  const nodeShell = new NodeShell({
+    node: made.node,
+    udp,
+    clock: systemClock,
+    onEvent: (event) => shell.onEvent(event),
+    onInner: (path, bytes) => shell.onInner(path, bytes),
+    onBurstEnd: () => shell.flush(),
+  })
+  undo.add(() => nodeShell.stop())
+  undo.add(() => shell.stop())
+  nodeShell.start()
+  await Promise.race([registered, undo.stopping])
+  await shell.starting
+  if (undo.isStopping) throw new Stopping()
+
+  followAddresses(undo, fail, async () => {
+    const now = await listAddresses()
+    shell.onAddresses(places(box, now), familiesOf(config, now))
+    const next = planOf(config, link.mtuBytes, virtual, now)
+    // The ruleset names what is announced: only then is it written anew.
+    if (undo.isStopping || JSON.stringify(next.nodes) === JSON.stringify(plan?.nodes)) return
+    plan = next
+    log.info('uplink.families', { families: familiesOf(config, now).join(',') })
+    await edge.apply(next)
   })
 }
 
-/** v6 is offered only when the uplink has a global address: masquerading would send link-local sources out. */
+/** Runs `look` a moment after this machine's addresses changed; changes come in showers. */
+function followAddresses(undo: Undo, fail: (why: Error) => void, look: () => Promise<void>): void {
+  let timer: NodeJS.Timeout | undefined
+  let running = Promise.resolve()
+  const watch = watchLinks((event) => {
+    if (event.kind !== 'address-added' && event.kind !== 'address-removed' && event.kind !== 'lost') return
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      running = running.then(look).catch((e: unknown) => fail(e instanceof Error ? e : new Error(String(e))))
+    }, SETTLE_MS)
+  })
+  undo.add(async () => {
+    watch.close()
+    clearTimeout(timer)
+    await running
+  })
+}
+
+/** Where packets of nodes never go: coordinators, this machine, and (unless allowed) its neighbours. */
+const places = (box: Box, addresses: readonly InterfaceAddress[]): Pick<EgressSettings, 'own' | 'subnets'> => ({
+  own: [...box.endpoints.map((e) => host(e.ip)), ...addresses.map((a) => host(a.ip))],
+  subnets: addresses.map(subnetOf),
+})
+
+/** A family counts when the uplink has a usable global address of it: masquerading would send link-local sources out. */
+const familiesOf = ({ tt }: TtConfig, addresses: readonly InterfaceAddress[]): readonly Family[] =>
+  ([4, 6] as const).filter((f) => addresses.some((a) => a.ifname === tt.uplink && family(a.ip) === f && isRoutable(a)))
+
 function planOf(
   config: TtConfig,
-  inside: string,
+  uplinkMtuBytes: number,
   nodes: readonly Prefix[],
   addresses: readonly InterfaceAddress[],
 ): NatPlan {
-  const up = addresses.filter((a) => a.ifname === config.tt.uplink && a.scope === 'global')
+  const { tt, udp } = config
+  const families = familiesOf(config, addresses)
+  const pool = (f: Family): NatPlan['pool4'] => tt.addresses.find(([first]) => family(first) === f) ?? null
   return {
     table: 'ntm_tt',
-    inside,
-    uplinks: [config.tt.uplink],
-    nodes: nodes.filter((p) => up.some((a) => isIp4(a.ip) === isIp4(p.base))),
-    tunnelPort: config.udp.port,
+    inside: tt.port === 'tun' ? tt.tun : tt.veth,
+    uplinks: [tt.uplink],
+    nodes: nodes.filter((p) => families.includes(family(p.base))),
+    tunnelPort: udp.port,
     ports: DEFAULT_PORTS,
-    pool4: null,
-    pool6: null,
-    innerMtuBytes: null,
+    pool4: pool(4),
+    pool6: pool(6),
+    innerMtuBytes: mostInner(uplinkMtuBytes, families),
   }
 }
+
+/**
+ * No tunnel takes more than this (M of `docs/wire.md`), so the kernel itself tells servers; what a narrower tunnel cannot
+ * take is answered when its packet comes.
+ */
+const mostInner = (uplinkMtuBytes: number, families: readonly Family[]): number =>
+  Math.max(1280, Math.min(EDGE_MTU, uplinkMtuBytes - (families.includes(4) ? 60 : 80)))
 
 function subnetOf({ ip, bits }: InterfaceAddress): Prefix {
   if (isIp4(ip)) return { base: ip4FromWord(bits === 0 ? 0 : (ip >>> (32 - bits)) * 2 ** (32 - bits)), bits }
@@ -108,3 +164,4 @@ function subnetOf({ ip, bits }: InterfaceAddress): Prefix {
 }
 
 const EDGE_MTU = 1500
+const SETTLE_MS = 200

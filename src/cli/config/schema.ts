@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { endpoint, endpointOrAddress, interfaceName, ip, port, prefix } from './values.ts'
+import { family } from '#ntm-lib/addr/ip.ts'
+import { addressRange, endpoint, endpointOrAddress, interfaceName, port, prefix } from './values.ts'
 
 const log = z
   .strictObject({
@@ -48,7 +49,14 @@ export const ttConfig = z.strictObject({
     resolvers: z.array(endpointOrAddress(53)).min(1),
     allow: z.array(prefix).default([]),
     deny: z.array(prefix).default([]),
-    addresses: z.array(ip).default([]),
+    addresses: z
+      .array(addressRange)
+      .refine(
+        (all) => new Set(all.map(([first]) => family(first))).size === all.length,
+        'one entry of each family at most',
+      )
+      .default([]),
+    flow_log: z.boolean().default(false),
   }),
 })
 export type TtConfig = z.output<typeof ttConfig>

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Endpoint, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
-import { type Ip, parseIp } from '#ntm-lib/addr/ip.ts'
+import { family, type Ip, ipBytes, parseIp } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, parseIp4 } from '#ntm-lib/addr/ip4.ts'
 import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
 
@@ -20,6 +20,18 @@ function parsed<T>(what: string, example: string, parse: (text: string) => T | n
 
 export const ip: z.ZodType<Ip, string> = parsed('an IP address', '192.0.2.1', parseIp)
 export const ip4: z.ZodType<Ip4, string> = parsed('an IPv4 address', '192.0.2.1', parseIp4)
+/** First and last address, same family. */
+export type AddressRange = readonly [first: Ip, last: Ip]
+export const addressRange: z.ZodType<AddressRange, string> = parsed(
+  'an address, or FIRST-LAST of one family',
+  '192.0.2.10-192.0.2.13',
+  (text) => {
+    const [first, last, ...rest] = text.split('-').map(parseIp)
+    if (first === undefined || first === null || last === null || rest.length > 0) return null
+    const to = last ?? first
+    return family(first) === family(to) && Buffer.compare(ipBytes(first), ipBytes(to)) <= 0 ? [first, to] : null
+  },
+)
 export const prefix: z.ZodType<Prefix, string> = parsed(
   'a prefix ADDRESS/BITS whose host bits are zero',
   '10.0.0.0/8',
