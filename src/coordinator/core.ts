@@ -104,6 +104,8 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
         return this.#late(event.tag, this.#directions.answer(event.tag, event.message, now))
       case 'silent':
         return this.#late(event.tag, this.#directions.silent(event.tag, now))
+      case 'moved':
+        return this.presences.forgetEchoes(event.peer.node)
       case 'gone':
         return this.#gone(event.peer, now)
       default:

@@ -78,6 +78,15 @@ export class PresenceTable {
     return before !== null && sameEndpoint(before, from) ? 'same' : 'moved'
   }
 
+  /**
+   * The box speaks from elsewhere now. Answers are repeated to where a box is: a nonce made for the old endpoint may be
+   * read at the new one, so it proves nothing any more.
+   */
+  forgetEchoes(node: NodeId): void {
+    const entry = this.#entries.get(nodeKey(node))
+    if (entry !== undefined) entry.echoes = []
+  }
+
   remove(node: NodeId): void {
     this.#entries.delete(nodeKey(node))
   }

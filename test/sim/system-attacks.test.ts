@@ -131,16 +131,24 @@ test(
 )
 
 test('attack 3: an on-path copy of Hello, Registration and every update from another address never moves the mapped address', () => {
-  for (const share of [0, 0.5, 1]) {
+  for (const [raced, share] of [
+    [1, 0],
+    [1, 0.5],
+    [1, 1],
+    [0.5, 0],
+    [0.3, 0.5],
+    [0.5, 1],
+  ] as const) {
     const draw = lcg(7)
     const s = new System()
     expect(s.up()).toBe(true)
-    // The box speaks; Eve's copy arrives first, and with `share` the original never does.
+    // The box speaks; Eve's copy of a share `raced` arrives first, and of those with `share` the original never does.
     const honest = s.world.weather
     s.world.weather = (flight) => {
       if (endpointText(flight.to) !== endpointText(DC) || endpointText(flight.from) !== endpointText(OUTSIDE)) {
         return honest(flight)
       }
+      if (draw() >= raced) return [millis(20)]
       s.world.inject(EVE, DC, flight.bytes, millis(1))
       return draw() < share ? [] : [millis(20)]
     }
@@ -153,6 +161,7 @@ test('attack 3: an on-path copy of Hello, Registration and every update from ano
     expect(new Set(places)).toEqual(new Set([endpointText(OUTSIDE)]))
     s.world.weather = honest
     s.world.wait(seconds(30))
+    expect(s.bridge.told('refused')).toEqual([])
     expect(s.presenceOf(s.bridge.disk)?.confirmed[4]).toEqual(OUTSIDE)
     expect(s.resolve('v6only.example')).toMatchObject({ ok: true })
   }

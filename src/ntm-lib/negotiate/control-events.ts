@@ -33,6 +33,8 @@ export type ControlServerEvent =
   | { readonly event: 'response'; readonly peer: ControlPeer; readonly tag: string; readonly message: Response }
   /** The peer did not answer a request of ours within its time. */
   | { readonly event: 'silent'; readonly node: NodeId; readonly tag: string }
+  /** The peer speaks from another endpoint now: what was sent to the old one may be repeated to the new one. */
+  | { readonly event: 'moved'; readonly peer: ControlPeer }
   | { readonly event: 'gone'; readonly peer: ControlPeer }
 
 /** What the sessions must know about who may speak; the coordinator implements it over its store. */

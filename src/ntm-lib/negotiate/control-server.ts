@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText } from '../addr/endpoint.ts'
+import { type Endpoint, endpointText, sameEndpoint } from '../addr/endpoint.ts'
 import { idFromRandom, type NodeId, nodeKey, type SessionId, sessionId } from '../addr/ids.ts'
 import { Expiring } from '../base/expiring.ts'
 import { hex } from '../base/hex.ts'
@@ -172,10 +172,9 @@ export class ControlServer {
     const words = { timeMillis: time, keepAliveSeconds, revocationVersion, resetToken: this.#tokenFor(own) }
     const made = makeWelcome(callee, called.value, from, own, words, psk)
     if (made === null) return this.#drop('bad-value')
-    const peerSession = sessionId(hello.header.counter)
-    const channel = new ControlChannel(callee.suite, made.keys, 1, own, peerSession)
+    const channel = new ControlChannel(callee.suite, made.keys, 1, own, sessionId(hello.header.counter))
     const peer: ControlPeer = { session: own, node, staticKey, bootId: payload.bootId, tokenId, endpoint: from }
-    const until = unusedUntil(now)
+    const until = after(now, TIMERS.unusedSession.millis)
     this.#unused.set(own, { channel, peer, heardAt: now }, until)
     this.#welcomes.set(hex(hello.e), made.bytes, until)
     this.#send(from, made.bytes)
@@ -190,7 +189,10 @@ export class ControlServer {
     if (!envelopes.ok) return this.#drop(envelopes.fault)
     session.heardAt = now
     // Only a newer datagram moves the peer: an old one may be a replayed or delayed copy.
-    if (session.channel.newest > before) session.peer = { ...session.peer, endpoint: from }
+    if (session.channel.newest > before && !sameEndpoint(session.peer.endpoint, from)) {
+      session.peer = { ...session.peer, endpoint: from }
+      this.#tell({ event: 'moved', peer: session.peer })
+    }
     const known = this.#sessions.has(id) ? this.#knownOf(session.peer) : this.#prove(session)
     for (const envelope of envelopes.value) this.#onEnvelope(known, session, envelope, now)
   }
@@ -293,6 +295,5 @@ export class ControlServer {
 }
 
 const silentAt = (session: Session): Instant => after(session.heardAt, TIMERS.silentSession.millis)
-const unusedUntil = (now: Instant): Instant => after(now, TIMERS.unusedSession.millis)
 /** Unproven sessions kept at once: more only push older ones out, they allocate nothing lasting. */
 const MAX_UNUSED = 4096

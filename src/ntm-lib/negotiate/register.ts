@@ -75,6 +75,12 @@ export function registerStep(state: Registering, input: RegisterInput, self: Reg
 
 function onResponse(state: Registering, tag: string, message: Response, now: Instant): RegisterStep {
   if (!isOurs(tag)) return stay(state)
+  if (message.kind === 'refusal' && tag === CONFIRM && message.code === 'bad-address') {
+    // The NAT moved us between nonce and echo, or somebody's copy was faster: not an operator's matter, try again soon.
+    const soon = after(now, RETRY_ECHO)
+    if (state.at === 'registered') return stay({ ...state, updateAt: soon })
+    return stay(state.at === 'confirming' ? { at: 'refused', code: message.code, retryAt: soon } : state)
+  }
   if (message.kind === 'refusal') {
     const wait: Millis = message.retryAfterMillis > 0 ? millis(message.retryAfterMillis) : RETRY_REFUSED
     const refused: Registering = { at: 'refused', code: message.code, retryAt: after(now, wait) }
@@ -154,5 +160,6 @@ const stay = (state: Registering): RegisterStep => ({ state, out: [] })
 
 const REGISTER = 'register'
 const CONFIRM = 'confirm'
+const RETRY_ECHO = seconds(1)
 /** A refused registration is an operator's matter: asked again slowly. */
 const RETRY_REFUSED = seconds(30)
