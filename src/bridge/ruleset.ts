@@ -31,8 +31,6 @@ export const ALIVE_SECONDS = 3
  * On the LAN's side the source is checked too: a neighbour must not speak to a host as a tunnelled server.
  */
 export function guardScript(plan: DivertPlan): string {
-  const drops = (dirs: readonly ('saddr' | 'daddr')[]): string[] =>
-    families(plan.virtual).flatMap(({ word, list }) => dirs.map((d) => `    ${word} ${d} { ${list} } counter drop`))
   const closed = (plan.closed ?? []).flatMap(zoneMatches).map((m) => `    ${m} counter drop`)
   const shut = closed.length === 0 ? [] : ['    udp dport 53 jump closed']
   return lines([
@@ -40,8 +38,8 @@ export function guardScript(plan: DivertPlan): string {
     `delete table netdev ${GUARD_TABLE}`,
     `table netdev ${GUARD_TABLE} {`,
     ...(closed.length === 0 ? [] : ['  chain closed {', ...closed, '  }']),
-    ...chain('from_host', plan.host, 100, [...drops(['daddr']), ...shut]),
-    ...chain('from_net', plan.net, 100, drops(['daddr', 'saddr'])),
+    ...chain('from_host', plan.host, 100, [...drops(plan, ['daddr']), ...shut]),
+    ...chain('from_net', plan.net, 100, drops(plan, ['daddr', 'saddr'])),
     '}',
   ])
 }
@@ -56,6 +54,8 @@ export function guardScript(plan: DivertPlan): string {
  *
  * Frames to the TAP tell their leg by what they are, so nothing has to be remembered: towards port 53, towards a virtual
  * prefix and neighbour questions come from a host; from port 53 comes from the LAN. Port 53 to port 53 would be both: it passes.
+ * What the guard stops from the LAN must be stopped here as well: a DNS reply that claims to come from a virtual address would be
+ * handed over before the guard sees it.
  */
 export function divertScript(plan: DivertPlan): string {
   const take = `counter fwd to "${plan.tap}"`
@@ -74,7 +74,7 @@ export function divertScript(plan: DivertPlan): string {
       ...dns('udp dport 53 udp sport != 53'),
       ...plan.virtual.map((p) => `    ${neighbourQuestion(p)} iifname @alive ${take}`),
     ]),
-    ...chain('from_net', plan.net, -100, dns('udp sport 53 udp dport != 53')),
+    ...chain('from_net', plan.net, -100, [...drops(plan, ['daddr', 'saddr']), ...dns('udp sport 53 udp dport != 53')]),
     '}',
   ])
 }
@@ -88,6 +88,10 @@ export function refreshScript(plan: DivertPlan): string {
   return `add ${element}; delete element netdev ${DIVERT_TABLE} alive { ${alive(plan, '')} }; add ${element}\n`
 }
 
+/** Stops taking queries and neighbour questions, keeps taking replies: for the last moments before an orderly stop. */
+export const easeScript = (plan: DivertPlan): string =>
+  `delete element netdev ${DIVERT_TABLE} alive { "${plan.host}" }\n`
+
 /** Stops taking DNS and neighbour questions at once; packets to virtual addresses are still taken. */
 export const disarmScript = (): string => `flush set netdev ${DIVERT_TABLE} alive\n`
 
@@ -96,6 +100,9 @@ export const removeScript = (): string => `delete table netdev ${DIVERT_TABLE}\n
 
 /** Removes the guard as well: for uninstalling, and for tests that leave a machine as it was. */
 export const removeGuardScript = (): string => `table netdev ${GUARD_TABLE}\ndelete table netdev ${GUARD_TABLE}\n`
+
+const drops = (plan: DivertPlan, dirs: readonly ('saddr' | 'daddr')[]): string[] =>
+  families(plan.virtual).flatMap(({ word, list }) => dirs.map((d) => `    ${word} ${d} { ${list} } counter drop`))
 
 const alive = (plan: DivertPlan, suffix: string): string =>
   [plan.host, plan.net].map((dev) => `"${dev}"${suffix}`).join(', ')

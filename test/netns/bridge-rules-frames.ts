@@ -126,6 +126,8 @@ export const CASES: readonly FrameCase[] = [
     ...stopped('packet from the LAN as a virtual IPv6 address', datagram(down, server6, 80, host6, 4000)),
     from: 'net',
   },
+  { ...stopped('DNS reply from the LAN as a virtual address', datagram(down, server4, 53, host4, 4000)), from: 'net' },
+  { ...stopped('DNS reply from the LAN to a virtual address', datagram(down, dns6, 53, server6, 4000)), from: 'net' },
   { ...taken('ARP for a virtual address', 'armed', whoHas(server4, up)), learnt: true },
   { ...taken('ARP for a virtual address in a VLAN', 'armed', whoHas(server4, { ...up, tag: VLAN })), learnt: true },
   { ...passes('ARP for another address', whoHas(dns4, up)), learnt: true },

@@ -2,6 +2,7 @@ import {
   type DivertPlan,
   disarmScript,
   divertScript,
+  easeScript,
   guardScript,
   refreshScript,
   removeScript,
@@ -44,6 +45,12 @@ export class Divert {
   async close(zones: readonly string[]): Promise<void> {
     this.#plan = { ...this.#plan, closed: zones }
     await applyNft(guardScript(this.#plan))
+  }
+
+  /** Takes no more queries; their replies, and those to our own questions, are still taken. */
+  async ease(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#tables?.run(easeScript(this.#plan))
   }
 
   /** Lets DNS pass at once, then takes the rules away. The guard stays: virtual prefixes never go upstream. */

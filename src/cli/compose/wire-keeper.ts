@@ -5,6 +5,7 @@ import { systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import { currentLinks, type LinkEvent, type LinkState, watchLinks } from '#io/link-events.ts'
 import { ip } from '#io/links.ts'
+import { after, millis } from '#ntm-lib/base/time.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { BridgeWire, type WireParts } from './bridge-wire.ts'
 import { Divert } from './divert.ts'
@@ -182,14 +183,32 @@ export class WireKeeper {
     }
   }
 
+  /** Nobody is left waiting: our own questions get their replies, and a host whose reply or name is held gets that now. */
+  async #finish(): Promise<void> {
+    if (this.#wire === null || this.#divert === null) return
+    try {
+      await this.#divert.ease()
+      await new Promise((resolve) => setTimeout(resolve, EASE_MS))
+    } catch {
+      // The rules are gone already, which is what the next step is for.
+    }
+    this.core.tick(after(systemClock.now(), millis(FAR_MS)))
+    this.#wire.settle()
+  }
+
   async #stop(watch: { close(): void }): Promise<void> {
     this.#stopped = true
     watch.close()
     // A start that is under way ends first; why it failed, if it did, has been told.
     await this.#busy?.catch(() => {})
+    await this.#finish()
     await this.#takeDown()
   }
 }
 
+/** A resolver that answers at all has done so by then. */
+const EASE_MS = 150
+/** Later than any hold of the DNS function, so that it lets everything go. */
+const FAR_MS = 60_000
 /** The kernel's own limit for TAP devices. */
 const MOST_TAP_MTU = 65_521
