@@ -49,6 +49,18 @@ done
 # Set after the ports, which would drag it along: the box's own packets are ordinary ones.
 ip link set dev "$bridge" mtu 1500
 
+# The box's own broadcasts (ARP, DHCP) concern the site: the host is not to see a second station. Answers to a host still reach it.
+nft -f - <<RULES
+table bridge ntm_own_$bridge
+delete table bridge ntm_own_$bridge
+table bridge ntm_own_$bridge {
+  chain out {
+    type filter hook output priority 0; policy accept;
+    oifname "$host" ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop
+  }
+}
+RULES
+
 # Bridged frames are nobody's business in iptables. Absent when br_netfilter is not there, which is best.
 for name in iptables ip6tables arptables; do
   if [ -e "/proc/sys/net/bridge/bridge-nf-call-$name" ]; then
