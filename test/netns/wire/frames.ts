@@ -103,9 +103,9 @@ export function towardsVirtual(from: string, to: string, servers6: string): Buff
 /** What a neighbour must never get to a host: packets that claim to come from a virtual address. */
 export function fromVirtual(from: string, to: string, host4: string, servers6: string): Buffer[] {
   const inner: readonly [string, string][] = [
-    ['0800', udp4('c613c8c8', host4, 7777, 45_020, MARK)],
-    ['0800', udp4('c6120001', host4, 53, 45_021, MARK)],
-    ['86dd', udp6(`${servers6}77`, 'fd00:77::5', 7777, 45_023, MARK)],
+    ['0800', udp4('c613c8c8', host4, 7777, 45_020, SPOOF)],
+    ['0800', udp4('c6120001', host4, 53, 45_021, SPOOF)],
+    ['86dd', udp6(`${servers6}77`, 'fd00:77::5', 7777, 45_023, SPOOF)],
   ]
   return inner.flatMap(([type, packet]) =>
     ['', '81000005', '8100a000'].map((tag) =>
@@ -114,8 +114,9 @@ export function fromVirtual(from: string, to: string, host4: string, servers6: s
   )
 }
 
-/** Payload by which a frame of `fromVirtual` is known. */
-export const MARK = 'b0b0cafeb0b0cafe'.repeat(4)
+const MARK = 'b0b0cafeb0b0cafe'.repeat(4)
+/** Payload by which a frame of `fromVirtual` is known, whoever passes it on. */
+export const SPOOF = 'fa15e000fa15e000'.repeat(4)
 
 const be16 = (n: number): string => n.toString(16).padStart(4, '0')
 const bytesOf = (hex: string): number => hex.replaceAll(' ', '').length / 2
