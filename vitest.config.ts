@@ -8,7 +8,11 @@ export default defineConfig({
         test: {
           name: 'fast',
           testTimeout: 30_000,
-          include: ['src/**/*.test.ts', 'test/{arch,sim,vectors,contract,lab}/**/*.test.ts', 'tools/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'test/{arch,cli,docs,sim,vectors,contract,lab}/**/*.test.ts',
+            'tools/**/*.test.ts',
+          ],
           exclude: ['**/*.netns.test.ts'],
         },
       },

@@ -40,6 +40,7 @@ const HELP = `ntm: NTMobile as an appliance
   ntm coordinator --config FILE        run the coordinator
   ntm check FILE                       check a configuration without starting
   ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
+           [--nodes4 PREFIX] [--servers4 PREFIX] [--ula NODES48[,SERVERS64]]
                                        make a network: root key, issuer, coordinator certificate
   ntm token create --dir DIR --name NAME --role bridge|tt [--hours N]
                                        make a one-time enrolment token, printed on standard output

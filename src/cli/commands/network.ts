@@ -7,13 +7,14 @@ import { hex } from '#ntm-lib/base/hex.ts'
 import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
 import { options } from '../args.ts'
 import { networkExists, saveNetwork } from '../compose/network-dir.ts'
+import { virtualRanges } from '../compose/virtual-ranges.ts'
 import { UsageError } from '../usage-error.ts'
 
 /** `ntm network init`: makes a network's root, issuer and coordinator keys in a directory. Never overwrites one. */
 export async function network(args: readonly string[]): Promise<number> {
   const [verb, ...rest] = args
   if (verb !== 'init') throw new UsageError('the only action is "init"')
-  const o = options(rest, ['dir', 'name', 'zone', 'endpoint'], [])
+  const o = options(rest, ['dir', 'name', 'zone', 'endpoint'], ['nodes4', 'servers4', 'ula'])
   const zone = o.zone.toLowerCase().replace(/\.$/, '')
   if (!isCanonicalName(zone) || zone.startsWith('.') || !zone.includes('.')) {
     throw new UsageError(`--zone ${o.zone}: not a DNS zone. For example --zone ntm.example`)
@@ -30,6 +31,10 @@ export async function network(args: readonly string[]): Promise<number> {
   const made = makeNetwork({
     name: `coordinator.${zone}`,
     zone,
+    ...virtualRanges(
+      o,
+      endpoints.map((e) => e.ip),
+    ),
     suite: nodeCrypto,
     calendar: systemCalendar,
   })

@@ -81,14 +81,16 @@ function mistakes(issue: z.core.$ZodIssue, text: string, tree: unknown): ConfigM
       ]
     case 'invalid_type':
       return got(tree, path) === 'nothing'
-        ? [at(path, 'is missing', `Add a ${issue.expected}`)]
-        : [at(path, `expected a ${issue.expected}, got ${got(tree, path)}`, '')]
+        ? [at(path, 'is missing', `Add ${withArticle(issue.expected)}`)]
+        : [at(path, `expected ${withArticle(issue.expected)}, got ${got(tree, path)}`, '')]
     case 'custom':
       return [at(path, issue.message, String(issue.params?.['right'] ?? ''))]
     default:
       return [at(path, `${issue.message}, got ${got(tree, path)}`, '')]
   }
 }
+
+const withArticle = (type: string): string => `${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`
 
 function got(tree: unknown, path: readonly (string | number)[]): string {
   let value = tree

@@ -1,0 +1,146 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ntm, scratch } from './ntm.ts'
+
+const place = scratch()
+afterAll(() => place.remove())
+
+/** Each start of the command takes a fraction of a second; a busy machine may need more. */
+const LONG = { timeout: 60_000 }
+
+const file = (name: string, text: string): string => {
+  const path = join(place.dir, name)
+  writeFileSync(path, text)
+  return path
+}
+const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
+
+/** Text of a file, and what the one line on standard error must say. FILE stands for the file's path. */
+const FILES: readonly (readonly [name: string, text: string, says: string])[] = [
+  ['syntax', 'role = "bridge"\n[bridge\n', 'FILE:2: not valid TOML'],
+  [
+    'role',
+    'role = "brigde"\n',
+    'FILE:1: role: expected "bridge", "tt" or "coordinator", got "brigde". For example role = "bridge"',
+  ],
+  [
+    'value',
+    'role = "bridge"\n\n[bridge]\nfail = "opne"\n',
+    'FILE:4: bridge.fail: expected "open" or "closed", got "opne"',
+  ],
+  [
+    'key',
+    'role = "bridge"\n[bridge]\nhots = "eth1"\n',
+    'FILE:3: bridge.hots: unknown key. Check the spelling against examples/',
+  ],
+  ['missing', 'role = "tt"\n[tt]\nuplink = "eth0"\n', 'FILE:2: tt.resolvers: is missing. Add an array'],
+  [
+    'prefix',
+    'role = "tt"\n[tt]\nuplink = "eth0"\nresolvers = ["192.0.2.1"]\nallow = ["10.0.0.1/8"]\n',
+    'FILE:5: tt.allow.0: expected a prefix ADDRESS/BITS whose host bits are zero, got "10.0.0.1/8". For example "10.0.0.0/8"',
+  ],
+  ['port', 'role = "bridge"\n[udp]\nport = 99999\n', 'FILE:3: udp.port: '],
+]
+
+test.each(FILES)(
+  'ntm check: mistake of kind %s is told with file, line, what is wrong and what would be right',
+  LONG,
+  async (name, text, says) => {
+    const path = file(`${name}.toml`, text)
+    const { code, stderr, stdout } = await ntm('check', path)
+    expect(stderr).toContain(says.replace('FILE', path))
+    expect(stderr.trim().split('\n').length).toBe(1)
+    expect(stdout).toBe('')
+    expect(code).toBe(2)
+  },
+)
+
+test('every role refuses the same mistake with the same words before it touches anything', LONG, async () => {
+  for (const role of ['bridge', 'tt', 'coordinator']) {
+    const path = file(
+      `${role}-wrong.toml`,
+      `role = "${role}"\nstate = "${place.dir}/never-${role}"\n[log]\nlevel = "loud"\n`,
+    )
+    const [check, start] = await Promise.all([ntm('check', path), ntm(role, '--config', path)])
+    expect(start.stderr).toContain(`${path}:4: log.level: expected "debug" or "info" or "warn" or "error", got "loud"`)
+    expect([start.code, start.stderr]).toEqual([2, check.stderr])
+    expect(existsSync(join(place.dir, `never-${role}`))).toBe(false)
+  }
+})
+
+test('a file for another role, a missing file, a directory: said, with what to do', LONG, async () => {
+  const path = file('bridge.toml', 'role = "bridge"\n')
+  const [other, missing, directory, none] = await Promise.all([
+    ntm('tt', '--config', path),
+    ntm('bridge', '--config', join(place.dir, 'nowhere.toml')),
+    ntm('check', place.dir),
+    ntm('bridge'),
+  ])
+  expect([other.code, other.stderr.trim()]).toEqual([
+    2,
+    `${path}:1: role: this file is for role "bridge". Start it with: ntm bridge --config ${path}`,
+  ])
+  expect([missing.code, missing.stderr]).toEqual([
+    2,
+    expect.stringContaining('nowhere.toml: cannot be read (ENOENT). Give the path of a TOML file'),
+  ])
+  expect([directory.code, directory.stderr]).toEqual([2, expect.stringContaining('cannot be read (EISDIR)')])
+  expect([none.code, none.stderr.trim()]).toEqual([2, 'ntm bridge: --config is missing'])
+})
+
+test('a garbled, a cut and an absent token: exit 2, the key, and what to paste; no key is made', LONG, async () => {
+  const dir = join(place.dir, 'garbled')
+  await ntm('network', 'init', '--dir', dir, '--name', 'x', '--zone', 'ntm.example', '--endpoint', '192.0.2.1:4330')
+  const token = (await ntm('token', 'create', '--dir', dir, '--name', 'b1', '--role', 'bridge')).stdout.trim()
+  const middle = token.length >> 1
+  const flipped = token.slice(0, middle) + (token[middle] === 'A' ? 'B' : 'A') + token.slice(middle + 1)
+  for (const [i, text] of [flipped, token.slice(0, -5), 'hello', ''].entries()) {
+    const state = join(place.dir, `state-${i}`)
+    const secret = file(`token-${i}`, text)
+    const path = file(`garbled-${i}.toml`, `role = "bridge"\nstate = "${state}"\n[network]\ntoken_file = "${secret}"\n`)
+    const { code, stderr } = await ntm('bridge', '--config', path)
+    expect(stderr).toContain(`${path}: network.token_file: `)
+    expect(stderr).toContain('Paste the whole token printed by ntm token create')
+    expect(stderr.split('\n').filter((l) => /\bat .*\.ts:/.test(l))).toEqual([])
+    expect(code).toBe(2)
+    expect(existsSync(join(state, 'box.json'))).toBe(false)
+  }
+  const path = file('tokenless.toml', `role = "bridge"\nstate = "${place.dir}/state-none"\n`)
+  const { code, stderr } = await ntm('bridge', '--config', path)
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('network.token: is missing, and this box is not a member yet'),
+  ])
+  expect(stderr).toContain('ntm token create --dir DIR --name NAME --role')
+})
+
+test('ntm network init: keys 0600 in a directory 0700, never overwritten; tokens are one line', LONG, async () => {
+  const dir = join(place.dir, 'network')
+  const args = ['network', 'init', '--dir', dir, '--name', 'x', '--zone', 'ntm.example', '--endpoint', '192.0.2.1:4330']
+  expect((await ntm(...args)).code).toBe(0)
+  expect(mode(dir)).toBe('700')
+  expect(
+    readdirSync(dir)
+      .toSorted()
+      .map((f) => [f, mode(join(dir, f))]),
+  ).toEqual([
+    ['network.json', '600'],
+    ['root.json', '600'],
+  ])
+  const before = readFileSync(join(dir, 'network.json'), 'utf8')
+  const again = await ntm(...args)
+  expect([again.code, again.stderr]).toEqual([
+    2,
+    expect.stringContaining('holds a network already; it is not overwritten'),
+  ])
+  expect(readFileSync(join(dir, 'network.json'), 'utf8')).toBe(before)
+  const token = await ntm('token', 'create', '--dir', dir, '--name', 'b1', '--role', 'bridge')
+  expect([token.code, token.stdout.trim().split('\n').length]).toEqual([0, 1])
+  const nowhere = await ntm('token', 'create', '--dir', join(place.dir, 'empty'), '--name', 'b1', '--role', 'bridge')
+  expect([nowhere.code, nowhere.stderr]).toEqual([
+    1,
+    expect.stringContaining('no network here; make one with ntm network init'),
+  ])
+  expect(nowhere.stderr).not.toContain('    at ')
+})
