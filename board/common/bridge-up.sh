@@ -50,10 +50,11 @@ done
 ip link set dev "$bridge" mtu 1500
 
 # The box's own broadcasts (ARP, DHCP) concern the site: the host is not to see a second station. Answers to a host still reach it.
+own=ntm_own_$(printf %s "$bridge" | tr -c 'a-zA-Z0-9' _)
 nft -f - <<RULES
-table bridge ntm_own_$bridge
-delete table bridge ntm_own_$bridge
-table bridge ntm_own_$bridge {
+table bridge $own
+delete table bridge $own
+table bridge $own {
   chain out {
     type filter hook output priority 0; policy accept;
     oifname "$host" ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop
