@@ -128,6 +128,13 @@ export class TranslationTable {
     for (const entry of [...(this.#nodes.get(node)?.byName.values() ?? [])]) this.#remove(entry, now)
   }
 
+  /** Entries of all nodes. */
+  get total(): number {
+    let sum = 0
+    for (const servers of this.#nodes.values()) sum += servers.byName.size
+    return sum
+  }
+
   size(node: string): number {
     return this.#nodes.get(node)?.byName.size ?? 0
   }

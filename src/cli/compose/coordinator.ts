@@ -23,7 +23,6 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
   const store = new SqliteStore(databaseFile(dir))
   undo.add(() => store.close())
   const counters = new CounterMap()
-  tellCounters(log, counters)
   const settings: CoordinatorSettings = {
     ...DEFAULT_SETTINGS,
     zone: network.zone,
@@ -65,6 +64,8 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     settings,
     keys,
   })
+
+  tellCounters(log, counters, () => ({ provisional: core.provisional, boxes: core.presences.all().length }))
 
   let timer: NodeJS.Timeout | undefined
   const now = (): Instant => systemClock.now()

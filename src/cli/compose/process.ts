@@ -51,9 +51,15 @@ export class Stopping extends Error {
   override readonly name = 'Stopping'
 }
 
-/** On SIGUSR1 the log gets every counter that is not zero: what the role did with packets, without asking for a restart. */
-export function tellCounters(log: Log, counters: CounterMap): void {
-  process.on('SIGUSR1', () => log.info('role.counters', Object.fromEntries(counters.values)))
+/**
+ * On SIGUSR1 the log gets every counter that is not zero, and how full the role's tables are: what it did with packets and
+ * what it remembers, without asking for a restart.
+ */
+export function tellCounters(log: Log, counters: CounterMap, tables: () => Readonly<Record<string, number>>): void {
+  process.on('SIGUSR1', () => {
+    const sizes = Object.entries(tables()).map(([name, size]) => [`table.${name}`, size] as const)
+    log.info('role.counters', { ...Object.fromEntries(counters.values), ...Object.fromEntries(sizes) })
+  })
 }
 
 /**

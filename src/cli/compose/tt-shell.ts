@@ -120,6 +120,16 @@ export class TtShell {
     this.#running?.servers.setFamilies(families)
   }
 
+  /** How full the packet side's tables are. */
+  get tables(): { readonly customers: number; readonly flows: number; readonly servers: number } {
+    const running = this.#running
+    return {
+      customers: this.#customers.size,
+      flows: running?.wire.flows.size ?? 0,
+      servers: running?.table.total ?? 0,
+    }
+  }
+
   stop(): void {
     clearTimeout(this.#timer)
     this.#running?.sockets.closeAll()

@@ -35,7 +35,6 @@ export async function startTt(
   if (link === undefined) throw new IoFault(`use ${config.tt.uplink}`, new Error('no such interface (tt.uplink)'))
   const addresses = await listAddresses()
   const counters = new CounterMap()
-  tellCounters(log, counters)
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
   const inside = config.tt.port === 'tun' ? config.tt.tun : config.tt.veth
   const candidates = candidatesOf(addresses, config.udp.port, { interfaces: [inside], prefixes: [] })
@@ -50,7 +49,8 @@ export async function startTt(
   const registered = new Promise<void>((resolve) => {
     ready = resolve
   })
-  const shell = new TtShell({
+  tellCounters(log, counters, () => ({ paths: made.node.tunnels.size, ...shell.tables }))
+  const shell: TtShell = new TtShell({
     made,
     log,
     counters,

@@ -127,6 +127,11 @@ export class Tunnels {
     return mtu === null || address === null ? HOPED : Math.min(hopedBytes(mtu, address.current), mostInner(path))
   }
 
+  /** Paths in the table, open or not. */
+  get size(): number {
+    return this.#core.paths.size
+  }
+
   byContract(contractHash: Uint8Array): Path | null {
     return this.#core.paths.byKey(hex(contractHash))
   }
