@@ -9,6 +9,8 @@ export type BridgeConfig = {
   readonly virtual: readonly Prefix[]
   /** `dns.hold`: a host never waits longer for an answer; milliseconds. */
   readonly holdMillis: number
+  /** `fail = "closed"`: names of the network's zones never reach a resolver, also while the coordinator is away. */
+  readonly closed?: boolean
 }
 
 export const HOLD_MILLIS = 2000

@@ -38,7 +38,8 @@ export class DnsOnWire {
   constructor(config: BridgeConfig, hosts: Hosts, random: Random, counters: Counters) {
     this.#config = config
     this.#hosts = hosts
-    this.hold = new Hold({ holdMillis: config.holdMillis, virtual: config.virtual }, random, counters)
+    const { holdMillis, virtual, closed = false } = config
+    this.hold = new Hold({ holdMillis, virtual, closed }, random, counters)
   }
 
   onQuery(host: Host, v: DataView, at: number, c: Classified, now: Instant): Verdict {

@@ -34,4 +34,9 @@ export type HoldOut<F> =
 /** `taken`: the frame must not go on; whatever follows comes from `poll`. */
 export type HoldVerdict = 'pass' | 'taken'
 
-export type HoldConfig = { readonly holdMillis: number; readonly virtual: readonly Prefix[] }
+export type HoldConfig = {
+  readonly holdMillis: number
+  readonly virtual: readonly Prefix[]
+  /** Queries for our zones that would pass get SERVFAIL instead: nobody else is to hear them. */
+  readonly closed?: boolean
+}

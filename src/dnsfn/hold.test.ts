@@ -212,6 +212,18 @@ test('left alone: local names, single labels, DO with CD, no recursion, other cl
   expect(w.outs()).toEqual([])
 })
 
+test('failing closed, what would pass to the resolver about our zones is SERVFAIL; nothing else is', () => {
+  const w = world(true)
+  const away = { ...flow, granted: false }
+  expect(w.query(1, 'a.ntm.example', TYPE.A, away)).toBe('taken')
+  expect(w.answer()).toMatchObject({ id: 1, rcode: 2 })
+  expect(w.query(2, 'a.ntm.example', TYPE.TXT, away)).toBe('taken')
+  expect(w.answer()).toMatchObject({ id: 2, rcode: 2 })
+  expect(w.query(3, 'ntm.example', TYPE.A, away)).toBe('pass')
+  expect(w.query(4, 'a.example', TYPE.A, away)).toBe('pass')
+  expect(w.outs()).toEqual([])
+})
+
 test('a host without IPv4 gets a virtual IPv6 address for an IPv4-only server', () => {
   const w = world()
   const six = { ...flow, hasIp4: false, hasGlobalIp6: true }
@@ -383,7 +395,7 @@ function tunnelled(w: ReturnType<typeof world>, name: string): void {
   w.outs()
 }
 
-function world() {
+function world(closed = false) {
   let seed = 1
   const random = {
     bytes: (n: number) =>
@@ -394,7 +406,7 @@ function world() {
   }
   const counters = new CounterMap()
   const virtual = ['198.18.0.0/15', 'fd00::/48'].map((p) => parsePrefix(p)!)
-  const hold = new Hold<DnsFlow>({ holdMillis: 2000, virtual }, random, counters)
+  const hold = new Hold<DnsFlow>({ holdMillis: 2000, virtual, closed }, random, counters)
   hold.setZones(['ntm.example'])
   const own = new Map<string, Uint8Array>()
   const later: HoldOut<DnsFlow>[] = []

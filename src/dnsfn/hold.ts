@@ -55,6 +55,13 @@ export class Hold<F extends DnsFlow> {
   onQuery(payload: Uint8Array, flow: F, now: Instant): HoldVerdict {
     const query = parseMessage(payload)
     const q = plainQuestion(query, false)
+    const verdict = this.#judge(query, q, flow, now)
+    // `fail = "closed"`: what we cannot serve now is not for the resolver's ears either.
+    const leaks = this.#config.closed === true && verdict === 'pass' && q !== null && this.#isOurs(q.name)
+    return leaks && query !== null ? this.#answer(flow, query, { rcode: RCODE.SERVFAIL }) : verdict
+  }
+
+  #judge(query: DnsMessage | null, q: DnsQuestion | null, flow: F, now: Instant): HoldVerdict {
     const moved = query === null ? null : this.#pending.giveWay(flow, query.id, this.#random)
     if (moved?.other === 'unknown') this.#ask(moved)
     if (query === null || q === null || leftAlone(query)) return 'pass'

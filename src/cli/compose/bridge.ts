@@ -181,6 +181,7 @@ class BridgeShell {
       names: { host, net, tap },
       plan: { box, virtual, closed: this.#closed(plan) },
       holdMillis: config.dns.hold_ms,
+      closed: config.bridge.fail === 'closed',
       log,
       fail,
       counters,

@@ -16,6 +16,8 @@ export type KeeperParts = Omit<WireParts, 'core' | 'onGone'> & {
   readonly bridge: string
   readonly plan: Omit<DivertPlan, 'host' | 'net' | 'tap'>
   readonly holdMillis: number
+  /** `fail = "closed"`: the plan's zones are shut then. */
+  readonly closed: boolean
   readonly log: Log
   readonly fail: (why: Error) => void
 }
@@ -46,7 +48,8 @@ export class WireKeeper {
     this.#down = new Undo(parts.log)
     this.#closed = parts.plan.closed ?? []
     const { box, virtual } = parts.plan
-    this.core = new BridgeCore({ box, virtual, holdMillis: parts.holdMillis }, systemRandom, parts.counters)
+    const { holdMillis, closed } = parts
+    this.core = new BridgeCore({ box, virtual, holdMillis, closed }, systemRandom, parts.counters)
   }
 
   /** Brings the wire up and follows the interfaces from then on. IoFault when the machine refuses. */
