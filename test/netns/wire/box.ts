@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '#lab/netns.ts'
 import { type Program, until } from '#lab/process.ts'
@@ -44,10 +44,26 @@ export class Rig {
       this.program = await this.product.bridge(changes)
       return this.program
     }
-    const args = [join(ROOT, 'src/cli/ntm.ts'), 'bridge', '--config', join(this.scene.lab.dir, 'bridge/ntm.toml')]
-    this.program = this.scene.lab.spawn('bridge', `bridge-again-${++this.#count}`, process.execPath, args)
+    this.program = this.spawnBridge()
     await this.program.line(/"event":"role\.ready"/, 20_000)
     return this.program
+  }
+
+  /** Starts the program as the box's next boot would; does not wait for anything. */
+  spawnBridge(): Program {
+    const args = [join(ROOT, 'src/cli/ntm.ts'), 'bridge', '--config', this.#config()]
+    return this.scene.lab.spawn('bridge', `bridge-again-${++this.#count}`, process.execPath, args)
+  }
+
+  /** Changes a line of the box's configuration. */
+  reconfigure(from: string, to: string): void {
+    const text = readFileSync(this.#config(), 'utf8')
+    if (!text.includes(from)) throw new Error(`${from} is not in the configuration`)
+    writeFileSync(this.#config(), text.replace(from, to))
+  }
+
+  #config(): string {
+    return join(this.scene.lab.dir, 'bridge/ntm.toml')
   }
 
   /** SIGKILL; resolves when the process is gone. Its nft child has its own session and sees only its input end. */
