@@ -14,15 +14,22 @@ type Row = {
   readonly until: Instant
 }
 
+/** A later fragment that overtook its first one. */
+type Parked = { readonly node: FlowNode; readonly packet: Uint8Array; readonly until: Instant }
+
 /**
- * Which flow the later fragments of a packet belong to: only the first one has ports. Fragments that overtake their first
- * one are dropped; TCP never fragments here and UDP repeats. Bounded in all and per node, so that no node pushes
- * another's rows out; the oldest go first.
+ * Which flow the later fragments of a packet belong to: only the first one has ports. Fragments from a tunnel that
+ * overtake their first one wait for it a moment (RFC 6146 §3.4); those from the edge were put in order by the kernel.
+ * Bounded in all and per node, so that no node pushes another's rows out; the oldest go first.
  */
 export class Fragments {
   readonly #seed: number
   readonly #rows = new Map<number, Row>()
   readonly #perNode = new Map<FlowNode, Set<Row>>()
+  /** By row key; each list is one packet's fragments in the order they came. */
+  readonly #parked = new Map<number, Parked[]>()
+  readonly #released: Uint8Array[] = []
+  #parkedCount = 0
   #sweepAt: Instant = instant(0)
 
   /** `seed` is random per process: nobody can aim at another packet's row. */
@@ -47,6 +54,28 @@ export class Fragments {
     this.#rows.set(key, row)
     own.add(row)
     this.#perNode.set(flow.node, own)
+    this.#release(key, flow.node, now)
+  }
+
+  /** Keeps a copy of a later fragment, `len` bytes at `at`, until its first one comes. False when it must be dropped. */
+  park(v: DataView, t: FiveTuple, at: number, len: number, node: FlowNode, now: Instant): boolean {
+    const key = this.#key(v, t)
+    const list = this.#parked.get(key) ?? []
+    // One packet of 64 KiB has 45 fragments; the whole store is a few hundred kilobytes.
+    if (list.length >= MOST_PARKED_EACH || this.#parkedCount >= MOST_PARKED || node.parked >= MOST_PARKED_PER_NODE) {
+      return false
+    }
+    const packet = new Uint8Array(v.buffer, v.byteOffset + at, len).slice()
+    list.push({ node, packet, until: after(now, TT_TIMERS.fragmentWait) })
+    this.#parked.set(key, list)
+    this.#parkedCount++
+    node.parked++
+    return true
+  }
+
+  /** A parked fragment whose first one has passed just now; to be treated as if it came now. Null when there is none. */
+  released(): Uint8Array | null {
+    return this.#released.shift() ?? null
   }
 
   /**
@@ -61,13 +90,35 @@ export class Fragments {
 
   tick(now: Instant): void {
     if (now < this.#sweepAt) return
-    this.#sweepAt = after(now, TT_TIMERS.fragment)
+    this.#sweepAt = after(now, TT_TIMERS.fragmentWait)
     for (const row of this.#rows.values()) if (row.until <= now) this.#remove(row)
+    for (const [key, list] of this.#parked) {
+      this.#unpark(key, list)
+      const fresh = list.filter((p) => p.until > now)
+      if (fresh.length === 0) continue
+      this.#parked.set(key, fresh)
+      for (const p of fresh) p.node.parked++
+      this.#parkedCount += fresh.length
+    }
   }
 
   /** The node's path is gone. */
   removeNode(node: FlowNode): void {
     for (const row of this.#perNode.get(node) ?? []) this.#remove(row)
+  }
+
+  /** Only the same node's: a stranger's with an equal key stays where it is and dies. */
+  #release(key: number, node: FlowNode, now: Instant): void {
+    const list = this.#parked.get(key)
+    if (list === undefined) return
+    this.#unpark(key, list)
+    for (const p of list) if (p.node === node && p.until > now) this.#released.push(p.packet)
+  }
+
+  #unpark(key: number, list: readonly Parked[]): void {
+    this.#parked.delete(key)
+    this.#parkedCount -= list.length
+    for (const p of list) p.node.parked--
   }
 
   #remove(row: Row | undefined): void {
@@ -110,3 +161,6 @@ function matches(row: Row, v: DataView, t: FiveTuple): boolean {
 const MOST_ROWS = 16_384
 /** More fragmented packets of one node are not under way at once. */
 const MOST_PER_NODE = 1024
+const MOST_PARKED = 512
+const MOST_PARKED_PER_NODE = 96
+const MOST_PARKED_EACH = 48

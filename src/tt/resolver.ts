@@ -113,7 +113,12 @@ export class Resolver implements Machine<ResolverIn, ResolverOut> {
       name,
       tickets: [ticket],
       giveUpAt: after(now, TT_TIMERS.resolveTotal),
-      parts: this.#settings.families.map((f) => ({ type: f === 4 ? TYPE.A : TYPE.AAAA, answer: null, cut: null, overTcp: false })),
+      parts: this.#settings.families.map((f) => ({
+        type: f === 4 ? TYPE.A : TYPE.AAAA,
+        answer: null,
+        cut: null,
+        overTcp: false,
+      })),
       tries: 0,
       retryAt: now,
       socket: 0,

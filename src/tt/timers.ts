@@ -14,6 +14,8 @@ export const TT_TIMERS = {
   other: seconds(300),
   /** How long the rest of a fragmented packet may follow its first fragment: the kernel's own reassembly time. */
   fragment: seconds(30),
+  /** How long a later fragment waits for a first one that it overtook: RFC 6146 §4 FRAGMENT_MIN. */
+  fragmentWait: seconds(2),
   /** How often flows are looked through for dead ones: a flow may outlive its timer by this. */
   flowSweep: seconds(10),
   /** A real address that was unreachable is not chosen for new flows for so long. */

@@ -54,12 +54,19 @@ export class Traffic {
     if (t.icmpError) return this.#errorOutward(v, low, at, len, node, now)
     const later = t.fragment === 'later'
     const flow = later ? this.#fragments.find(v, t, node, now) : this.#outFlow(v, at, node, pairOf, now)
-    if (flow === null) return this.#drop('fragment-unknown')
+    if (flow === null) {
+      return this.#fragments.park(v, t, at, len, node, now) ? 'wait' : this.#drop('fragment-unknown')
+    }
     if (typeof flow === 'string') return flow === 'no-address' ? this.#unreachable(v, at, len) : this.#drop(flow)
     if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     if (t.fragment === 'first') this.#fragments.note(v, t, flow, now)
     this.#p.flows.touch(flow, v, t, at + len, true, now)
     return this.#crossing.toEdge(v, low, at, len, flow)
+  }
+
+  /** After each `outward`, until null: packets that waited for the one just treated, to be given to `outward` again. */
+  released(): Uint8Array | null {
+    return this.#fragments.released()
   }
 
   /** A packet from the edge, on its way to a host; `flow.node` says through which tunnel. */

@@ -1,8 +1,9 @@
 /**
  * What becomes of a packet. `forward`: it stands translated where `Translated` says. `split`: its fragments stand in the
- * context's spill batch. `reply`: an ICMP error stands in the reply batch and the packet is gone. `drop`: gone.
+ * context's spill batch. `reply`: an ICMP error stands in the reply batch and the packet is gone. `wait`: a copy of it
+ * waits for another packet. `drop`: gone.
  */
-export type Verdict = 'forward' | 'split' | 'reply' | 'drop'
+export type Verdict = 'forward' | 'split' | 'reply' | 'wait' | 'drop'
 
 /** Every reason the terminator has for not forwarding a packet: closed, and each one a counter `tt.drop.<reason>`. */
 export const DROP_REASONS = [

@@ -88,13 +88,7 @@ export class TtWire {
 
   /** A genuine inner packet; sent at `flush`. */
   fromTunnel(inner: Uint8Array, node: FlowNode, pairOf: PairOf): void {
-    if (inner.length > SLOT_BYTES - 2 * HEADROOM) return this.#p.counters.count('tt.drop.jumbo')
-    const b = this.#one
-    const [low, at] = [0, slotAt(b, 0)]
-    b.arena.set(inner, at)
-    const verdict = this.traffic.outward(b.view, low, at, inner.length, node, pairOf, systemClock.now())
-    this.#emit(verdict, b, this.#out, (memory, from, len) => this.#toEdge(memory, from, len))
-    this.#replies(this.#out, (memory, from, len) => this.#p.toTunnel(node, memory, from, len))
+    for (let p: Uint8Array | null = inner; p !== null; p = this.traffic.released()) this.#outward(p, node, pairOf)
   }
 
   flush(): void {
@@ -104,6 +98,16 @@ export class TtWire {
 
   tick(): void {
     this.traffic.tick(systemClock.now())
+  }
+
+  #outward(inner: Uint8Array, node: FlowNode, pairOf: PairOf): void {
+    if (inner.length > SLOT_BYTES - 2 * HEADROOM) return this.#p.counters.count('tt.drop.jumbo')
+    const b = this.#one
+    const [low, at] = [0, slotAt(b, 0)]
+    b.arena.set(inner, at)
+    const verdict = this.traffic.outward(b.view, low, at, inner.length, node, pairOf, systemClock.now())
+    this.#emit(verdict, b, this.#out, (memory, from, len) => this.#toEdge(memory, from, len))
+    this.#replies(this.#out, (memory, from, len) => this.#p.toTunnel(node, memory, from, len))
   }
 
   #onEdge(): void {
