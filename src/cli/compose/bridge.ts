@@ -59,11 +59,8 @@ export async function startBridge(
   await shell.locate(config.udp.port)
   nodeShell.start()
   // Ready means: names work. Without its coordinator the box still bridges; that is said, and not waited for.
-  const waited = new Promise((resolve) => {
-    // Not to keep a box alive that was told to stop meanwhile.
-    setTimeout(resolve, READY_MS).unref()
-  })
-  await Promise.race([shell.registered, waited])
+  const waited = new Promise((resolve) => setTimeout(resolve, READY_MS).unref())
+  await Promise.race([shell.registered, waited, undo.stopping])
 }
 
 type ShellParts = {
