@@ -36,7 +36,8 @@ export type DirectionParts = {
 /** Whom to ask next for this job, or why nobody can be asked. */
 export function correspondentFor(p: DirectionParts, job: Job, suspect: (key: string) => boolean): Member | Refusal {
   if (job.goal.to === 'server') {
-    const none = job.tried.size > 0 ? SILENT : refusal('no-route', 'no terminator is registered', 5000)
+    // It may be on its way back, after a restart of ours for instance: nothing to be remembered against the name.
+    const none = job.tried.size > 0 ? SILENT : refusal('peer-silent', 'no terminator is registered now', 5000)
     return terminatorFor(p, job, suspect) ?? none
   }
   const { node, name } = job.goal.member

@@ -206,15 +206,15 @@ test('a contract whose lease has run out is not extended but made anew; a busy o
 test('no terminator at all, one without a session, one that leaves while asked', () => {
   const w = new CoordinatorWorld()
   const bridge = w.member('plc', ROLE_BRIDGE, '203.0.113.5:61001', ['10.0.0.2:4330'])
-  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'no-route' })
+  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'peer-silent' })
   const tt = w.terminator('tt1', '198.51.100.9:4330')
   const asked = w.direct(bridge, NAME)
   w.leave(tt)
   expect(w.answers.get(asked)).toMatchObject({ code: 'peer-silent' })
-  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'no-route' })
+  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'peer-silent' })
   // No common family either.
   w.terminator('tt6', '[2001:db8::9]:4330')
-  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'no-route' })
+  expect(w.answers.get(w.direct(bridge, NAME))).toMatchObject({ code: 'peer-silent' })
   expect(w.core.provisional).toBe(0)
 })
 

@@ -88,7 +88,7 @@ export class Directions {
   tick(now: Instant): void {
     this.#suspects.sweep(now)
     for (const job of [...this.#jobs.values()])
-      if (job.deadline <= now && this.#jobs.get(job.key) === job) this.#fail(job, SILENT, now)
+      if (job.deadline <= now && this.#jobs.get(job.key) === job) this.#unanswered(job, now)
     this.#succession.tick(now)
   }
 
@@ -241,9 +241,11 @@ export class Directions {
   #unanswered(job: Job, now: Instant): void {
     const { state } = job
     if (state.at !== 'queued') {
-      this.#suspects.set(nodeKey(state.peer.node), true, after(now, SUSPECT_MILLIS))
+      const peer = nodeKey(state.peer.node)
+      // Said once while it lasts, not for every name that is asked meanwhile.
+      if (this.#suspects.get(peer) !== true) this.#p.log.warn('direction.unanswered', { peer, name: state.peer.name })
+      this.#suspects.set(peer, true, after(now, SUSPECT_MILLIS))
       this.#p.counters.count('coordinator.direction.unanswered')
-      this.#p.log.warn('direction.unanswered', { peer: nodeKey(state.peer.node), name: state.peer.name })
     }
     if (job.goal.to === 'server' && job.tried.size < 2 && now < job.deadline) return this.#start(job, now)
     this.#fail(job, SILENT, now)
@@ -275,7 +277,8 @@ export class Directions {
 
   #refuse(node: Member['node'], transaction: TransactionKey, why: Refusal, now: Instant): void {
     this.#p.counters.count(`coordinator.refused.${why.code}`)
-    this.#p.log.info('direction.refused', { node: nodeKey(node), code: why.code, why: why.text })
+    const fields = { node: nodeKey(node), code: why.code, why: why.text }
+    this.#p.log[why === SILENT ? 'debug' : 'info']('direction.refused', fields)
     this.#p.sessions.respond(transaction, why, now)
   }
 

@@ -50,9 +50,18 @@ test('no address names two servers within quarantine, whatever comes in between,
         node: fc.nat(2),
         name: fc.nat(9),
         ttl: fc.constantFrom(5, 60, 7200, 86_400),
+        ahead: fc.boolean(),
       }),
     },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('fail' as const), node: fc.nat(2), name: fc.nat(9) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constantFrom('fail' as const, 'crash' as const),
+        node: fc.nat(2),
+        name: fc.nat(9),
+        ahead: fc.boolean(),
+      }),
+    },
     {
       weight: 4,
       arbitrary: fc.record({ do: fc.constant('wait' as const), hours: fc.constantFrom(0.1, 0.9, 5, 23.5, 25, 300) }),
@@ -81,12 +90,15 @@ test('no address names two servers within quarantine, whatever comes in between,
             packets.set(nodeKey(id(c.node)), now)
             break
           case 'fail':
+          case 'crash':
             pool.reserve(id(c.node), `n${c.name}.example`, wallTime(now))
-            pool.cancel(id(c.node), `n${c.name}.example`)
+            if (c.ahead) pool.writeAhead(wallTime(now))
+            if (c.do === 'fail') pool.cancel(id(c.node), `n${c.name}.example`)
+            else pool = new ServerPool(store, plan('198.19.0.0/29'), nodeCrypto, lastPacket, 4)
             break
           case 'take': {
             const who = `${c.node}/n${c.name}.example`
-            const pair = take(pool, id(c.node), `n${c.name}.example`, c.ttl, now)
+            const pair = take(pool, id(c.node), `n${c.name}.example`, c.ttl, now, c.ahead)
             if (pair === null) break
             const before = told.get(pair.vip4)
             if (before !== undefined && before.who !== who) {
@@ -130,6 +142,37 @@ test('a reservation that fails leaves no row and its address is free at once', (
   }
   expect(store.servers().filter((row) => row.name !== 'filler.example')).toEqual([])
   expect(pool.provisional).toBe(0)
+})
+
+test('a promise on disk before its answer: the answer writes nothing, and a failure leaves no row', () => {
+  const store = new MemoryStore()
+  const pool = ofTwo(store, idle, 9)
+  const rows = () => store.servers().filter((row) => row.name !== 'filler.example')
+  const [yes, no] = ['yes.example', 'no.example']
+  const pair = pool.reserve(id(1), yes, wallTime(T0))
+  pool.reserve(id(1), no, wallTime(T0))
+  pool.writeAhead(wallTime(T0))
+  expect(rows().map((row) => row.name)).toEqual([yes, no])
+  const written = rows()
+  pool.commit(id(1), yes, 60, wallTime(T0 + 500))()
+  expect(rows()).toEqual(written)
+  pool.cancel(id(1), no)
+  // Its address is free at once, also for a name that is answered before the disk was tidied.
+  expect(take(pool, id(2), 'next.example', 60, T0)?.vip4).toBe(written[1]?.pair.vip4)
+  expect(rows().map((row) => row.name)).toEqual([yes, 'next.example'])
+  // A name whose TTL asks for a longer quarantine than was written is written again.
+  expect(take(pool, id(1), yes, 86_400, T0)).toEqual(pair)
+  expect(rows()[0]?.quarantinedUntil).toBeGreaterThanOrEqual(T0 + 11 * 24 * HOUR)
+})
+
+test('what was put on disk and then refused is taken off with the next write', () => {
+  const store = new MemoryStore()
+  const pool = ofTwo(store, idle, 9)
+  pool.reserve(id(1), 'no.example', wallTime(T0))
+  pool.writeAhead(wallTime(T0))
+  pool.cancel(id(1), 'no.example')
+  pool.writeAhead(wallTime(T0))
+  expect(store.servers().filter((row) => row.name !== 'filler.example')).toEqual([])
 })
 
 test('a failed question about a known name does not give its address away', () => {
@@ -199,9 +242,17 @@ test('members and hosts: rising addresses, none twice, null at the end', () => {
   expect(new Set(seen).size).toBe(6)
 })
 
-function take(pool: ServerPool, node: NodeId, name: string, ttl: number, at: number): VirtualPair | null {
+function take(
+  pool: ServerPool,
+  node: NodeId,
+  name: string,
+  ttl: number,
+  at: number,
+  ahead = false,
+): VirtualPair | null {
   const today = wallTime(at) as WallTime
   const pair = pool.reserve(node, name, today)
+  if (ahead) pool.writeAhead(today)
   if (pair !== null) pool.commit(node, name, ttl, today)()
   return pair
 }
@@ -218,3 +269,13 @@ function ofTwo(store: MemoryStore, lastPacket: LastPacket, perNode: number): Ser
   for (let i = 0; i < 3; i++) take(pool, id(90 + i), 'filler.example', 86_400, T0)
   return pool
 }
+
+test('a cancelled promise is kept for its name: a terminator that answered too late knows the name by that address', () => {
+  const pool = new ServerPool(new MemoryStore(), plan('198.19.0.0/24'), nodeCrypto, idle, 100)
+  const [node, today] = [id(1), wallTime(T0)]
+  const first = pool.reserve(node, 'late.example', today)
+  pool.cancel(node, 'late.example')
+  const other = pool.reserve(node, 'other.example', today)
+  expect(other?.vip4).not.toBe(first?.vip4)
+  expect(pool.reserve(node, 'late.example', today)?.vip4).toBe(first?.vip4)
+})

@@ -25,7 +25,9 @@ export type LastPacket = (node: NodeId, today: WallTime) => WallTime
  * before its TTL has passed and then max(24 h, 10 × TTL, last packet + 2 h). Never-used addresses go first, then the
  * longest unused, so that a clock that jumps forward does most of its harm to nobody.
  *
- * `reserve` promises in memory, `commit` writes: what was never told to a node leaves no row.
+ * `reserve` promises in memory, `commit` writes: what was never told to a node leaves no row. Between the two, while a
+ * terminator is asked, `writeAhead` may put the promise on disk, so that the answer does not wait for the disk; what then
+ * fails is taken off again. A promise that a crash leaves behind is only an address in quarantine.
  */
 export class ServerPool {
   readonly #store: CoordinatorStore
@@ -36,9 +38,16 @@ export class ServerPool {
   readonly #rows = new Map<string, ServerRow>()
   readonly #held = new Map<string, VirtualPair>()
   readonly #byVip = new Map<number | string, string>()
+  /** Promises since the last `writeAhead`. */
+  readonly #unwritten = new Map<string, Pick<ServerRow, 'node' | 'name' | 'pair'>>()
+  /** On disk and not told to anybody yet. */
+  readonly #ahead = new Map<string, ServerRow>()
+  /** On disk, and nobody will ever be told: goes with the next write, before it. */
+  readonly #dropped: ServerRow[] = []
   readonly #counts = new Map<string, number>()
   readonly #reusable = new UntilHeap<ServerRow>()
-  readonly #returned: Ip4[] = []
+  /** Promised and cancelled, by whom they were promised to; oldest first. */
+  readonly #returned = new Map<string, Ip4>()
   readonly #standIns: RouterStandIns
   #cursor: number
 
@@ -68,19 +77,39 @@ export class ServerPool {
     const key = rowKey(node, name)
     const known = this.#held.get(key) ?? this.#rows.get(key)?.pair
     if (known !== undefined) {
-      this.#held.set(key, known)
+      this.#hold(key, node, name, known)
       return known
     }
     const owner = bytesKey(node)
     if ((this.#counts.get(owner) ?? 0) >= this.#perNode) return null
-    const vip4 = this.#neverUsed() ?? this.#returned.shift() ?? this.#reclaim(today)
+    const vip4 = this.#givenBack(key) ?? this.#neverUsed() ?? this.#givenBack(null) ?? this.#reclaim(today)
     if (vip4 === null) return null
     const pair = { vip4, vip6: this.#vip6(node, name) }
-    this.#held.set(key, pair)
+    this.#hold(key, node, name, pair)
     this.#byVip.set(vip4, key)
     this.#byVip.set(bytesKey(pair.vip6), key)
     this.#counts.set(owner, (this.#counts.get(owner) ?? 0) + 1)
     return pair
+  }
+
+  /**
+   * Puts open promises on disk, in one transaction, as if for TTLs of up to `AHEAD_TTL_SECONDS`; longer ones are written
+   * again by `commit`. To be called when nobody waits; leaving it out costs time, nothing else.
+   */
+  writeAhead(today: WallTime): void {
+    const until = wallTime(today + quarantine(AHEAD_TTL_SECONDS) + HOUR)
+    const rows = [...this.#unwritten]
+      .filter(([key]) => (this.#rows.get(key)?.quarantinedUntil ?? 0) < until - HOUR)
+      .map(([key, promise]) => [key, { ...promise, lastUsed: today, quarantinedUntil: until }] as const)
+    if (rows.length + this.#dropped.length > 0) {
+      this.#store.transaction(() => {
+        this.#removeDropped()
+        for (const [, row] of rows) this.#store.putServer(row)
+      })
+    }
+    this.#dropped.length = 0
+    this.#unwritten.clear()
+    for (const [key, row] of rows) this.#ahead.set(key, row)
   }
 
   /**
@@ -91,15 +120,19 @@ export class ServerPool {
     const key = rowKey(node, name)
     const pair = this.#held.get(key)
     invariant(pair !== undefined, 'commit follows reserve')
-    const until = today + quarantine(ttlSeconds)
-    const before = this.#rows.get(key)
+    const before = this.#ahead.get(key) ?? this.#rows.get(key)
     // Writing an hour too much keeps a busy name from a disk write per question.
-    const enough = before !== undefined && before.quarantinedUntil >= until
-    const row = enough ? before : { node, name, pair, lastUsed: today, quarantinedUntil: wallTime(until + HOUR) }
-    if (!enough) this.#store.putServer(row)
+    const until = wallTime(today + quarantine(ttlSeconds) + HOUR)
+    const enough = before !== undefined && before.quarantinedUntil >= today + quarantine(ttlSeconds)
+    const row = enough ? before : { node, name, pair, lastUsed: today, quarantinedUntil: until }
+    if (!enough) {
+      this.#removeDropped()
+      this.#store.putServer(row)
+    }
     return () => {
-      this.#held.delete(key)
-      if (enough) return
+      this.#letGo(key)
+      if (!enough) this.#dropped.length = 0
+      if (this.#rows.get(key) === row) return
       this.#rows.set(key, row)
       this.#reusable.push(row, row.quarantinedUntil)
     }
@@ -110,10 +143,12 @@ export class ServerPool {
     const key = rowKey(node, name)
     const pair = this.#held.get(key)
     if (pair === undefined) return
-    this.#held.delete(key)
+    const ahead = this.#ahead.get(key)
+    this.#letGo(key)
     if (this.#rows.has(key)) return
+    if (ahead !== undefined) this.#dropped.push(ahead)
     this.#forget(node, pair)
-    this.#returned.push(pair.vip4)
+    this.#returned.set(key, pair.vip4)
   }
 
   /** Whom a server's virtual address belongs to; null when nobody remembers it. */
@@ -125,6 +160,34 @@ export class ServerPool {
   /** Promises still open; 0 when nothing is half-made. */
   get provisional(): number {
     return this.#held.size
+  }
+
+  /**
+   * The address that was promised to this name before, or the oldest of all. A terminator that answered too late knows the
+   * name by it already, and takes no other address for the same name.
+   */
+  #givenBack(key: string | null): Ip4 | null {
+    const [oldest] = this.#returned.keys()
+    const from = key ?? oldest
+    const vip4 = from === undefined ? undefined : this.#returned.get(from)
+    if (from === undefined || vip4 === undefined) return null
+    this.#returned.delete(from)
+    return vip4
+  }
+
+  #hold(key: string, node: NodeId, name: string, pair: VirtualPair): void {
+    this.#held.set(key, pair)
+    this.#unwritten.set(key, { node, name, pair })
+  }
+
+  #letGo(key: string): void {
+    this.#held.delete(key)
+    this.#unwritten.delete(key)
+    this.#ahead.delete(key)
+  }
+
+  #removeDropped(): void {
+    for (const { node, name } of this.#dropped) this.#store.removeServer(node, name)
   }
 
   #neverUsed(): Ip4 | null {
@@ -229,3 +292,5 @@ const usable = (at: number): boolean => (at & 255) !== 0 && (at & 255) !== 255
 const bytesKey = (b: Uint8Array): string => String.fromCharCode(...b)
 const rowKey = (node: NodeId, name: string): string => `${bytesKey(node)}/${name}`
 const HOUR = 3_600_000
+/** Nearly every name of the Internet says less, and its quarantine is a day all the same. */
+const AHEAD_TTL_SECONDS = 3600

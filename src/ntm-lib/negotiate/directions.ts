@@ -94,7 +94,7 @@ export class Directions {
   }
 
   gone(contractHash: Uint8Array, why: string): void {
-    for (const [tag] of this.#waitingFor(contractHash)) this.end(tag, { ok: false, code: 'no-route', text: why })
+    for (const [tag] of this.#waitingFor(contractHash)) this.end(tag, { ok: false, code: 'peer-silent', text: why })
   }
 
   end(tag: string, result: Directed): void {
