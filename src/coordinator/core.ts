@@ -94,6 +94,11 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     return this.#directions.open + this.#pool.provisional
   }
 
+  /** Puts on disk what answers will need, while others are asked. To be called once everything said has been sent. */
+  writeAhead(): void {
+    this.#pool.writeAhead(this.#p.calendar.today())
+  }
+
   handle(event: ControlServerEvent, now: Instant): void {
     switch (event.event) {
       case 'established':

@@ -78,6 +78,9 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     }
     // Stories for people: they are in the log already.
     while (core.poll() !== null);
+    // The disk takes from 0.2 to 10 ms: it does so while a terminator thinks, not while a host waits.
+    udp.flush()
+    core.writeAhead()
     clearTimeout(timer)
     const due = sooner(server.deadline(), core.deadline())
     if (due !== null) timer = setTimeout(wake, Math.max(0, Math.ceil(due - now())))
