@@ -111,6 +111,20 @@ test('a second host comes: its name makes a new contract, and the flows of the f
   expect(s.tt.tunnels.list(s.world.now).length).toBe(1)
 })
 
+test('a host that appears while its bridge registers gets its pair at once, not with the next keep-alive', () => {
+  for (let at = 1; at < 14; at++) {
+    const s = new System()
+    s.world.run(() => s.world.captured.filter((c) => c.sender === 'bridge').length >= at, seconds(3))
+    s.bridge.hosts = [{ host: new Uint8Array(8).fill(1), name: '' }]
+    s.bridge.version++
+    s.bridge.node.changed(s.world.now)
+    expect(
+      s.world.run(() => s.bridge.registration?.hosts.length === 1, seconds(2)),
+      s.world.mermaid(),
+    ).toBe(true)
+  }
+})
+
 test.each(['unknown-name', 'bad-address', 'resolver-down'] as const)(
   'the terminator declines with %s: the asker hears that reason, and nothing stays',
   (code) => {

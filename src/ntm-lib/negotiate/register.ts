@@ -14,8 +14,9 @@ export type Presence = {
 
 export type Registering =
   | { readonly at: 'down' }
-  | { readonly at: 'registering' }
-  | { readonly at: 'confirming'; readonly answer: RegistrationResponse }
+  /** `changed`: what was told is out of date already, so an update follows as soon as this is done. */
+  | { readonly at: 'registering'; readonly changed: boolean }
+  | { readonly at: 'confirming'; readonly answer: RegistrationResponse; readonly changed: boolean }
   | { readonly at: 'registered'; readonly answer: RegistrationResponse; readonly updateAt: Instant }
   | { readonly at: 'refused'; readonly code: RefusalCode; readonly retryAt: Instant }
 
@@ -57,15 +58,16 @@ export function registerDeadline(state: Registering): Instant | null {
 export function registerStep(state: Registering, input: RegisterInput, self: RegisterSelf, now: Instant): RegisterStep {
   switch (input.in) {
     case 'session':
-      return { state: { at: 'registering' }, out: [ask('registration', self)] }
+      return { state: REGISTERING, out: [ask('registration', self)] }
     case 'session-lost':
       return { state: registerDown, out: [] }
     case 'response':
-      return onResponse(state, input.tag, input.message, now)
+      return onResponse(state, input.tag, input.message, self, now)
     case 'silent':
       return onSilent(state, input.tag)
     case 'changed':
-      return state.at === 'registered' ? update(state, self, now) : stay(state)
+      if (state.at === 'registered') return update(state, self, now)
+      return stay(state.at === 'registering' || state.at === 'confirming' ? { ...state, changed: true } : state)
     case 'clock':
       return onClock(state, self, now)
     default:
@@ -73,7 +75,13 @@ export function registerStep(state: Registering, input: RegisterInput, self: Reg
   }
 }
 
-function onResponse(state: Registering, tag: string, message: Response, now: Instant): RegisterStep {
+function onResponse(
+  state: Registering,
+  tag: string,
+  message: Response,
+  self: RegisterSelf,
+  now: Instant,
+): RegisterStep {
   if (!isOurs(tag)) return stay(state)
   if (message.kind === 'refusal' && tag === CONFIRM && message.code === 'bad-address') {
     // The NAT moved us between nonce and echo, or somebody's copy was faster: not an operator's matter, try again soon.
@@ -89,7 +97,6 @@ function onResponse(state: Registering, tag: string, message: Response, now: Ins
   switch (message.kind) {
     case 'registration-response':
     case 'ntm-update-response': {
-      const first = state.at === 'registering'
       const echo: RegisterOutput = {
         out: 'ask',
         tag: CONFIRM,
@@ -97,23 +104,23 @@ function onResponse(state: Registering, tag: string, message: Response, now: Ins
       }
       // An update repeats the echo: the NAT may have given us another port since.
       return {
-        state: first
-          ? { at: 'confirming', answer: message }
-          : { at: 'registered', answer: message, updateAt: after(now, seconds(message.keepAliveSeconds)) },
-        out: first ? [echo] : [echo, { out: 'registered', answer: message, first: false }],
+        state:
+          state.at === 'registering'
+            ? { at: 'confirming', answer: message, changed: state.changed }
+            : { at: 'registered', answer: message, updateAt: after(now, seconds(message.keepAliveSeconds)) },
+        out: state.at === 'registering' ? [echo] : [echo, { out: 'registered', answer: message, first: false }],
       }
     }
-    case 'location-confirm-response':
-      return state.at === 'confirming'
-        ? {
-            state: {
-              at: 'registered',
-              answer: state.answer,
-              updateAt: after(now, seconds(state.answer.keepAliveSeconds)),
-            },
-            out: [{ out: 'registered', answer: state.answer, first: true }],
-          }
-        : stay(state)
+    case 'location-confirm-response': {
+      if (state.at !== 'confirming') return stay(state)
+      const { answer, changed } = state
+      const updateAt = after(now, seconds(answer.keepAliveSeconds))
+      const registered: Registering = { at: 'registered', answer, updateAt }
+      const told: RegisterOutput = { out: 'registered', answer, first: true }
+      if (!changed) return { state: registered, out: [told] }
+      const more = update(registered, self, now)
+      return { state: more.state, out: [told, ...more.out] }
+    }
     default:
       return stay(state)
   }
@@ -127,7 +134,7 @@ function onSilent(state: Registering, tag: string): RegisterStep {
 function onClock(state: Registering, self: RegisterSelf, now: Instant): RegisterStep {
   const due = registerDeadline(state)
   if (due === null || now < due) return stay(state)
-  if (state.at === 'refused') return { state: { at: 'registering' }, out: [ask('registration', self)] }
+  if (state.at === 'refused') return { state: REGISTERING, out: [ask('registration', self)] }
   return state.at === 'registered' ? update(state, self, now) : stay(state)
 }
 
@@ -158,6 +165,7 @@ function ask(kind: Registration['kind'], self: RegisterSelf): RegisterOutput {
 const isOurs = (tag: string): boolean => tag === REGISTER || tag === CONFIRM
 const stay = (state: Registering): RegisterStep => ({ state, out: [] })
 
+const REGISTERING: Registering = { at: 'registering', changed: false }
 const REGISTER = 'register'
 const CONFIRM = 'confirm'
 const RETRY_ECHO = seconds(1)
