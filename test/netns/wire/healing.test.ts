@@ -47,14 +47,14 @@ describeLab('through start, kill, restart, freeze, thaw and stop of the program'
       rig.chant('host', towardsVirtual(HOST_SIDE, router, pool), 250),
       rig.chant('net', fromVirtual(NET_SIDE, host, hex4(host4), pool), 250),
     ]
-    pages.push(await rig.page())
+    pages.push(await rig.page().catch(String))
     await pause(1500)
     at.killed = wall()
     rig.program?.kill('SIGKILL')
     await pause(2000)
     await rig.start()
     at.restarted = wall()
-    pages.push(await rig.page())
+    pages.push(await rig.page().catch(String))
     await pause(1500)
     at.frozen = wall()
     rig.freeze()
@@ -62,7 +62,7 @@ describeLab('through start, kill, restart, freeze, thaw and stop of the program'
     at.thawed = wall()
     rig.thaw()
     await pause(1500)
-    pages.push(await rig.page())
+    pages.push(await rig.page().catch(String))
     at.stopped = wall()
     await rig.program?.stop(10_000)
     await pause(1500)
