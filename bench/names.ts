@@ -36,13 +36,15 @@ export async function measureNames(p: Place, lab: Row['lab'], plan: NamesPlan): 
   )
 
   const through = await ordinary(p, plan.samples)
-  const first: number[] = []
-  for (let i = 0; i < plan.restarts; i++) {
-    await p.restart('bridge')
-    // The box learns its host from any packet; its virtual pair comes from the coordinator. Neither is part of a name's price.
-    await p.ask('host', [PLACE.dual.name])
-    await pause(300)
-    first.push(...timesOf(await p.ask('host', p.fresh(1))))
+  const first = { bridge: [] as number[], tt: [] as number[] }
+  for (const role of ['tt', 'bridge'] as const) {
+    for (let i = 0; i < plan.restarts; i++) {
+      await p.restart(role)
+      // The box learns its host from any packet; its virtual pair comes from the coordinator. Neither is part of a name's price.
+      await p.ask('host', [PLACE.dual.name])
+      await pause(300)
+      first[role].push(...timesOf(await p.ask('host', p.fresh(1))))
+    }
   }
   await p.running('bridge').stop()
   const stopped = await ordinary(p, plan.samples)
@@ -57,17 +59,19 @@ export async function measureNames(p: Place, lab: Row['lab'], plan: NamesPlan): 
       fresh.map((ms) => ms - newName),
       '<= 5',
     ),
-    row(
-      '(c) nothing standing',
-      first,
-      `<= ${(nothing + 5).toFixed(1)}`,
-      `unavoidable ${nothing.toFixed(2)}; bridge just started`,
-    ),
-    row(
-      '(c) minus unavoidable',
-      first.map((ms) => ms - nothing),
-      '<= 5',
-    ),
+    ...(['tt', 'bridge'] as const).flatMap((role) => [
+      row(
+        `(c) nothing standing, ${role} just started`,
+        first[role],
+        `<= ${(nothing + 5).toFixed(1)}`,
+        `unavoidable ${nothing.toFixed(2)}`,
+      ),
+      row(
+        `(c) minus unavoidable, ${role} just started`,
+        first[role].map((ms) => ms - nothing),
+        '<= 5',
+      ),
+    ]),
     row('(d) ordinary name, through the bridge', through.host),
     row('(d) the same, program stopped', stopped.host),
     row('(d) the same, neighbour without bridge', [...through.neighbour, ...stopped.neighbour]),
