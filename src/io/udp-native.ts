@@ -1,7 +1,8 @@
 import type { UdpPort as NativeUdpPort, PacketIo } from '#native/packet-io/index.d.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type Family, type Ip, ip16, isIp4 } from '#ntm-lib/addr/ip.ts'
-import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
+import { ip4FromBytes } from '#ntm-lib/addr/ip4.ts'
+import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import type { DatagramPort } from '#ntm-lib/ports/datagram-port.ts'
 import { errnoFault, errnoName } from './fault.ts'
 import { type PortCounters, packetIo, readCounters } from './native.ts'
@@ -182,13 +183,26 @@ function datagrams(slots: number, slotBytes: number): Datagrams {
 function fill(d: Datagrams, i: number, to: Endpoint, bytes: Uint8Array): void {
   d.arena.set(bytes, i * d.slotBytes)
   d.lens[i] = bytes.length
-  d.addrs.set(ip16(to.ip), 16 * i)
+  const at = 16 * i
+  if (isIp4(to.ip)) {
+    // The v4-mapped form written in place: an array per packet would be garbage.
+    d.addrs.fill(0, at, at + 10).fill(0xff, at + 10, at + 12)
+    for (let k = 0; k < 4; k++) d.addrs[at + 12 + k] = to.ip >>> (24 - 8 * k)
+  } else d.addrs.set(to.ip, at)
   d.ports[i] = to.port
 }
 
 function peer(d: Datagrams, i: number): Endpoint {
-  const ip = ip6FromBytes(d.addrs, 16 * i)
-  return { ip: unmapped(ip) ?? ip, port: d.ports[i] ?? 0 }
+  const at = 16 * i
+  return {
+    ip: isMapped(d.addrs, at) ? ip4FromBytes(d.addrs, at + 12) : ip6FromBytes(d.addrs, at),
+    port: d.ports[i] ?? 0,
+  }
+}
+
+function isMapped(addrs: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 10; i++) if (addrs[i] !== 0) return false
+  return addrs[at + 10] === 0xff && addrs[at + 11] === 0xff
 }
 
 const SLOTS = 64

@@ -48,8 +48,8 @@ export async function startBridge(
     onBurstEnd: () => shell.keeper?.flush(),
   })
   shell.send = (tunnel, memory, at, len) => {
-    const hash = shell.refs.hashOf(tunnel)
-    const path = hash === null ? null : made.node.tunnels.byContract(hash)
+    const key = shell.refs.keyOf(tunnel)
+    const path = key === null ? null : made.node.tunnels.byKey(key)
     if (path === null) return counters.count('bridge.drop.no-path')
     made.node.tunnels.seal(path, memory, at, len, (to, bytes) => udp.send(to, bytes), systemClock.now())
   }

@@ -3,7 +3,7 @@ import { hex } from '#ntm-lib/base/hex.ts'
 /** Small numbers for contracts, so that a role's packet path need not know hashes. */
 export class TunnelRefs {
   readonly #byHash = new Map<string, number>()
-  readonly #byRef = new Map<number, Uint8Array>()
+  readonly #byRef = new Map<number, string>()
   #next = 1
 
   /** The number of a contract; the same as long as it is not removed. */
@@ -13,11 +13,12 @@ export class TunnelRefs {
     if (known !== undefined) return known
     const ref = this.#next++
     this.#byHash.set(key, ref)
-    this.#byRef.set(ref, contractHash)
+    this.#byRef.set(ref, key)
     return ref
   }
 
-  hashOf(ref: number): Uint8Array | null {
+  /** The contract's hash as its path is keyed. */
+  keyOf(ref: number): string | null {
     return this.#byRef.get(ref) ?? null
   }
 
