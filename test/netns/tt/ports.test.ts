@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { CHECKS, PAGE } from '#lab/checks.ts'
+import { Product } from '#lab/product.ts'
+import { PLACE, type Scene, v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
+import { describeLab } from '#test/support/lab.ts'
+
+// The scene as drawn in lab/scenes/v4-host-to-v6-server.ts, once with each of the terminator's two ports: the same list.
+
+const SAME_FOR_BOTH = /^(who the server|download|upload|UDP|ping|traceroute)/
+
+for (const port of ['tun', 'raw'] as const) {
+  describeLab(`the terminator with its ${port} port`, () => {
+    let scene: Scene
+    beforeAll(async () => {
+      scene = await v4HostToV6Server()
+      const product = new Product(scene)
+      await product.initNetwork()
+      await product.coordinator()
+      await product.tt({ 'tt.port': port })
+      await product.bridge()
+    })
+    afterAll(() => scene?.dispose())
+
+    test('the port is the one that was asked for', async () => {
+      const links = await scene.lab.must('tt', 'ip', ['-o', 'link'])
+      expect([links.includes(' ntm0:'), links.includes(' ntmp0@')]).toEqual(
+        port === 'tun' ? [true, false] : [false, true],
+      )
+    })
+
+    for (const check of [PAGE, ...CHECKS.filter((c) => SAME_FOR_BOTH.test(c.title))]) {
+      test(check.title, async () => {
+        expect(await check.run(scene)).not.toBe('')
+      })
+    }
+
+    test('a datagram larger than one packet reaches the server and comes back', async () => {
+      const text = 'x'.repeat(4000)
+      const args = ['lab/udp.ts', 'ask', PLACE.web6.name, `${PLACE.udpPort}`, text]
+      expect((await scene.lab.must('host', process.execPath, args)).trim()).toBe(text)
+    })
+  })
+}
