@@ -82,14 +82,15 @@ export class WireKeeper {
   }
 
   #onEvent(event: LinkEvent): void {
-    if (event.kind === 'lost') return this.#check()
+    // What was not told may be a port that went and came.
+    if (event.kind === 'lost') return this.#lost()
     if (event.kind !== 'link' && event.kind !== 'link-gone') return
     const { names } = this.#p
     const { ifindex, name } = event.kind === 'link' ? event.link : event
     const mine = this.#on.includes(ifindex)
     if (!mine && name !== names.host && name !== names.net) return
-    // Gone and back between two looks: maybe the same index again, but no socket and no rule survived.
-    if (mine && (event.kind === 'link-gone' || event.isNew)) this.#on = []
+    // It may be back by now, and with the same index, but no socket and no rule survived.
+    if (mine && event.kind === 'link-gone') this.#on = []
     this.#check()
   }
 
