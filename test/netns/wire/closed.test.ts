@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pause } from '#lab/process.ts'
 import { PLACE } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { describeLab } from '#test/support/lab.ts'
+import { queryFor } from '../bridge-rules-frames.ts'
 import { type Ear, Rig } from './box.ts'
 
 // `fail = "closed"`: whatever state the program is in, names of the network's zone are not asked of the LAN; others always are.
@@ -53,6 +54,18 @@ describeLab('fail = "closed"', () => {
     expect(await dig('ntm.example')).toContain('status: ')
     expect(heard('ntm.example')).toBeGreaterThan(0)
     expect(heard('.ntm.example')).toBe(0)
+  })
+
+  test('queries in a VLAN or with a priority tag are no way round', async () => {
+    const tagged = (name: string): Buffer[] =>
+      ['', '81000005', '8100a000'].map((tag) => {
+        const plain = Buffer.from(queryFor(name))
+        return Buffer.concat([plain.subarray(0, 12), Buffer.from(tag, 'hex'), plain.subarray(12)])
+      })
+    await rig.say('host', [...tagged('in.a.vlan.ntm.example'), ...tagged('in.a.vlan.example')])
+    const sender = tagged('x')[0]?.toString('hex', 6, 12) ?? ''
+    const crossed = await upstream.from(sender, 3)
+    expect(crossed).toEqual(tagged('in.a.vlan.example').map((frame) => frame.toString('hex')))
   })
 
   test('opened again by the next start with fail = "open"', async () => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
-import { until } from '#lab/process.ts'
+import { pause, until } from '#lab/process.ts'
 import { PLACE } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { describeLab } from '#test/support/lab.ts'
 import { Rig } from './box.ts'
@@ -12,7 +12,7 @@ import { Rig } from './box.ts'
 describeLab('a port of the box leaves and returns', () => {
   let rig: Rig
   beforeAll(async () => {
-    rig = await Rig.build()
+    rig = await Rig.build({ records: [`late AAAA ${PLACE.web6.ip6}`] })
     await rig.start()
     await rig.page()
   })
@@ -64,8 +64,19 @@ describeLab('a port of the box leaves and returns', () => {
     await works()
   })
 
-  test('it stops in order, with its rules gone and the guard in place', async () => {
+  test('it stops in order: whose name is held gets an answer, the rules go, the guard stays', async () => {
+    // A terminator that does not answer keeps the name waiting for longer than this takes.
+    rig.product.programs.tt?.kill('SIGSTOP')
+    const held = rig.scene.lab.run('host', 'dig', ['+tries=1', '+time=5', 'late.example', 'A'])
+    await pause(500)
+    const begun = performance.now()
     await rig.program?.stop(10_000)
+    const answer = await held
+    rig.product.programs.tt?.kill('SIGCONT')
+    expect(answer.stdout).toMatch(/status: (SERVFAIL|NOERROR)/)
+    // It was held until then, and answered by the stop rather than by its time.
+    expect(answer.ms).toBeGreaterThan(500)
+    expect(performance.now() - begun).toBeLessThan(1500)
     expect(await rig.program?.exited).toBe(0)
     expect(await tables()).not.toContain('ntm_divert')
     expect(await tables()).toContain('ntm_guard')
