@@ -1,6 +1,6 @@
 import { between, type Instant, instant } from '#ntm-lib/base/time.ts'
 
-/** One node (path contract) as flows see it: how many it has, and how fast it may open more. */
+/** One node as flows see it: how many it has, and how fast it may open more. */
 export type FlowNode = {
   readonly key: string
   flows: number

@@ -1,6 +1,6 @@
-import { type Family, family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Family, family, type Ip, isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
-import { type Instant, type Millis, sooner } from '#ntm-lib/base/time.ts'
+import { between, type Instant, type Millis, sooner } from '#ntm-lib/base/time.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
 import type { EgressPolicy } from './egress.ts'
@@ -63,8 +63,10 @@ export class Servers {
   /** Answered by one `ready` or `refused`. A server that is known and fresh is answered without a question to DNS. */
   ask(asked: Asked, now: Instant): void {
     const known = this.#table.byName(asked.node, asked.name)
-    if (known !== null && known.expires > now && known.addresses.length > 0) {
-      return this.#install(asked, known.addresses, (known.expires - now) as Millis, now)
+    const same = known !== null && known.pair.vip4 === asked.pair.vip4 && sameIp(known.pair.vip6, asked.pair.vip6)
+    if (same && known.expires > now && known.addresses.some((ip) => this.#families.includes(family(ip)))) {
+      known.lastUsed = now
+      return this.#ready(asked.id, known, between(now, known.expires))
     }
     this.#resolve({ asked }, asked.name, now)
   }
@@ -80,9 +82,13 @@ export class Servers {
     this.#drain(now)
   }
 
-  /** The node's path is gone: nothing of it stays. */
+  /** The node's path is gone: nothing of it stays, and what was asked for it is refused. */
   forget(node: string, now: Instant): void {
-    for (const [ticket, t] of this.#tickets) if ('asked' in t && t.asked.node === node) this.#tickets.delete(ticket)
+    for (const [ticket, t] of this.#tickets) {
+      if (!('asked' in t) || t.asked.node !== node) continue
+      this.#tickets.delete(ticket)
+      this.#refuse(t.asked.id, 'no-route', 'the path is gone')
+    }
     this.#table.removeNode(node, now)
   }
 
@@ -151,8 +157,13 @@ export class Servers {
       this.#counters.count(`tt.install.${entry}`)
       return this.#refuse(asked.id, entry === 'node-full' ? 'busy' : 'forbidden', entry)
     }
+    this.#ready(asked.id, entry, ttl)
+  }
+
+  #ready(id: string, entry: ServerEntry, ttl: Millis): void {
+    const { addresses } = entry
     const families = (addresses.some(isIp4) ? 1 : 0) | (addresses.some((ip) => !isIp4(ip)) ? 2 : 0)
-    this.#out.push({ kind: 'ready', id: asked.id, ttlSeconds: Math.max(1, Math.floor(ttl / 1000)), families, entry })
+    this.#out.push({ kind: 'ready', id, ttlSeconds: Math.max(1, Math.floor(ttl / 1000)), families, entry })
   }
 
   #allows(ip: Ip): boolean {

@@ -127,6 +127,24 @@ describeLab('source NAT of the terminator', () => {
     expect(await pings(lab, 'server', 'fd00:1:2::5')).toBe(true)
   })
 
+  test('what the machine itself sends with a node’s address (the raw port) leaves by an uplink or not at all', async () => {
+    const lab = build()
+    lab.ip('tt', 'link add other type dummy', 'link set other up', 'addr add 203.0.113.1/24 dev other')
+    for (const [node, own, server] of [
+      ['198.18.0.77', '192.0.2.1', '192.0.2.9'],
+      ['fd00:1:2::77', '2001:db8::1', '2001:db8::9'],
+    ] as const) {
+      lab.ip('tt', `addr add ${node}/${node.includes(':') ? 128 : 32} dev lo`)
+      const from = async (to: string): Promise<boolean> =>
+        (await lab.run('tt', 'ping', ['-c', '1', '-W', '1', '-I', node, to])).code === 0
+      expect(await from(server)).toBe(true)
+      expect(await from(own)).toBe(false)
+      lab.nft('tt', removal(PLAN))
+      expect(await from(own)).toBe(true)
+      lab.nft('tt', ruleset(PLAN))
+    }
+  })
+
   test('a source that is no node’s does not get out', async () => {
     const lab = build()
     lab.ip('inner', 'addr add 10.1.1.1/32 dev eth0', 'addr add 2001:db8:bad::1/128 dev eth0')
