@@ -66,10 +66,28 @@ export class Edge {
   async #restore(): Promise<void> {
     const trace = this.#trace
     if (trace === null) return
-    await applyNft(removal(trace))
-    await removeRoutes(trace.undoRoutes)
-    for (const [key, value] of Object.entries(trace.sysctls).reverse()) setSysctl(key, value)
-    rmSync(this.#file, { force: true })
+    const steps: (() => void | Promise<void>)[] = [
+      () => applyNft(removal(trace)),
+      () => removeRoutes(trace.undoRoutes),
+      ...Object.entries(trace.sysctls)
+        .reverse()
+        .map(
+          ([key, value]) =>
+            () =>
+              setSysctl(key, value),
+        ),
+      () => rmSync(this.#file, { force: true }),
+    ]
+    let first: unknown = null
+    for (const step of steps) {
+      try {
+        await step()
+      } catch (e) {
+        // An interface that went away has no settings to restore; the others are restored all the same.
+        first ??= e
+      }
+    }
+    if (first !== null) throw first
   }
 
   #write(trace: Trace): void {
