@@ -1,12 +1,17 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CHECKS, PAGE } from '#lab/checks.ts'
+import { bigFile } from '#lab/content.ts'
 import { Product } from '#lab/product.ts'
 import { PLACE, type Scene, v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { describeLab } from '#test/support/lab.ts'
 
 // The scene as drawn in lab/scenes/v4-host-to-v6-server.ts, once with each of the terminator's two ports: the same list.
 
-const SAME_FOR_BOTH = /^(who the server|download|upload|UDP|ping|traceroute)/
+const SAME_FOR_BOTH = /^(who the server|UDP|ping|traceroute)/
+/** Enough for every path and buffer; the 100 MB are the main scene's. */
+const BYTES = 20_000_000
 
 for (const port of ['tun', 'raw'] as const) {
   describeLab(`the terminator with its ${port} port`, () => {
@@ -33,6 +38,17 @@ for (const port of ['tun', 'raw'] as const) {
         expect(await check.run(scene)).not.toBe('')
       })
     }
+
+    test('20 MB down and up arrive unchanged', async () => {
+      const part = readFileSync(bigFile()).subarray(0, BYTES)
+      const curl = (...args: string[]): Promise<string> =>
+        scene.lab.must('host', 'curl', ['-sS', '--fail', '--max-time', '60', ...args])
+      const down = join(scene.lab.dir, 'down')
+      await curl('-r', `0-${BYTES - 1}`, '-o', down, `http://${PLACE.web6.name}/100m.bin`)
+      expect(readFileSync(down).equals(part)).toBe(true)
+      await curl('-T', down, `http://${PLACE.web6.name}/upload/${port}`)
+      expect(readFileSync(join(scene.uploads, port)).equals(part)).toBe(true)
+    })
 
     test('a datagram larger than one packet reaches the server and comes back', async () => {
       const text = 'x'.repeat(4000)
