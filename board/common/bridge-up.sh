@@ -51,7 +51,7 @@ ip link set dev "$bridge" mtu 1500
 
 # The box's own broadcasts (ARP, DHCP) concern the site: the host is not to see a second station. Answers to a host still reach it.
 own=ntm_own_$(printf %s "$bridge" | tr -c 'a-zA-Z0-9' _)
-nft -f - <<RULES
+nft -f - <<RULES || echo "bridge-up.sh: no rules on $bridge: $host will see the box's own broadcasts" >&2
 table bridge $own
 delete table bridge $own
 table bridge $own {
