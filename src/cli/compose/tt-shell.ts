@@ -1,24 +1,21 @@
 import { systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import { type Family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
-import { ip6Key } from '#ntm-lib/addr/ip6.ts'
+import type { NodeId } from '#ntm-lib/addr/ids.ts'
+import type { Family } from '#ntm-lib/addr/ip.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
-import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
-import { hex } from '#ntm-lib/base/hex.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import { decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import { EgressPolicy, type EgressSettings } from '#tt/egress.ts'
-import { type FlowNode, newFlowNode } from '#tt/flow-node.ts'
 import type { FlowWatch } from '#tt/flows.ts'
 import { Resolver } from '#tt/resolver.ts'
 import { Servers, type ServersOut } from '#tt/servers.ts'
 import { TranslationTable } from '#tt/translation-table.ts'
+import { Customers, pairKey } from './customers.ts'
 import type { EdgePort } from './edge-port.ts'
 import type { NtmNode } from './ntm-node.ts'
 import { ResolverSockets } from './resolver-sockets.ts'
@@ -43,13 +40,6 @@ export type TtShellParts = {
   readonly fail: (why: Error) => void
 }
 
-/** A path as the terminator's packet side knows it. */
-type Customer = {
-  readonly path: Path
-  readonly node: FlowNode
-  readonly pairs: ReadonlyMap<number | string, VirtualPair>
-}
-
 /** What runs once the network's ranges are known. */
 type Running = {
   readonly table: TranslationTable
@@ -63,7 +53,7 @@ type Running = {
 /** The terminator between its node, its servers and its packet loop. */
 export class TtShell {
   readonly #p: TtShellParts
-  readonly #customers = new Map<string, Customer>()
+  readonly #customers: Customers
   readonly #asked = new Map<string, RouteDirection | PathExtend>()
   #running: Running | null = null
   #starting: Promise<void> = Promise.resolve()
@@ -71,6 +61,7 @@ export class TtShell {
 
   constructor(parts: TtShellParts) {
     this.#p = parts
+    this.#customers = new Customers(parts.made.node.tunnels)
   }
 
   onEvent(event: NodeEvent): void {
@@ -90,7 +81,7 @@ export class TtShell {
       case 'asked':
         return this.#onAsked(event.transaction, event.message)
       case 'path-gone':
-        return this.#onGone(hex(event.contractHash))
+        return this.#onGone(event.peer)
       case 'directed':
       case 'path-open':
       case 'path-mtu':
@@ -101,8 +92,8 @@ export class TtShell {
   }
 
   onInner(path: Path, bytes: Uint8Array): void {
-    const customer = this.#customer(path)
-    this.#running?.wire.fromTunnel(bytes, customer.node, (source) => customer.pairs.get(keyOf(source)) ?? null)
+    const customer = this.#customers.of(path)
+    this.#running?.wire.fromTunnel(bytes, customer.node, (source) => customer.pairs.get(pairKey(source)) ?? null)
   }
 
   flush(): void {
@@ -187,7 +178,7 @@ export class TtShell {
     const { made } = this.#p
     const now = systemClock.now()
     if (this.#running === null) return made.node.decline(transaction, 'busy', 'not ready yet', now)
-    const node = this.#nodeOf(message)
+    const node = this.#customers.keyFor(message)
     if (message.target === null || node === null) {
       return made.node.accept(transaction, message, { ttlSeconds: 0, families: 0 }, now)
     }
@@ -195,12 +186,6 @@ export class TtShell {
     this.#asked.set(transaction, message)
     this.#running.servers.ask({ id: transaction, node, name, pair: { vip4, vip6 } }, now)
     this.#settle()
-  }
-
-  /** The contract names the path in every table, so its hash is the node's key. */
-  #nodeOf(message: RouteDirection | PathExtend): string | null {
-    if (message.kind === 'path-extend') return hex(message.contractHash)
-    return decodeContract(message.route.contract).ok ? hex(this.#p.made.hash(message.route.contract)) : null
   }
 
   #settle(): void {
@@ -245,37 +230,14 @@ export class TtShell {
     }
   }
 
-  #onGone(key: string): void {
-    const customer = this.#customers.get(key)
-    this.#customers.delete(key)
-    this.#running?.servers.forget(key, systemClock.now())
-    if (customer !== undefined) this.#running?.wire.traffic.removeNode(customer.node)
-  }
-
-  #customer(path: Path): Customer {
-    const known = this.#customers.get(path.key)
-    if (known !== undefined) return known
-    const customer = { path, node: newFlowNode(path.key), pairs: pairsOf(path.peerPrefixes) }
-    this.#customers.set(path.key, customer)
-    return customer
+  #onGone(peer: NodeId): void {
+    const gone = this.#customers.gone(peer)
+    if (gone === null) return
+    this.#running?.servers.forget(gone.key, systemClock.now())
+    if (gone.customer !== undefined) this.#running?.wire.traffic.removeNode(gone.customer.node)
   }
 }
 
-/** Hosts' virtual pairs as the contract lists them: each IPv4 address is followed by its IPv6 one. */
-function pairsOf(prefixes: readonly Prefix[]): ReadonlyMap<number | string, VirtualPair> {
-  const pairs = new Map<number | string, VirtualPair>()
-  const fours = prefixes.flatMap(({ base, bits }) => (isIp4(base) && bits === 32 ? [base] : []))
-  const sixes = prefixes.flatMap(({ base, bits }) => (!isIp4(base) && bits === 128 ? [base] : []))
-  for (const [i, vip4] of fours.entries()) {
-    const vip6 = sixes[i]
-    if (vip6 === undefined) continue
-    pairs.set(vip4, { vip4, vip6 })
-    pairs.set(ip6Key(vip6), { vip4, vip6 })
-  }
-  return pairs
-}
-
-const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip : ip6Key(ip))
 const SERVERS_PER_NODE = 16_384
 /** RFC 8200 §5: every path takes this. */
 const LEAST_INNER_MTU = 1280

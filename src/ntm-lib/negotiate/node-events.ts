@@ -1,3 +1,4 @@
+import type { NodeId } from '../addr/ids.ts'
 import type { Ip } from '../addr/ip.ts'
 import type { Request, Response } from '../wire/message.ts'
 import type { Target } from '../wire/messages/common.ts'
@@ -35,7 +36,12 @@ export type NodeEvent =
   | { readonly event: 'path-open'; readonly contractHash: Uint8Array }
   /** What fits into the path changed. */
   | { readonly event: 'path-mtu'; readonly contractHash: Uint8Array }
-  | { readonly event: 'path-gone'; readonly contractHash: Uint8Array; readonly why: string }
+  | {
+      readonly event: 'path-gone'
+      readonly contractHash: Uint8Array
+      readonly peer: NodeId
+      readonly why: string
+    }
 
 /** What leaves a control client. */
 export type ControlClientEvent =

@@ -213,13 +213,13 @@ export class Node {
       case 'failed':
       case 'closed':
         this.#directions.gone(hash, out.why)
-        return this.#tell({ event: 'path-gone', contractHash: hash, why: out.why })
+        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: out.why })
       case 'reset':
-        return this.#tell({ event: 'path-gone', contractHash: hash, why: 'reset' })
+        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: 'reset' })
       case 'silent':
         // The next packet or query asks for a new path; the coordinator knows whether the peer is still there.
         this.tunnels.close(hash, 'lost', now)
-        return this.#tell({ event: 'path-gone', contractHash: hash, why: 'silent' })
+        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: 'silent' })
       case 'mtu':
         return this.#tell({ event: 'path-mtu', contractHash: hash })
       default:
