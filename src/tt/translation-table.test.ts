@@ -34,7 +34,6 @@ test('a virtual address never gets another name’s meaning, not even after the 
   const table = new TranslationTable(10)
   table.install('a', 'one.example', pair(1), ips('8.8.8.8'), seconds(30), at(0))
   expect(table.install('a', 'two.example', pair(1), ips('9.9.9.9'), seconds(30), at(1))).toBe('virtual-address-in-use')
-  expect(table.install('a', 'one.example', pair(2), ips('8.8.8.8'), seconds(30), at(1))).toBe('virtual-address-in-use')
   table.tick(at(1000))
   expect(table.size('a')).toBe(0)
   expect(table.install('a', 'two.example', pair(1), ips('9.9.9.9'), seconds(30), at(1001))).toBe(
@@ -46,6 +45,19 @@ test('a virtual address never gets another name’s meaning, not even after the 
   expect(typeof table.install('a', 'two.example', pair(1), ips('9.9.9.9'), seconds(30), at(2002 + 86_400))).toBe(
     'object',
   )
+})
+
+test('a name takes another address when the coordinator says so, unless connections are open; the old one stays its own', () => {
+  const table = new TranslationTable(10)
+  const entry = taken(table.install('a', 'one.example', pair(1), ips('8.8.8.8'), seconds(30), at(0)))
+  entry.flows = 1
+  const other = () => table.install('a', 'one.example', pair(2), ips('8.8.8.8'), seconds(30), at(1))
+  expect(other()).toBe('virtual-address-in-use')
+  entry.flows = 0
+  const fresh = taken(other())
+  expect([table.byVirtual('a', pair(1).vip4), table.byVirtual('a', pair(2).vip4)]).toEqual([null, fresh])
+  expect(table.size('a')).toBe(1)
+  expect(table.install('a', 'two.example', pair(1), ips('9.9.9.9'), seconds(30), at(2))).toBe('virtual-address-in-use')
 })
 
 test('a node’s servers are bounded, and a name without addresses is not taken in', () => {

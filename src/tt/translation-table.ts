@@ -38,10 +38,14 @@ export class TranslationTable {
     const servers = this.#nodes.get(node) ?? { byName: new Map(), byFour: new Map(), bySix: new Map() }
     const known = servers.byName.get(name)
     if (known !== undefined) {
-      if (known.pair.vip4 !== pair.vip4 || ip6Key(known.pair.vip6) !== ip6Key(pair.vip6))
-        return 'virtual-address-in-use'
-      this.refresh(known, addresses, ttl, now)
-      return known
+      if (known.pair.vip4 === pair.vip4 && ip6Key(known.pair.vip6) === ip6Key(pair.vip6)) {
+        this.refresh(known, addresses, ttl, now)
+        return known
+      }
+      // The coordinator writes an address down before it tells it: another one for the same name means that ours was
+      // never told, because it was killed in between or did not wait for us.
+      if (known.flows > 0) return 'virtual-address-in-use'
+      this.#remove(known, now)
     }
     const six = ip6Key(pair.vip6)
     if (servers.byFour.has(pair.vip4) || servers.bySix.has(six)) return 'virtual-address-in-use'

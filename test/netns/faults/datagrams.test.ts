@@ -52,8 +52,7 @@ describeLab('datagrams of strangers', () => {
       await rig.kill(role)
       await rig.again(role)
     }
-    for (let i = 0; i < 20 && !(await rig.page(1)); i++);
-    expect(await rig.page()).toBe(true)
+    await rig.warm()
     await pause(200)
     await Promise.all([tcpdump.stop(), other.stop()])
   })

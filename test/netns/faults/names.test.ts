@@ -27,7 +27,7 @@ describeLab('faults around names', () => {
   let rig: Rig
   beforeAll(async () => {
     rig = await Rig.up({ records: RECORDS })
-    expect(await rig.page()).toBe(true)
+    await rig.warm()
   })
   afterAll(() => rig?.dispose())
 

@@ -35,7 +35,7 @@ describeLab('restarts', () => {
     ])
     await tcpdump.line(/listening on/)
     stopCapture = () => tcpdump.stop()
-    expect(await rig.page()).toBe(true)
+    await rig.warm()
   })
   afterAll(() => rig?.dispose())
 

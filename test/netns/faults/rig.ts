@@ -136,6 +136,11 @@ export class Rig {
     return { status, answers, ms }
   }
 
+  /** Waits until the host gets the page: its pair is granted then, and its path stands. */
+  async warm(): Promise<void> {
+    await until('the first page', async () => ((await this.page()) ? true : null), 20_000)
+  }
+
   /** Whether the host gets the page of the IPv6-only server. */
   async page(limitSeconds = 4): Promise<boolean> {
     const { stdout } = await this.scene.lab.run('host', 'curl', [

@@ -13,7 +13,7 @@ describeLab('a second host behind the bridge', () => {
   let rig: Rig
   beforeAll(async () => {
     rig = await Rig.up()
-    expect(await rig.page()).toBe(true)
+    await rig.warm()
   })
   afterAll(() => rig?.dispose())
 
