@@ -2,7 +2,7 @@ import type { BridgeDirected } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
-import { type Link, listAddresses, listLinks } from '#io/links.ts'
+import { type Link, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
 import { parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
@@ -13,9 +13,10 @@ import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
 import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { BridgeConfig } from '../config/schema.ts'
+import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
 import { NodeShell } from './node-shell.ts'
-import { candidatesOf, makeNode, type NtmNode } from './ntm-node.ts'
+import { makeNode, type NtmNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { TunnelRefs } from './tunnel-refs.ts'
 import { WireKeeper } from './wire-keeper.ts'
@@ -56,8 +57,15 @@ export async function startBridge(
   shell.touch = () => nodeShell.touch()
   undo.add(() => nodeShell.stop())
   await shell.resume()
-  await shell.locate(config.udp.port)
+  const notPlaces = [names.tap, names.host, names.net]
+  await locate(made, config.udp.port, notPlaces)
   nodeShell.start()
+  followAddresses(undo, fail, async () => {
+    if (undo.isStopping || !(await locate(made, config.udp.port, notPlaces))) return
+    log.info('box.moved', { candidates: made.where.candidates.length })
+    made.node.changed(systemClock.now())
+    nodeShell.touch()
+  })
   // Ready means: names work. Without its coordinator the box still bridges; that is said, and not waited for.
   const waited = new Promise((resolve) => setTimeout(resolve, READY_MS).unref())
   await Promise.race([shell.registered, waited, undo.stopping])
@@ -101,13 +109,6 @@ class BridgeShell {
     const { virtual, zones = [] } = kept as { virtual: string[]; zones?: string[] }
     await this.#startWire({ virtual, zones })
     this.keeper?.handle({ in: 'zones', zones })
-  }
-
-  /** Tells the registration where this box is. */
-  async locate(port: number): Promise<void> {
-    const { config, made } = this.#p
-    const without = { interfaces: [config.bridge.tap, config.bridge.host, config.bridge.net], prefixes: [] }
-    made.where.candidates = candidatesOf(await listAddresses(), port, without)
   }
 
   onEvent(event: NodeEvent): void {

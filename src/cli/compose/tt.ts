@@ -1,6 +1,5 @@
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
-import { watchLinks } from '#io/link-events.ts'
 import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
 import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
@@ -13,12 +12,13 @@ import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { EgressSettings } from '#tt/egress.ts'
 import { DEFAULT_PORTS, type NatPlan } from '#tt/nat/plan.ts'
 import type { TtConfig } from '../config/schema.ts'
+import { followAddresses, locate } from './addresses.ts'
 import { type Box, openBox } from './box.ts'
 import { Edge } from './edge.ts'
 import { openEdgePort } from './edge-port.ts'
 import { flowLog } from './flow-log.ts'
 import { NodeShell } from './node-shell.ts'
-import { candidatesOf, makeNode } from './ntm-node.ts'
+import { makeNode } from './ntm-node.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
 import { TtShell } from './tt-shell.ts'
 
@@ -37,8 +37,7 @@ export async function startTt(
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
   const inside = config.tt.port === 'tun' ? config.tt.tun : config.tt.veth
-  const candidates = candidatesOf(addresses, config.udp.port, { interfaces: [inside], prefixes: [] })
-  made.where.candidates = candidates
+  await locate(made, config.udp.port, [inside])
   const udp = openUdp({ port: config.udp.port })
   undo.add(() => udp.close())
   const edge = new Edge(config.state, undo)
@@ -88,6 +87,10 @@ export async function startTt(
   if (undo.isStopping) throw new Stopping()
 
   followAddresses(undo, fail, async () => {
+    if (await locate(made, config.udp.port, [inside])) {
+      made.node.changed(systemClock.now())
+      nodeShell.touch()
+    }
     const now = await listAddresses()
     shell.onAddresses(places(box, now), familiesOf(config, now))
     const next = planOf(config, link.mtuBytes, virtual, now)
@@ -96,24 +99,6 @@ export async function startTt(
     plan = next
     log.info('uplink.families', { families: familiesOf(config, now).join(',') })
     await edge.apply(next)
-  })
-}
-
-/** Runs `look` a moment after this machine's addresses changed; changes come in showers. */
-function followAddresses(undo: Undo, fail: (why: Error) => void, look: () => Promise<void>): void {
-  let timer: NodeJS.Timeout | undefined
-  let running = Promise.resolve()
-  const watch = watchLinks((event) => {
-    if (event.kind !== 'address-added' && event.kind !== 'address-removed' && event.kind !== 'lost') return
-    clearTimeout(timer)
-    timer = setTimeout(() => {
-      running = running.then(look).catch((e: unknown) => fail(e instanceof Error ? e : new Error(String(e))))
-    }, SETTLE_MS)
-  })
-  undo.add(async () => {
-    watch.close()
-    clearTimeout(timer)
-    await running
   })
 }
 
@@ -164,4 +149,3 @@ function subnetOf({ ip, bits }: InterfaceAddress): Prefix {
 }
 
 const EDGE_MTU = 1500
-const SETTLE_MS = 200
