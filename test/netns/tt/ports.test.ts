@@ -50,6 +50,21 @@ for (const port of ['tun', 'raw'] as const) {
       expect(readFileSync(join(scene.uploads, port)).equals(part)).toBe(true)
     })
 
+    test('the terminator is one hop, whoever spends it', async () => {
+      const ear = scene.lab.spawn('web6', 'ear', 'tcpdump', [
+        '-n',
+        '-l',
+        '-v',
+        '-i',
+        PLACE.web6.link,
+        'icmp6 and ip6[40] == 128',
+      ])
+      await ear.line(/listening on/)
+      await scene.lab.must('host', 'ping', ['-c', '1', '-W', '2', '-t', '64', PLACE.web6.name])
+      // The terminator, and the Internet's router.
+      await ear.line(/hlim 62,/)
+    })
+
     test('a datagram larger than one packet reaches the server and comes back', async () => {
       const text = 'x'.repeat(4000)
       const args = ['lab/udp.ts', 'ask', PLACE.web6.name, `${PLACE.udpPort}`, text]
