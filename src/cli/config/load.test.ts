@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { ipText } from '#ntm-lib/addr/ip.ts'
 import { ConfigError } from './fault.ts'
 import { checkConfig, loadConfig, loadRole } from './load.ts'
 
@@ -68,4 +69,20 @@ test('a file that is not there, and one of another role, say so', () => {
   expect(() => loadConfig('/nowhere/box.toml')).toThrow('/nowhere/box.toml: cannot be read (ENOENT)')
   const tt = join(import.meta.dirname, '../../../examples/tt.toml')
   expect(() => loadRole(tt, 'bridge')).toThrow(/this file is for role "tt". Start it with: ntm tt --config/)
+})
+
+test('source addresses of a terminator: single or FIRST-LAST, one entry of each family', () => {
+  const tt = (addresses: string): string =>
+    `role = "tt"\n[tt]\nuplink = "eth0"\nresolvers = ["192.0.2.53"]\naddresses = ${addresses}\n`
+  const good = checkConfig('tt.toml', tt('["192.0.2.10-192.0.2.13", "2001:db8::10"]'))
+  expect(good.role === 'tt' && good.tt.addresses.map((range) => range.map(ipText))).toEqual([
+    ['192.0.2.10', '192.0.2.13'],
+    ['2001:db8::10', '2001:db8::10'],
+  ])
+  expect(good).toMatchObject({ tt: { flow_log: false, port: 'tun' } })
+  for (const bad of ['["192.0.2.13-192.0.2.10"]', '["192.0.2.1-2001:db8::1"]', '["192.0.2.1-2-3"]', '["x"]'])
+    expect(complaint(tt(bad)), bad).toContain(
+      'box.toml:5: tt.addresses.0: expected an address, or FIRST-LAST of one family',
+    )
+  expect(complaint(tt('["192.0.2.1", "192.0.2.2"]'))).toContain('one entry of each family at most')
 })
