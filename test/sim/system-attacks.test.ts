@@ -76,7 +76,7 @@ test('an unknown token: no answer, one line with the reason at the coordinator, 
   expect(box.registered).toBe(false)
   expect(s.world.captured.filter((c) => c.sender === 'dc' && endpointText(c.to) === '192.0.2.77:4330')).toEqual([])
   expect(s.lines('dc', 'enrol.refused').map((l) => l.fields)).toEqual([
-    { why: 'unknown-token', token: '0909090909090909', from: '192.0.2.77:4330' },
+    { why: 'unknown-token', token: '0909090909090909' },
   ])
   expect(s.lines('other', 'control.no-answer').length).toBe(1)
 })

@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText, sameEndpoint } from '../addr/endpoint.ts'
+import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { idFromRandom, type NodeId, nodeKey, type SessionId, sessionId } from '../addr/ids.ts'
 import { Expiring } from '../base/expiring.ts'
 import { hex } from '../base/hex.ts'
@@ -155,7 +155,7 @@ export class ControlServer {
     const psk = tokenId === null ? null : policy.tokenPsk(tokenId)
     if (tokenId !== null && psk === null) {
       const token = hex(tokenId)
-      this.#warn(token, 'enrol.refused', { why: 'unknown-token', token, from: endpointText(from) }, now)
+      this.#warn(token, 'enrol.refused', { why: 'unknown-token', token }, now)
       return this.#drop('unknown-token')
     }
     const called = readHello(callee, hello)
