@@ -16,7 +16,7 @@ test(
   'attack 10: a token raced by two boxes in any weather makes exactly one identity, and only its owner can repeat',
   LONG,
   () => {
-    for (let seed = 1; seed <= 12; seed++) {
+    for (let seed = 1; seed <= 8; seed++) {
       const s = new System({ seed, weather: storm(seed, { loss: 0.3, duplicate: 0.3, reorder: 0.3 }) })
       expect(s.up()).toBe(true)
       const disk = s.disk('prize', BOX)
