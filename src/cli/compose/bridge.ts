@@ -1,11 +1,13 @@
 import type { BridgeDirected } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
+import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
 import { type Link, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
 import { parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
+import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Batch } from '#ntm-lib/ports/packet-port.ts'
@@ -16,7 +18,7 @@ import type { BridgeConfig } from '../config/schema.ts'
 import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
 import { NodeShell } from './node-shell.ts'
-import { makeNode, type NtmNode } from './ntm-node.ts'
+import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { TunnelRefs } from './tunnel-refs.ts'
 import { WireKeeper } from './wire-keeper.ts'
@@ -30,6 +32,8 @@ export async function startBridge(
   fail: (why: Error) => void,
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
+  // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
+  rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
   const links = await listLinks()
   const names = config.bridge
   const bridge = needLink(links, names.bridge, 'bridge.bridge')

@@ -147,3 +147,5 @@ const INNER_MTU = 1500
 /** Inside `dns.hold`, with room left to answer the host. */
 const DIRECTION_TIMEOUT = seconds(1.8)
 const MAX_CANDIDATES = 8
+/** Handshakes rehearsed at start: about 30 ms on a desktop, `docs/performance.md`. */
+export const REHEARSALS = 3

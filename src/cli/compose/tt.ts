@@ -1,4 +1,5 @@
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
+import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
 import { openUdp } from '#io/udp-native.ts'
@@ -6,6 +7,7 @@ import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import { host, type Prefix } from '#ntm-lib/addr/prefix.ts'
+import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
@@ -18,7 +20,7 @@ import { Edge } from './edge.ts'
 import { openEdgePort } from './edge-port.ts'
 import { flowLog } from './flow-log.ts'
 import { NodeShell } from './node-shell.ts'
-import { makeNode } from './ntm-node.ts'
+import { makeNode, REHEARSALS } from './ntm-node.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
 import { TtShell } from './tt-shell.ts'
 
@@ -31,6 +33,8 @@ export async function startTt(
   fail: (why: Error) => void,
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
+  // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
+  rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
   const link = (await listLinks()).find((l) => l.name === config.tt.uplink)
   if (link === undefined) throw new IoFault(`use ${config.tt.uplink}`, new Error('no such interface (tt.uplink)'))
   const addresses = await listAddresses()

@@ -10,7 +10,7 @@ import {
   ENVELOPE_HEADER_BYTES,
   type Envelope,
   encodeEnvelopes,
-  MAX_ENVELOPES_BYTES,
+  USUAL_ENVELOPES_BYTES,
 } from '../wire/envelope.ts'
 import { CLASS_CONTROL, DIRECTION_BIT, encodeHeader } from '../wire/header.ts'
 import { LIMITS } from './timers.ts'
@@ -66,12 +66,12 @@ export class ControlChannel {
 
 function packed(envelopes: readonly Envelope[]): readonly (readonly Envelope[])[] {
   const groups: Envelope[][] = [[]]
-  let room = MAX_ENVELOPES_BYTES
+  let room = USUAL_ENVELOPES_BYTES
   for (const e of envelopes) {
     const bytes = ENVELOPE_HEADER_BYTES + e.body.length
     if (bytes > room) {
       groups.push([])
-      room = MAX_ENVELOPES_BYTES
+      room = USUAL_ENVELOPES_BYTES
     }
     groups.at(-1)?.push(e)
     room -= bytes

@@ -2,7 +2,14 @@ import { Expiring } from '../base/expiring.ts'
 import { after, between, type Instant, type Millis, millis, sooner } from '../base/time.ts'
 import type { Counters } from '../ports/counters.ts'
 import { decodeMessage, encodeMessage } from '../wire/codec.ts'
-import { type Envelope, EnvelopeJoiner, MAX_PART_BYTES, splitBody } from '../wire/envelope.ts'
+import {
+  type Envelope,
+  EnvelopeJoiner,
+  MAX_PART_BYTES,
+  MAX_PARTS,
+  splitBody,
+  USUAL_PART_BYTES,
+} from '../wire/envelope.ts'
 import type { Message, Request, Response } from '../wire/message.ts'
 import type { TransactionKey } from './control-events.ts'
 import { TIMERS } from './timers.ts'
@@ -154,7 +161,8 @@ export class Transactions {
 
   #envelopes(message: Message, boot: number, number: number): readonly Envelope[] {
     const { code, response, refusal, body } = encodeMessage(message)
-    const parts = splitBody(body, MAX_PART_BYTES)
+    // Only a message that eight small parts cannot hold needs a path of 1280 bytes.
+    const parts = splitBody(body, body.length <= MAX_PARTS * USUAL_PART_BYTES ? USUAL_PART_BYTES : MAX_PART_BYTES)
     return parts.map((part, i) => ({ code, response, refusal, boot, number, part: i, parts: parts.length, body: part }))
   }
 

@@ -14,6 +14,12 @@ export const ENVELOPE_HEADER_BYTES = 14
 export const MAX_ENVELOPES_BYTES = MAX_DATAGRAM_BYTES - HEADER_BYTES - 16
 /** What is left of it for the body of one envelope. */
 export const MAX_PART_BYTES = MAX_ENVELOPES_BYTES - ENVELOPE_HEADER_BYTES
+/**
+ * What a sender puts into one datagram while it can: fits the smallest IPv4 path that tunnels are promised on, 700 bytes, less
+ * 20 + 8 of IP and UDP, header and tag. Outer packets are never fragmented, and control has no path MTU search.
+ */
+export const USUAL_ENVELOPES_BYTES = 700 - 28 - HEADER_BYTES - 16
+export const USUAL_PART_BYTES = USUAL_ENVELOPES_BYTES - ENVELOPE_HEADER_BYTES
 export const MAX_PARTS = 8
 /** Largest body of a message. */
 export const MAX_BODY_BYTES = MAX_PARTS * MAX_PART_BYTES

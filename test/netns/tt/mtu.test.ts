@@ -13,7 +13,7 @@ const PAYLOADS = [1252, 1472, 4000]
 for (const [mtu, port, when] of [
   [1280, 'raw', 'before the tunnel opens'],
   [1124, 'tun', 'before the tunnel opens'],
-  // Messages of the coordinator are larger than this: 700 is what packets of an open tunnel are promised.
+  [700, 'tun', 'before the tunnel opens'],
   [700, 'tun', 'while the tunnel is open'],
 ] as const) {
   describeLab(`an underlay narrowed to ${mtu} bytes ${when}, ${port} port`, () => {
