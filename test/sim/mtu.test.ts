@@ -135,6 +135,31 @@ test('a path that becomes narrower is noticed, and packets arrive again', () => 
   expect(pair.alice.events.filter((e) => e.out === 'mtu').length).toBeGreaterThan(2)
 })
 
+test('a hint that large datagrams do not pass is checked at once: true ones help within seconds, false ones change nothing', () => {
+  let p = 1500
+  const pair = opened({ weather: (d) => narrow(p)(d) })
+  const chatter = (): void => {
+    pair.aliceSays(100)
+    pair.bobSays(100)
+    pair.world.wait(millis(500))
+  }
+  for (let i = 0; i < 20; i++) chatter()
+  const path = pair.alicePath
+  if (path === null) throw new Error('gone')
+  const { tunnels } = pair.alice
+  const wide = tunnels.wholeMtu(path)
+  tunnels.doubtMtu(endpointOf('192.0.2.99:1').ip, pair.world.now)
+  for (let i = 0; i < 20; i++) {
+    if (path.peerEndpoint !== null) tunnels.doubtMtu(path.peerEndpoint.ip, pair.world.now)
+    chatter()
+    expect(tunnels.wholeMtu(path)).toBe(wide)
+  }
+  p = 1000
+  if (path.peerEndpoint !== null) tunnels.doubtMtu(path.peerEndpoint.ip, pair.world.now)
+  for (let i = 0; i < 8; i++) chatter()
+  expect(tunnels.wholeMtu(path)).toBeLessThanOrEqual(1000 - 60)
+})
+
 test('halves under loss and reordering: what completes is right, what does not drains', () => {
   for (let seed = 1; seed <= 10; seed++) {
     const pair = opened({ seed })

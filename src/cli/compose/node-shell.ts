@@ -34,6 +34,11 @@ export class NodeShell {
 
   start(): void {
     this.#p.udp.onDatagram((from, bytes) => this.#take(from, bytes))
+    this.#p.udp.onError(({ code, to }) => {
+      if (code !== 'EMSGSIZE') return
+      this.#p.node.tunnels.doubtMtu(to.ip, this.#p.clock.now())
+      this.touch()
+    })
     this.#p.node.start(this.#p.clock.now())
     this.touch()
   }

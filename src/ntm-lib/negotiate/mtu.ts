@@ -77,6 +77,13 @@ export function onProbeClock(s: MtuSearch, busy: boolean, now: Instant): MtuStep
   return search.dueAt > now ? { search, probe: null } : onProbeClock(search, busy, now)
 }
 
+/**
+ * Something says that the size in use no longer passes (an ICMP error, the kernel's own path MTU). It is not believed, for anybody
+ * may say it, but the size is asked for now rather than in half a minute. RFC 8899 §3, item 7 (PTB messages are hints).
+ */
+export const doubt = (s: MtuSearch, now: Instant): MtuSearch =>
+  s.at === 'settled' && s.tries === 0 && s.dueAt > now ? { ...s, dueAt: now } : s
+
 /** T as packets are cut now: nothing is sent whole that has not been seen to pass. */
 export const wholeBytes = (s: MtuSearch, outer: Endpoint): number => s.good - overheadOf(outer)
 

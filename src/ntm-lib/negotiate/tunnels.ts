@@ -1,6 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
 import type { NodeId } from '../addr/ids.ts'
-import type { Ip } from '../addr/ip.ts'
+import { type Ip, sameIp } from '../addr/ip.ts'
 import type { Expiring } from '../base/expiring.ts'
 import { hex } from '../base/hex.ts'
 import { Queue } from '../base/queue.ts'
@@ -14,7 +14,7 @@ import type { PathClose, Route } from '../wire/messages/direction.ts'
 import { decodeReset } from '../wire/reset.ts'
 import type { Expected } from './contract-check.ts'
 import { halvesBudget } from './halves.ts'
-import { hopedBytes, wholeBytes } from './mtu.ts'
+import { doubt, hopedBytes, wholeBytes } from './mtu.ts'
 import { type Path, Paths } from './paths.ts'
 import { ResetMaker } from './reset.ts'
 import { TIMERS } from './timers.ts'
@@ -175,6 +175,14 @@ export class Tunnels {
     if (path === null) return false
     path.leaseUntil = after(now, seconds(leaseSeconds))
     return true
+  }
+
+  /** The machine says that large datagrams to `ip` do not pass: the paths that go there ask for themselves. */
+  doubtMtu(ip: Ip, now: Instant): void {
+    for (const path of this.#core.paths.all()) {
+      if (path.mtu !== null && path.address !== null && sameIp(path.address.current.ip, ip))
+        path.mtu = doubt(path.mtu, now)
+    }
   }
 
   /**

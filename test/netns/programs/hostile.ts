@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { datagramsOf } from '../faults/pcap.ts'
 
@@ -32,32 +32,34 @@ const attacks: readonly (readonly [string, (d: Uint8Array) => Uint8Array])[] = [
   ['random', (d) => Uint8Array.from(d, (b, i) => (i < 1 ? b : (i * 197 + 13) & 255))],
 ]
 
-const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
-let answers: number[] = []
-socket.on('message', (bytes) => answers.push(bytes.length))
-const told = {
-  sent: 0,
-  sentBytes: 0,
-  answered: 0,
-  answeredBytes: 0,
-  larger: [] as string[],
-  classes: [...byClass.keys()],
-}
+const family = address.includes(':') ? 'udp6' : 'udp4'
+/** A socket for each question, so that a late answer counts for the question it belongs to. */
+const asked: { readonly what: string; readonly bytes: number; readonly socket: Socket; readonly answers: number[] }[] =
+  []
 for (const d of templates) {
   for (const [name, change] of attacks) {
     const bytes = change(d.slice())
-    answers = []
+    const socket = createSocket(family)
+    const answers: number[] = []
+    socket.on('message', (answer) => answers.push(answer.length))
+    asked.push({ what: `${name} of class ${d[0]}`, bytes: bytes.length, socket, answers })
     await new Promise<void>((resolve) => socket.send(bytes, Number(port), address, () => resolve()))
-    await new Promise((resolve) => setTimeout(resolve, 4))
-    const back = answers.reduce((a, b) => a + b, 0)
-    told.sent++
-    told.sentBytes += bytes.length
-    told.answered += answers.length
-    told.answeredBytes += back
-    if (back > bytes.length) told.larger.push(`${name} of class ${d[0]}: ${bytes.length} B asked, ${back} B answered`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
-socket.close()
+await new Promise((resolve) => setTimeout(resolve, 500))
+const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0)
+for (const { socket } of asked) socket.close()
+const told = {
+  sent: asked.length,
+  sentBytes: sum(asked.map((a) => a.bytes)),
+  answered: sum(asked.map((a) => a.answers.length)),
+  answeredBytes: sum(asked.map((a) => sum(a.answers))),
+  larger: asked
+    .filter((a) => sum(a.answers) > a.bytes)
+    .map((a) => `${a.what}: ${a.bytes} B asked, ${sum(a.answers)} B answered`),
+  classes: [...byClass.keys()],
+}
 process.stdout.write(`${JSON.stringify(told)}\n`)
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
