@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '#lab/process.ts'
 import { Product } from '#lab/product.ts'
 import { PLACE, type Scene, v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
@@ -43,6 +43,10 @@ for (const [mtu, port, when] of [
           () => null,
         )
       await until('a path that has noticed', passes, 90_000)
+    })
+    afterEach(({ task }) => {
+      if (task.result?.state === 'fail')
+        process.stderr.write(`the lab's logs: ${scene.lab.keepLogs(`failed-mtu-${mtu}`)}\n`)
     })
     afterAll(() => scene?.dispose())
 
