@@ -1,5 +1,5 @@
-import { Queue } from '#ntm-lib/base/queue.ts'
-import { type Batch, HEADROOM, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { type Batch, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { Inbox } from './inbox.ts'
 import { NO_COUNTS, type PortCounters } from './native.ts'
 
 export interface MemoryPort extends PacketPort {
@@ -23,36 +23,22 @@ export function wire(options: WireOptions = {}): readonly [MemoryPort, MemoryPor
 
 class End implements MemoryPort {
   peer: End | null = null
-  readonly #queue: Queue<Uint8Array>
+  readonly #inbox: Inbox
   readonly #maxBytes: number
-  readonly #counts: { -readonly [K in keyof PortCounters]: number } = { ...NO_COUNTS }
-  #wake: (() => void) | null = null
-  #scheduled = false
+  readonly #sent = { out: 0, refusedOut: 0, fullOut: 0 }
   #closed = false
 
   constructor(options: WireOptions) {
-    this.#queue = new Queue(options.queue ?? 4096)
+    this.#inbox = new Inbox(options.queue ?? 4096)
     this.#maxBytes = options.maxBytes ?? 65535
   }
 
   get counters(): PortCounters {
-    return { ...this.#counts }
+    return { ...NO_COUNTS, ...this.#sent, ...this.#inbox.counts }
   }
 
   recv(into: Batch): number {
-    into.count = 0
-    while (into.count < into.lens.length && !this.#closed) {
-      const frame = this.#queue.shift()
-      if (frame === undefined) break
-      if (frame.length > into.slotBytes - HEADROOM) this.#counts.oversizedIn++
-      else {
-        into.arena.set(frame, slotAt(into, into.count))
-        into.lens[into.count++] = frame.length
-      }
-    }
-    this.#counts.in += into.count
-    this.#schedule()
-    return into.count
+    return this.#inbox.recv(into)
   }
 
   send(from: Batch): number {
@@ -60,37 +46,23 @@ class End implements MemoryPort {
     for (let i = 0; i < from.count; i++) {
       const at = slotAt(from, i)
       const bytes = from.lens[i] ?? 0
-      if (bytes === 0 || bytes > this.#maxBytes) this.#counts.refusedOut++
-      else if (this.peer?.take(from.arena.slice(at, at + bytes)) === true) this.#counts.out++
-      else this.#counts.fullOut++
+      if (bytes === 0 || bytes > this.#maxBytes) this.#sent.refusedOut++
+      else if (this.peer?.take(from.arena.slice(at, at + bytes)) === true) this.#sent.out++
+      else this.#sent.fullOut++
     }
     return from.count
   }
 
   onReadable(wake: () => void): void {
-    this.#wake = wake
-    this.#schedule()
+    this.#inbox.onReadable(wake)
   }
 
   close(): void {
     this.#closed = true
-    this.#wake = null
+    this.#inbox.close()
   }
 
   take(frame: Uint8Array): boolean {
-    if (this.#closed || !this.#queue.push(frame)) return false
-    this.#schedule()
-    return true
-  }
-
-  /** As a real port does: one wake a turn while frames wait, never from within the sender's call. */
-  #schedule(): void {
-    if (this.#scheduled || this.#queue.size === 0 || this.#wake === null) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      if (this.#queue.size > 0) this.#wake?.()
-      this.#schedule()
-    })
+    return this.#inbox.put(frame)
   }
 }

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { ip4FromBytes, ip4Text } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes, ip6Text } from '#ntm-lib/addr/ip6.ts'
-import { Queue } from '#ntm-lib/base/queue.ts'
-import { type Batch, HEADROOM, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { type Batch, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
 import { IoFault } from './fault.ts'
+import { Inbox } from './inbox.ts'
 import { NO_COUNTS, type PortCounters } from './native.ts'
 
 /** IP packets through the npm packages `raw-socket` (out) and `pcap` (in). */
@@ -42,16 +42,14 @@ class Portable implements PortablePort {
   readonly #session: PcapSession
   /** Kept here because a raw socket that nobody holds goes silent at the next garbage collection. */
   readonly #raw: { readonly v4: RawSocket; readonly v6: RawSocket }
-  readonly #queue: Queue<Uint8Array>
-  #wake: (() => void) | null = null
-  #scheduled = false
+  readonly #inbox: Inbox
   #closed = false
   /** raw-socket wants a Buffer; one per arena, not one per packet. */
   #buffer: Buffer = Buffer.alloc(0)
 
   constructor(ifname: string, options: PortableOptions) {
     this.name = ifname
-    this.#queue = new Queue(options.queue ?? 4096)
+    this.#inbox = new Inbox(options.queue ?? 4096)
     this.#session = capture(ifname, options)
     try {
       this.#raw = { v4: rawSocket(1), v6: rawSocket(2) }
@@ -63,23 +61,12 @@ class Portable implements PortablePort {
   }
 
   get counters(): PortCounters {
-    return { ...this.#counts }
+    const { in: received, oversizedIn } = this.#inbox.counts
+    return { ...this.#counts, in: received, oversizedIn: this.#counts.oversizedIn + oversizedIn }
   }
 
   recv(into: Batch): number {
-    into.count = 0
-    while (into.count < into.lens.length && !this.#closed) {
-      const packet = this.#queue.shift()
-      if (packet === undefined) break
-      if (packet.length > into.slotBytes - HEADROOM) this.#counts.oversizedIn++
-      else {
-        into.arena.set(packet, slotAt(into, into.count))
-        into.lens[into.count++] = packet.length
-      }
-    }
-    this.#counts.in += into.count
-    this.#schedule()
-    return into.count
+    return this.#inbox.recv(into)
   }
 
   send(from: Batch): number {
@@ -100,14 +87,13 @@ class Portable implements PortablePort {
   }
 
   onReadable(wake: () => void): void {
-    this.#wake = wake
-    this.#schedule()
+    this.#inbox.onReadable(wake)
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#wake = null
+    this.#inbox.close()
     this.#endCapture()
     this.#raw.v4.close()
     this.#raw.v6.close()
@@ -146,19 +132,8 @@ class Portable implements PortablePort {
     const bytes = ipBytes(buf, kept)
     if (kept < whole) this.#counts.oversizedIn++
     else if (bytes === null) this.#counts.badIn++
-    else if (!this.#queue.push(Uint8Array.from(buf.subarray(ETHERNET_BYTES, ETHERNET_BYTES + bytes))))
+    else if (!this.#inbox.put(Uint8Array.from(buf.subarray(ETHERNET_BYTES, ETHERNET_BYTES + bytes))))
       this.#counts.fullOut++
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    if (this.#scheduled || this.#queue.size === 0 || this.#wake === null) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      if (this.#queue.size > 0) this.#wake?.()
-      this.#schedule()
-    })
   }
 }
 
