@@ -51,6 +51,7 @@ ping|iputils-ping
 traceroute|traceroute
 tcpdump|tcpdump
 ethtool|ethtool
+conntrack|conntrack
 iperf3|iperf3
 openssl|openssl
 python3|python3
