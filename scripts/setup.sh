@@ -173,20 +173,31 @@ as_owner() {
 
 pinned=node_modules/node-linux-$arch
 stamp=node_modules/.ntm-setup
-lock_hash="$(sha256sum package-lock.json | cut -d' ' -f1) $arch"
+lock_hash="$(sha256sum package-lock.json | cut -d' ' -f1) $arch 2"
 
-if [ ! -x "$pinned/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash" ]; then
-  say "installing npm dependencies from package-lock.json with npm $(npm --version 2>/dev/null)"
+# Installs what the lock file says. --ignore-scripts: no package runs code of its own here; what must be compiled is below.
+npm_ci() {
   n=1
-  # --ignore-scripts: no package runs code of its own here; what must be compiled is compiled below.
   until as_owner npm ci --ignore-scripts --no-fund --no-audit --include=optional --include=dev >.run/npm.log 2>&1 </dev/null 9>&-; do
     if [ "$n" -ge 3 ]; then cat .run/npm.log >&2; fail "npm ci does not work (log: .run/npm.log)"; fi
     say "npm ci did not work (attempt $n of 3), trying again"
     n=$((n + 1))
     sleep $((n * 3))
   done
+}
+
+if [ ! -x "$pinned/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash" ]; then
+  say "installing npm dependencies from package-lock.json with npm $(npm --version 2>/dev/null)"
+  npm_ci
   [ -x "$pinned/bin/node" ] || fail "npm ci left no $pinned/bin/node; optional dependencies may be switched off in your npm settings"
   "$pinned/bin/node" --version >/dev/null || fail "the pinned Node does not run here (too old a C library?)"
+  # An older Node makes npm leave out, without a word, the native parts that ask for a newer one (Debian 12 has Node 18).
+  if [ "$(node -p 'Number(process.versions.node.split(".")[0]) < 22' 2>/dev/null)" = true ]; then
+    as_owner mkdir -p .run/node
+    as_owner cp -f "$pinned/bin/node" .run/node/node
+    ( PATH=$here/.run/node:$PATH; export PATH; npm_ci )
+    as_owner rm -rf .run/node
+  fi
   # npm 9 leaves this link out; tools that begin with `env node`, started by npm scripts, would get the machine's Node.
   as_owner ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
   as_owner sh -c 'echo "$1" >"$2"' stamp "$lock_hash" "$stamp"
