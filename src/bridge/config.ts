@@ -12,5 +12,3 @@ export type BridgeConfig = {
   /** `fail = "closed"`: names of the network's zones never reach a resolver, also while the coordinator is away. */
   readonly closed?: boolean
 }
-
-export const HOLD_MILLIS = 2000

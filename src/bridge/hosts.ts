@@ -1,7 +1,7 @@
 import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, ip6Key } from '#ntm-lib/addr/ip6.ts'
-import { isGroup, type LinkAddr, linkBytes, linkText } from '#ntm-lib/addr/link.ts'
+import { isGroup, type LinkAddr, linkBytes } from '#ntm-lib/addr/link.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import { type HostClaim, type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
@@ -171,7 +171,6 @@ export function realFor(h: Host, peer: Ip): Ip | null {
 }
 
 export const hasGlobalIp6 = (h: Host, now: Instant): boolean => h.globalIp6Until > now
-export const hostText = (h: Host): string => linkText(h.link)
 
 function newHost(link: LinkAddr, now: Instant): Host {
   const id = new Uint8Array(8)

@@ -1,4 +1,3 @@
-import { packetIo } from '#io/native.ts'
 import type { UdpPort } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { Node } from '#ntm-lib/negotiate/node.ts'
@@ -99,6 +98,3 @@ export class NodeShell {
 
 /** Whether the CPU has AES instructions; without them ChaCha20-Poly1305 is several times faster. */
 export const hasAes = (cpuinfo: string): boolean => /^(flags|Features)\s*:.*\baes\b/m.test(cpuinfo)
-
-/** Fails early, with the reason, where the native addon is missing. */
-export const needNative = (): void => void packetIo()

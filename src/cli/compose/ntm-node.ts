@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
+import { systemCalendar, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { type InterfaceAddress, isRoutable } from '#io/links.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
@@ -127,8 +127,6 @@ export function candidatesOf(
     .slice(0, MAX_CANDIDATES)
     .map((a) => ({ type: 'local', endpoint: { ip: a.ip, port }, priority: isIp4(a.ip) ? 100 : 110 }))
 }
-
-export const monotonic = systemClock
 
 /** Issue time of the box's own membership: a moment that has certainly passed. */
 function floorOf(chain: readonly Uint8Array[]): WallTime {

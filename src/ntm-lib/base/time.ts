@@ -18,4 +18,3 @@ export const between = (earlier: Instant, later: Instant): Millis => (later - ea
 /** The sooner of two deadlines, where null means "none". */
 export const sooner = (a: Instant | null, b: Instant | null): Instant | null =>
   a === null ? b : b === null ? a : a < b ? a : b
-export const wallAfter = (t: WallTime, d: Millis): WallTime => (t + d) as WallTime

@@ -47,8 +47,6 @@ export function readFrame(v: DataView, at: number, len: number, out: Frame): boo
   return true
 }
 
-export const vlanId = (tci: number): number => tci & 0xfff
-
 export function setDestination(v: DataView, at: number, link: LinkAddr): void {
   writeLink(v, at, link)
 }

@@ -5,7 +5,6 @@ export const IP6_BYTES = 40
 
 export const version = (v: DataView, at: number): number => v.getUint8(at) >> 4
 export const trafficClass = (v: DataView, at: number): number => (v.getUint16(at) >> 4) & 0xff
-export const flowLabel = (v: DataView, at: number): number => v.getUint32(at) & 0xfffff
 /** Bytes after the 40-byte header. */
 export const payloadLength = (v: DataView, at: number): number => v.getUint16(at + 4)
 export const nextHeader = (v: DataView, at: number): number => v.getUint8(at + 6)
@@ -22,7 +21,6 @@ export const destination = (v: DataView, at: number): Ip6 =>
   ip6FromBytes(new Uint8Array(v.buffer, v.byteOffset + at + DESTINATION_AT, 16))
 
 export const setPayloadLength = (v: DataView, at: number, bytes: number): void => v.setUint16(at + 4, bytes)
-export const setHopLimit = (v: DataView, at: number, value: number): void => v.setUint8(at + 7, value)
 
 /** Writes the first 8 bytes of a header; the caller writes the addresses. */
 export function writeFirst(
