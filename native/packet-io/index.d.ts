@@ -10,6 +10,12 @@ export type FramePort = Port & { readonly ifindex: number; readonly name: string
 export type TunPort = FramePort & { readonly offload: number }
 export type UdpPort = Port & { readonly port: number; readonly family: 0 | 4 | 6 }
 
+/** Keys of one thread. Erased with `clear…`, by garbage collection, or with the thread. */
+export type Keys = { readonly __keys: unique symbol }
+
+/** `gso` of a plain packet whose transport checksum is missing. */
+export type CsumMissing = 0xffff
+
 export interface PacketIo {
   /** `name` '' lets the kernel choose; `offload`: TUN_F_ flags; `queuePackets` 0 leaves the kernel's queue length. */
   openTun(name: string, tap: boolean, offload: number, persist: boolean, queuePackets: number): TunPort | number
@@ -75,6 +81,149 @@ export interface PacketIo {
   ): number
   /** Empties the error queue: `codes` positive errnos, `mtus` the path MTU where the code is EMSGSIZE. */
   udpErrors(port: Port, addrs: Uint8Array, ports: Uint16Array, codes: Int32Array, mtus: Uint32Array): number
+
+  // ---- Super-packets (`README.md`, Super-packets) ----
+
+  /**
+   * As `recv`, with super-packets: `gso[i]` is 0 for a complete packet, the payload bytes of one segment for a super-packet
+   * (one TCP or UDP packet over IPv4 or IPv6 to be cut on its way), `CSUM_MISSING` for a plain packet whose transport checksum
+   * was left to hardware and is still missing. Headers that contradict their packet: dropped, `badIn`.
+   */
+  recvSuper(
+    port: Port,
+    arena: Uint8Array,
+    slotBytes: number,
+    headroom: number,
+    lens: Uint32Array,
+    gso: Uint16Array,
+  ): number
+  /**
+   * Sends packets from anywhere in `arena`: `jobs` holds three words per packet, offset, length, gso as above. The virtio-net header
+   * is made from the packet itself (link header where there is one, IPv4 or IPv6, TCP or UDP); the transport checksum field of a
+   * super-packet and of a `CSUM_MISSING` one need not hold anything. Counts and results as `send`.
+   */
+  sendSuper(port: Port, arena: Uint8Array, jobs: Int32Array, count: number): number
+
+  /** As `recvUdp`, with GRO: slot `i` holds datagrams of `segs[i]` bytes each, the last one may be shorter. `locals`: 16 bytes per slot, the address they came to; or null. */
+  recvRuns(
+    port: UdpPort,
+    arena: Uint8Array,
+    slotBytes: number,
+    lens: Uint32Array,
+    segs: Uint16Array,
+    addrs: Uint8Array,
+    ports: Uint16Array,
+    locals: Uint8Array | null,
+  ): number
+  /**
+   * Sends runs of datagrams: `runs` holds four words per run: row, offset, length, bytes of one datagram (the last may be shorter). Peer
+   * and port are `addrs[16 * row…]` and `ports[row]`. Cut into as many GSO sends as the kernel takes. Returns how many
+   * datagrams the kernel took; the rest is counted (`fullOut`, `refusedOut`).
+   */
+  sendRuns(
+    port: UdpPort,
+    arena: Uint8Array,
+    runs: Int32Array,
+    count: number,
+    addrs: Uint8Array,
+    ports: Uint16Array,
+  ): number
+  /**
+   * Of `group` sockets bound to one port with SO_REUSEPORT (in the order they were opened), the kernel gives a datagram to number
+   * (byte 9 + bits 4–5 of byte 1 of its payload) mod `group`; anything whose first byte is not `first` goes to number 0.
+   * Called once, on any of them.
+   */
+  steer(port: UdpPort, group: number, first: number): number
+
+  // ---- Sealing ----
+
+  /** A table of keys, `seals` to seal with and `opens` to open with, each named by its index; grows when set beyond. Not shared between threads. */
+  newKeys(seals: number, opens: number): Keys
+  /**
+   * Puts a key at an index, replacing what was there. `suite`: 1 AES-128-GCM, 2 AES-256-GCM, 3 ChaCha20-Poly1305. Nonce of a packet:
+   * `nonce` (12 bytes) with byte 3 XORed by the lane and bytes 6–11 XORed by the packet's counter (u48, big endian). A sealing key
+   * owns its counters, one per lane 0–3, from 0 up, and refuses after `mostPackets` or `mostBytes`.
+   */
+  setSeal(
+    keys: Keys,
+    index: number,
+    suite: number,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    mostPackets: number,
+    mostBytes: number,
+  ): void
+  /** `window`: counters remembered per lane behind the newest, RFC 6479. */
+  setOpen(keys: Keys, index: number, suite: number, key: Uint8Array, nonce: Uint8Array, window: number): void
+  /** Erases the key. Jobs that still name it are refused with `NO_KEY`. */
+  clearSeal(keys: Keys, index: number): void
+  clearOpen(keys: Keys, index: number): void
+  /** The counter the lane's next packet will carry. */
+  nextCounter(keys: Keys, index: number, lane: number): number
+  /** Newest counter that opened on the lane; -1 before the first. */
+  newestCounter(keys: Keys, index: number, lane: number): number
+
+  /**
+   * Seals packets, cutting super-packets into segments with headers and checksums of their own. Eight words per job in `jobs`:
+   * key index, row, offset of the inner IP packet, its length, gso as in `recvSuper`, second byte of the header (flags with the
+   * lane in bits 4–5), most inner bytes of one datagram, 0. The packet is destroyed. `headers`: 16 bytes per row, put before
+   * every datagram with the flags in byte 1 and the counter in bytes 10–15. Datagram = header ‖ sealed ‖ 16-byte tag, header authenticated.
+   * TCP segments longer than `most` are cut smaller; other packets longer than it get `TOO_BIG`.
+   * `runs`: four words per run as `sendRuns` takes them, consecutive datagrams of equal length of one row joined. `status`: one per job:
+   * 0 sealed, else `NO_KEY`, `USED_UP`, `TOO_BIG`, `MALFORMED`. Stops before a job that may not fit `out` or `runs`.
+   * `done`: [jobs done, runs, bytes of `out`, datagrams]. Returns jobs done.
+   */
+  seal(
+    keys: Keys,
+    jobs: Int32Array,
+    first: number,
+    count: number,
+    headers: Uint8Array,
+    arena: Uint8Array,
+    out: Uint8Array,
+    runs: Int32Array,
+    status: Int8Array,
+    done: Int32Array,
+  ): number
+  /**
+   * Opens datagrams into the slots of `out`, each at `i * outSlotBytes + headroom`. Four words per job: key index, offset, length, flags
+   * (bits 0–1 lane, bit 2: never joined with others). With `join`, consecutive TCP segments (and UDP datagrams of equal length) of one
+   * flow become one super-packet, `gso` as in `recvSuper`, only when their checksums are right and no header field differs that
+   * matters (RFC 9293 order; same rules as the kernel's GRO), up to `mostBytes`; the order within a flow is kept. `meta`: three words
+   * per slot: first job, number of jobs, bytes opened. `status`: one per job: 0 opened, else `SHORT`, `REPLAY`, `BAD_TAG`, `NO_KEY`.
+   * Stops before a job when no slot is left. `done`: [jobs done, slots]. Returns jobs done.
+   */
+  open(
+    keys: Keys,
+    jobs: Int32Array,
+    first: number,
+    count: number,
+    arena: Uint8Array,
+    out: Uint8Array,
+    outSlotBytes: number,
+    headroom: number,
+    lens: Uint32Array,
+    gso: Uint16Array,
+    meta: Int32Array,
+    join: boolean,
+    mostBytes: number,
+    status: Int8Array,
+    done: Int32Array,
+  ): number
+  /** Joins plain packets in place of a batch (jobs of three words as `sendSuper`, rewritten), same rules as `open`. Returns how many are left. */
+  coalesce(arena: Uint8Array, jobs: Int32Array, count: number, room: number, mostBytes: number): number
+  /** Cuts one super-packet into complete packets of at most `mostBytes` in the slots of `out`. Returns how many, or -1 when there is no room, -2 when it cannot be cut. */
+  segment(
+    arena: Uint8Array,
+    at: number,
+    len: number,
+    gso: number,
+    mostBytes: number,
+    out: Uint8Array,
+    outSlotBytes: number,
+    headroom: number,
+    lens: Uint32Array,
+  ): number
 
   /** Sends one batch, then collects until `answers` final answers came or `waitMs` (at most 1000) passed. */
   talk(port: Port, bytes: Uint8Array, reply: Uint8Array, answers: number, waitMs: number): number

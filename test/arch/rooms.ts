@@ -13,4 +13,4 @@ export const ROOMS = {
 } as const satisfies Readonly<Record<string, { may: readonly string[]; pure: boolean; packages: readonly string[] }>>
 
 /** Inside ntm-lib, lower floors never look up. */
-export const FLOORS = ['base', 'addr', 'ports', 'wire', 'packet', 'dns', 'crypto', 'negotiate'] as const
+export const FLOORS = ['base', 'addr', 'ports', 'wire', 'packet', 'dns', 'crypto', 'negotiate', 'plane'] as const

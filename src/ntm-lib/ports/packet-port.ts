@@ -36,5 +36,32 @@ export function batch(slots: number, slotBytes: number): Batch {
   }
 }
 
+/**
+ * A batch whose slots may hold super-packets: `gso[i]` is 0 for a complete packet, the payload bytes of one segment for
+ * one TCP or UDP packet that is to be cut later, `CSUM_MISSING` for a plain packet without its transport checksum. The
+ * transport checksum of the latter two is made when they leave: what the field holds until then means nothing.
+ */
+export type SuperBatch = Batch & { readonly gso: Uint16Array }
+
+/** `gso` of a plain packet whose transport checksum is still to be made. */
+export const CSUM_MISSING = 0xffff
+
+/** Packets to send from anywhere in one arena: three words each, offset, length, gso. */
+export type Outgoing = { readonly jobs: Int32Array; count: number }
+
+/** A door that also takes and gives super-packets. */
+export interface SuperPort extends PacketPort {
+  recvSuper(into: SuperBatch): number
+  /** Sends in order; what the kernel does not take is counted and lost. */
+  sendSuper(arena: Uint8Array, from: Outgoing): number
+}
+
+export function superBatch(slots: number, slotBytes: number = SUPER_SLOT_BYTES): SuperBatch {
+  return { ...batch(slots, slotBytes), gso: new Uint16Array(slots) }
+}
+
+/** Room for the largest IP packet with an Ethernet head, the headroom, and slack behind. Not a power of two: slots spread over the caches. */
+export const SUPER_SLOT_BYTES = 66_048
+
 /** Where slot `i`'s packet starts in the arena. */
 export const slotAt = (b: Batch, i: number): number => i * b.slotBytes + HEADROOM
