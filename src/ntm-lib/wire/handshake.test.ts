@@ -1,15 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { BugError } from '../base/invariant.ts'
 import {
-  covered1,
-  covered2,
   HANDSHAKES,
   type HandshakeName,
   handshakeBytes,
   joinHello,
   joinTunnelRequest,
-  placeTag1,
-  placeTag2,
   splitHello,
   splitTunnelRequest,
 } from './handshake.ts'
@@ -29,23 +25,6 @@ test('the totals are those of the wire page', () => {
     'tunnel-request': 256,
     'tunnel-response': 208,
     'tunnel-cookie': 64,
-  })
-})
-
-describe('tags', () => {
-  test('are placed at the end, each after what it covers', () => {
-    const bytes = joinHello({ header, ...body })
-    placeTag1(bytes, b(16, 0x11))
-    placeTag2(bytes, b(16, 0x22))
-    expect([covered1(bytes).length, covered2(bytes).length]).toEqual([224, 240])
-    expect(covered2(bytes).subarray(224)).toEqual(b(16, 0x11))
-    expect(splitHello(bytes)).toMatchObject({ ok: true, value: { tag1: b(16, 0x11), tag2: b(16, 0x22) } })
-  })
-
-  test('of another size are our own mistake', () => {
-    const bytes = joinHello({ header, ...body })
-    expect(() => placeTag1(bytes, b(32, 0))).toThrow(BugError)
-    expect(() => placeTag2(bytes, b(15, 0))).toThrow(BugError)
   })
 })
 

@@ -108,21 +108,6 @@ export const joinTunnelRequest = (d: TunnelRequestDatagram): Uint8Array => join(
 export const joinTunnelResponse = (d: TunnelResponseDatagram): Uint8Array => join('tunnel-response', d)
 export const joinTunnelCookie = (d: CookieDatagram): Uint8Array => join('tunnel-cookie', d)
 
-/** What tag1 of a handshake datagram (not a cookie) covers: a view on everything before it. */
-export const covered1 = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, -32)
-/** What tag2 covers: a view on everything before it, tag1 included. */
-export const covered2 = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, -16)
-
-/** Writes the tags of a joined datagram in place: first tag1, then tag2, because tag2 covers tag1. */
-export function placeTag1(bytes: Uint8Array, tag1: Uint8Array): void {
-  invariant(tag1.length === 16, `tag1 is 16 bytes, got ${tag1.length}`)
-  bytes.set(tag1, bytes.length - 32)
-}
-export function placeTag2(bytes: Uint8Array, tag2: Uint8Array): void {
-  invariant(tag2.length === 16, `tag2 is 16 bytes, got ${tag2.length}`)
-  bytes.set(tag2, bytes.length - 16)
-}
-
 type Layout = { readonly cls: HeaderClass; readonly type: number; readonly fields: AnyFields }
 
 function split<D extends Headed>(name: HandshakeName, bytes: Uint8Array): Decoded<D> {
