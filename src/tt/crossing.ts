@@ -1,4 +1,6 @@
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import type { FiveTuple } from '#ntm-lib/packet/five-tuple.ts'
+import { fillTransport, fitted, isSuper } from '#ntm-lib/packet/gso.ts'
 import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
 import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
@@ -36,31 +38,37 @@ export class Crossing {
     this.#p = parts
   }
 
-  /** From a tunnel to the edge. `low`: first byte that the packet may move back to. */
-  toEdge(v: DataView, low: number, at: number, len: number, { inner, edge }: Flow): Verdict {
+  /** From a tunnel to the edge. `low`: first byte that the packet may move back to; `t`: its tuple. */
+  toEdge(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
     const { out } = this.#p
-    const [virtual, real] = [inner.destination, edge.destination]
-    if (isIp4(virtual) !== isIp4(real)) return this.#translate(v, low, at, len, inner, edge, out)
+    const virtual = flow.inner.destination
+    const real = flow.edge.destination
+    if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, out)
     const hops = isIp4(virtual) ? ip4.ttl(v, at) : ip6.hopLimit(v, at)
     if (hops <= out.lastHop) {
       return this.answer(v, at, len, out, 'ttl-expired', icmp4.TIME_EXCEEDED, 0, icmp6.TIME_EXCEEDED, 0)
     }
-    if (isTooBig(v, at, len, out)) return this.#tooBig(v, at, len, out)
+    const each = sized(v, t, at, len, gso, out)
+    if (each === CUT) return 'cut'
+    if (each === TOO_BIG) return this.#tooBig(v, at, len, out)
     if (isIp4(real)) rewriteDestination4(v, at, len, real)
     else {
       ip6.putAddress(this.#address, 0, real)
       rewriteDestination6(v, at, len, this.#address, 0)
     }
-    return this.#forward(v, at, len, out)
+    return this.#forward(v, at, len, each, out)
   }
 
   /** From the edge to the flow's host, whose tunnel takes packets of up to `innerMtu`. */
-  toHost(v: DataView, low: number, at: number, len: number, { node, inner, edge }: Flow): Verdict {
+  toHost(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
     const { back, router4, router6 } = this.#p
-    back.mtu4 = back.mtu6 = this.#p.innerMtu(node)
-    const [real, virtual] = [edge.destination, inner.destination]
-    if (isIp4(real) !== isIp4(virtual)) return this.#translate(v, low, at, len, inner, edge, back)
-    if (isTooBig(v, at, len, back)) return this.#tooBig(v, at, len, back)
+    back.mtu4 = back.mtu6 = this.#p.innerMtu(flow.node)
+    const real = flow.edge.destination
+    const virtual = flow.inner.destination
+    if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, back)
+    const each = sized(v, t, at, len, gso, back)
+    if (each === CUT) return 'cut'
+    if (each === TOO_BIG) return this.#tooBig(v, at, len, back)
     if (isIp4(real) && isIp4(virtual)) {
       const fromServer = ip4.source(v, at) === real
       rewriteSource4(v, at, len, fromServer ? virtual : router4)
@@ -76,7 +84,7 @@ export class Crossing {
         rewriteEmbeddedDestination6(v, at, len, this.#other, 0, this.#address, 0)
       }
     }
-    return this.#forward(v, at, len, back)
+    return this.#forward(v, at, len, each, back)
   }
 
   /** Drops, counts, and answers with an ICMP error of the packet's own family. */
@@ -99,28 +107,14 @@ export class Crossing {
   }
 
   /** The host's and the server's address pairs stand for each other; the rest is RFC 7915. */
-  #translate(
-    v: DataView,
-    low: number,
-    at: number,
-    len: number,
-    inner: Flow['inner'],
-    edge: Flow['edge'],
-    ctx: XlatContext,
-  ): Verdict {
+  #translate(v: DataView, low: number, at: number, len: number, gso: number, flow: Flow, ctx: XlatContext): Verdict {
     const { pairs, counters } = this.#p
-    pairs.clear()
-    if (isIp4(inner.source) && !isIp4(edge.source) && isIp4(inner.destination) && !isIp4(edge.destination)) {
-      pairs.pair(inner.source, edge.source)
-      pairs.pair(inner.destination, edge.destination)
-    } else if (!isIp4(inner.source) && isIp4(edge.source) && !isIp4(inner.destination) && isIp4(edge.destination)) {
-      pairs.pair(edge.source, inner.source)
-      pairs.pair(edge.destination, inner.destination)
-    }
+    const { result } = this
+    pairs.use(flow.pairs)
     const four = ip4.version(v, at) === 4
-    const verdict = four ? fourToSix(v, low, at, len, ctx, this.result) : sixToFour(v, at, len, ctx, this.result)
-    if (this.result.reason !== null) counters.count(DROP_COUNTER[this.result.reason])
-    return verdict === 'forward' ? this.#forward(v, this.result.at, this.result.len, ctx) : verdict
+    const verdict = four ? fourToSix(v, low, at, len, gso, ctx, result) : sixToFour(v, at, len, gso, ctx, result)
+    if (result.reason !== null) counters.count(DROP_COUNTER[result.reason])
+    return verdict === 'forward' ? this.#forward(v, result.at, result.len, result.gso, ctx) : verdict
   }
 
   #tooBig(v: DataView, at: number, len: number, ctx: XlatContext): Verdict {
@@ -130,11 +124,14 @@ export class Crossing {
   }
 
   /** IPv4 that may be cut is cut here: neither a tunnel nor a raw socket does it. */
-  #forward(v: DataView, at: number, len: number, ctx: XlatContext): Verdict {
+  #forward(v: DataView, at: number, len: number, gso: number, ctx: XlatContext): Verdict {
     this.result.at = at
     this.result.len = len
+    this.result.gso = gso
     this.result.reason = null
-    if (ip4.version(v, at) !== 4 || len <= ctx.mtu4) return 'forward'
+    if (len <= ctx.mtu4 || ip4.version(v, at) !== 4 || isSuper(gso)) return 'forward'
+    // A fragment has no checksum that anybody could make later.
+    if (gso !== 0) fillTransport(v, at, len)
     if (!ip4.dontFragment(v, at) && split4(v, at, len, ctx.mtu4, ctx.spill)) return 'split'
     this.#p.counters.count(DROP_COUNTER['too-big'])
     this.result.reason = 'too-big'
@@ -142,7 +139,15 @@ export class Crossing {
   }
 }
 
-/** Too big for the next hop and not to be cut on the way: the sender must hear of it. */
-function isTooBig(v: DataView, at: number, len: number, ctx: XlatContext): boolean {
-  return ip4.version(v, at) === 4 ? len > ctx.mtu4 && ip4.dontFragment(v, at) : len > ctx.mtu6
+/** The `gso` with which the next hop takes the packet in its own family; `CUT` or `TOO_BIG` when there is none. */
+function sized(v: DataView, t: FiveTuple, at: number, len: number, gso: number, ctx: XlatContext): number {
+  const four = ip4.version(v, at) === 4
+  const most = four ? ctx.mtu4 : ctx.mtu6
+  if (isSuper(gso)) return fitted(v, t.protocol, t.upperAt, at + len, gso, t.upperAt - at, most)
+  // Not to be cut on the way: the sender must hear of it.
+  return len > most && (!four || ip4.dontFragment(v, at)) ? TOO_BIG : gso
 }
+
+/** As `fitted` says it. */
+const CUT = -1
+const TOO_BIG = -2

@@ -3,10 +3,11 @@ import { type FiveTuple, tupleHash } from '#ntm-lib/packet/five-tuple.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { FIN, flags, RST, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
 import { type FlowNode, takeToken } from './flow-node.ts'
-import { type FlowSide, sideHash, sideMatches } from './flow-side.ts'
+import { type FlowSide, pairsOf, sideHash, sideMatches } from './flow-side.ts'
 import { avoid, type ServerEntry } from './server-entry.ts'
 import { TT_TIMERS } from './timers.ts'
 import type { DropReason } from './verdict.ts'
+import type { AddressPairs } from './xlat/addr.ts'
 
 /**
  * One conversation of a host behind a node with a real server. Replies carry only the server's real address, and several
@@ -19,6 +20,8 @@ export type Flow = {
   readonly inner: FlowSide
   /** Host → server as at the edge: the host's virtual and the server's real address, the server's family. */
   readonly edge: FlowSide
+  /** What stands for what, when the two sides differ in family. */
+  readonly pairs: AddressPairs | null
   until: Instant
   /** TCP: bit 0 SYN out, 1 SYN in, 2 FIN out, 3 FIN in, 4 RST. */
   seen: number
@@ -83,7 +86,7 @@ export class FlowTable {
     if (node.flows >= this.#limits.perNode || this.#all.size >= this.#limits.total) return 'flow-limit'
     if (!takeToken(node, now)) return 'rate-limit'
     if (twin !== null) this.remove(twin)
-    const flow: Flow = { node, entry, inner, edge, until: now, seen: 0, unanswered: 0, answered: false, allowedBy: 0, nextInner: null, nextEdge: null } // biome-ignore format: one record
+    const flow: Flow = { node, entry, inner, edge, pairs: pairsOf(inner, edge), until: now, seen: 0, unanswered: 0, answered: false, allowedBy: 0, nextInner: null, nextEdge: null } // biome-ignore format: one record
     flow.until = after(now, lifetime(flow))
     const [i, e] = [sideHash(inner, this.#seed), sideHash(edge, this.#seed)]
     flow.nextInner = this.#inner.get(i) ?? null

@@ -6,7 +6,7 @@ import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
-import { ICMP4, ICMP6, TCP } from '#ntm-lib/packet/protocol.ts'
+import { ICMP4, ICMP6, TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { embeddedAt4, embeddedAt6 } from '#ntm-lib/packet/rewrite.ts'
 import { Crossing } from './crossing.ts'
 import type { FlowNode } from './flow-node.ts'
@@ -43,13 +43,23 @@ export class Traffic {
 
   /**
    * An authenticated inner packet of `node`, `len` bytes at `at`, on its way to a server. `low`: first byte it may move
-   * back to.
+   * back to; `gso` as in `SuperBatch`.
    */
-  outward(v: DataView, low: number, at: number, len: number, node: FlowNode, pairOf: PairOf, now: Instant): Verdict {
+  outward(
+    v: DataView,
+    low: number,
+    at: number,
+    len: number,
+    gso: number,
+    node: FlowNode,
+    pairOf: PairOf,
+    now: Instant,
+  ): Verdict {
     const t = this.#t
     const fault = validInner(v, at, len)
     if (fault !== 'ok') return this.#drop(fault)
     if (!readTuple(v, at, len, t)) return this.#drop('short')
+    if (gso !== 0 && !mayBeSuper(t)) return this.#drop('bad-length')
     if (!carriesIcmp(v, t)) return this.#drop('icmp-type')
     if (t.icmpError) return this.#errorOutward(v, low, at, len, node, now)
     const later = t.fragment === 'later'
@@ -61,7 +71,7 @@ export class Traffic {
     if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     if (t.fragment === 'first') this.#fragments.note(v, t, flow, now)
     this.#p.flows.touch(flow, v, t, at + len, true, now)
-    return this.#crossing.toEdge(v, low, at, len, flow)
+    return this.#crossing.toEdge(v, low, at, len, gso, t, flow)
   }
 
   /** After each `outward`, until null: packets that waited for the one just treated, to be given to `outward` again. */
@@ -70,11 +80,12 @@ export class Traffic {
   }
 
   /** A packet from the edge, on its way to a host; `flow.node` says through which tunnel. */
-  inward(v: DataView, low: number, at: number, room: number, now: Instant): Verdict {
+  inward(v: DataView, low: number, at: number, room: number, gso: number, now: Instant): Verdict {
     const t = this.#t
     this.flow = null
     const len = wholeLength(v, at, room)
     if (len < 0 || !readTuple(v, at, len, t)) return this.#drop('short')
+    if (gso !== 0 && !mayBeSuper(t)) return this.#drop('bad-length')
     if (!carriesIcmp(v, t)) return this.#drop('icmp-type')
     const flow = t.icmpError ? this.#aboutEdge(v, at, len) : this.#inFlow(v, now)
     if (flow === null) return this.#drop(t.fragment === 'later' ? 'fragment-unknown' : 'unknown-flow')
@@ -85,7 +96,7 @@ export class Traffic {
       this.#p.flows.touch(flow, v, t, at + len, false, now)
     }
     this.flow = flow
-    return this.#crossing.toHost(v, low, at, len, flow)
+    return this.#crossing.toHost(v, low, at, len, gso, t, flow)
   }
 
   /** The node's path is gone: its flows and fragments. */
@@ -174,7 +185,7 @@ export class Traffic {
     if (flow === null || !isBetween(v, at, flow)) return this.#drop('unknown-flow')
     if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     flow.entry.lastUsed = now
-    return this.#crossing.toEdge(v, low, at, len, flow)
+    return this.#crossing.toEdge(v, low, at, len, 0, this.#t, flow)
   }
 
   /**
@@ -210,7 +221,9 @@ export class Traffic {
 
 /** Of ICMP only echo and the errors of RFC 7915 §4.2 and §5.2: no redirect, no neighbour discovery, in any family. */
 function carriesIcmp(v: DataView, t: FiveTuple): boolean {
-  const [four, six] = [t.family === 4 && t.protocol === ICMP4, t.family === 6 && t.protocol === ICMP6]
+  if (t.protocol === TCP || t.protocol === UDP) return true
+  const four = t.family === 4 && t.protocol === ICMP4
+  const six = t.family === 6 && t.protocol === ICMP6
   // The other family's ICMP means nothing to anybody.
   if (!four && !six) return t.protocol !== ICMP4 && t.protocol !== ICMP6
   if (t.fragment === 'later') return true
@@ -218,6 +231,9 @@ function carriesIcmp(v: DataView, t: FiveTuple): boolean {
   if (six) return icmp6.isEcho(type) || (type >= icmp6.UNREACHABLE && type <= icmp6.PARAMETER_PROBLEM)
   return icmp4.isEcho(type) || (icmp4.isError(type) && type !== icmp4.REDIRECT && type !== icmp4.SOURCE_QUENCH)
 }
+
+/** Only whole TCP and UDP packets are cut or completed later. */
+const mayBeSuper = (t: FiveTuple): boolean => t.fragment === 'whole' && (t.protocol === TCP || t.protocol === UDP)
 
 /** Whether the packet goes from the flow's host to the flow's server. */
 function isBetween(v: DataView, at: number, { inner }: Flow): boolean {

@@ -1,9 +1,10 @@
 /**
  * What becomes of a packet. `forward`: it stands translated where `Translated` says. `split`: its fragments stand in the
  * context's spill batch. `reply`: an ICMP error stands in the reply batch and the packet is gone. `wait`: a copy of it
- * waits for another packet. `drop`: gone.
+ * waits for another packet. `cut`: nothing was changed; the super-packet cannot go on as one, its segments are to be given
+ * one by one. `drop`: gone.
  */
-export type Verdict = 'forward' | 'split' | 'reply' | 'wait' | 'drop'
+export type Verdict = 'forward' | 'split' | 'reply' | 'wait' | 'cut' | 'drop'
 
 /** Every reason the terminator has for not forwarding a packet: closed, and each one a counter `tt.drop.<reason>`. */
 export const DROP_REASONS = [

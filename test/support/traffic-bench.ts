@@ -27,6 +27,8 @@ export type Went = {
   readonly verdict: Verdict
   readonly reason: string | null
   readonly packets: readonly Uint8Array[]
+  /** Of the packet of `forward`. */
+  readonly gso: number
   readonly reply: Uint8Array | null
   /** Inward only: through whose tunnel. */
   readonly node: string | null
@@ -72,7 +74,11 @@ export class TrafficBench {
       fragmentTo: 1280,
       copyTrafficClass: true,
       udpZero: 'compute',
-      nextId: () => ++this.#ids,
+      nextId: (count) => {
+        const id = this.#ids + 1
+        this.#ids += count
+        return id
+      },
       mayReply: () => true,
       reply: batch(4, HEADROOM + 2048),
       spill: batch(64, HEADROOM + 2048),
@@ -98,16 +104,16 @@ export class TrafficBench {
     return entry
   }
 
-  outward(box: Box, packet: Uint8Array): Went {
+  outward(box: Box, packet: Uint8Array, gso = 0): Went {
     const pairOf = (source: Ip): VirtualPair | null =>
       box.pairs.find((p) => (isIp4(source) ? p.vip4 === source : ip6Key(p.vip6) === ip6Key(source))) ?? null
     return this.#run(packet, this.out, (v, low, at, len) =>
-      this.traffic.outward(v, low, at, len, box.node, pairOf, this.now),
+      this.traffic.outward(v, low, at, len, gso, box.node, pairOf, this.now),
     )
   }
 
-  inward(packet: Uint8Array): Went {
-    return this.#run(packet, this.back, (v, low, at, len) => this.traffic.inward(v, low, at, len, this.now))
+  inward(packet: Uint8Array, gso = 0): Went {
+    return this.#run(packet, this.back, (v, low, at, len) => this.traffic.inward(v, low, at, len, gso, this.now))
   }
 
   #run(
@@ -128,6 +134,7 @@ export class TrafficBench {
     return {
       verdict,
       reason: verdict === 'drop' || verdict === 'reply' ? result.reason : null,
+      gso: result.gso,
       packets: verdict === 'split' ? all(ctx.spill) : whole,
       reply: all(ctx.reply)[0] ?? null,
       node: this.traffic.flow?.node.key ?? null,

@@ -24,6 +24,7 @@ export type Result = {
   readonly reason: string | null
   /** The translated packet of `forward`. */
   readonly packet: Uint8Array
+  readonly gso: number
   /** The fragments of `split`. */
   readonly pieces: readonly Uint8Array[]
   /** The ICMP error of `reply`. */
@@ -37,8 +38,7 @@ export class XlatBench {
 
   constructor(settings: Partial<XlatContext> = {}) {
     const map = new PairMap(ROUTERS6, ROUTER4_ALIAS)
-    map.pair(HOST4, HOST6)
-    map.pair(SERVER4, SERVER6)
+    map.use({ host4: HOST4, host6: HOST6, server4: SERVER4, server6: SERVER6 })
     this.ctx = {
       map,
       mtu4: 1500,
@@ -47,7 +47,11 @@ export class XlatBench {
       copyTrafficClass: true,
       udpZero: 'compute',
       lastHop: 1,
-      nextId: () => ++this.#ids,
+      nextId: (count) => {
+        const id = this.#ids + 1
+        this.#ids += count
+        return id
+      },
       own4: ROUTER4_ALIAS,
       own6: ROUTERS6,
       mayReply: () => true,
@@ -58,7 +62,7 @@ export class XlatBench {
   }
 
   /** Translates to the other family. Throws when a byte outside the slot's part for this packet changed. */
-  run(packet: Uint8Array, headroom = HEADROOM): Result {
+  run(packet: Uint8Array, headroom = HEADROOM, gso = 0): Result {
     const guard = 32
     const arena = new Uint8Array(guard + headroom + packet.length + guard).fill(0xa5)
     const at = guard + headroom
@@ -69,14 +73,15 @@ export class XlatBench {
     const v = viewOf(arena)
     const isFour = (packet[0] ?? 0) >> 4 !== 6
     const verdict = isFour
-      ? fourToSix(v, guard, at, packet.length, ctx, out)
-      : sixToFour(v, at, packet.length, ctx, out)
+      ? fourToSix(v, guard, at, packet.length, gso, ctx, out)
+      : sixToFour(v, at, packet.length, gso, ctx, out)
     const clean = (from: number, to: number): boolean => arena.subarray(from, to).every((b) => b === 0xa5)
     if (!clean(0, guard) || !clean(at + packet.length, arena.length)) throw new Error('wrote outside the slot')
     if (verdict === 'forward' && (out.at < guard || out.at + out.len > at + packet.length)) throw new Error('moved out')
     return {
       verdict,
       reason: out.reason,
+      gso: out.gso,
       packet: verdict === 'forward' ? arena.slice(out.at, out.at + out.len) : new Uint8Array(0),
       pieces: verdict === 'split' ? slots(ctx.spill) : [],
       reply: verdict === 'reply' ? (slots(ctx.reply)[0] as Uint8Array) : new Uint8Array(0),

@@ -65,7 +65,7 @@ export class TtWire {
       fragmentTo: 1280,
       copyTrafficClass: true,
       udpZero: 'compute',
-      nextId: () => (this.#id = (this.#id + 1) & 0xffff),
+      nextId: (count) => this.#nextId(count),
       mayReply: () => this.#mayReply(),
       reply: batch(SLOTS, SLOT_BYTES),
       spill: batch(SLOTS, SLOT_BYTES),
@@ -105,7 +105,7 @@ export class TtWire {
     const b = this.#one
     const [low, at] = [0, slotAt(b, 0)]
     b.arena.set(inner, at)
-    const verdict = this.traffic.outward(b.view, low, at, inner.length, node, pairOf, systemClock.now())
+    const verdict = this.traffic.outward(b.view, low, at, inner.length, 0, node, pairOf, systemClock.now())
     this.#emit(verdict, b, this.#out, (memory, from, len) => this.#toEdge(memory, from, len))
     this.#replies(this.#out, (memory, from, len) => this.#p.toTunnel(node, memory, from, len))
   }
@@ -117,7 +117,7 @@ export class TtWire {
       const now = systemClock.now()
       for (let i = 0; i < n; i++) {
         const at = slotAt(b, i)
-        const verdict = this.traffic.inward(b.view, i * b.slotBytes, at, b.lens[i] ?? 0, now)
+        const verdict = this.traffic.inward(b.view, i * b.slotBytes, at, b.lens[i] ?? 0, 0, now)
         const node = this.traffic.flow?.node
         if (node !== undefined) {
           this.#emit(verdict, b, this.#back, (memory, from, len) => this.#p.toTunnel(node, memory, from, len))
@@ -147,6 +147,12 @@ export class TtWire {
     out.arena.set(memory.arena.subarray(at, at + len), to)
     if (!this.#p.kernelSpendsHop) spendHop(out.view, to)
     out.lens[out.count++] = len
+  }
+
+  #nextId(count: number): number {
+    const id = (this.#id + 1) & 0xffff
+    this.#id = (this.#id + count) & 0xffff
+    return id
   }
 
   /** RFC 7915 §4.4, RFC 4443 §2.4(f): errors are rate-limited. */

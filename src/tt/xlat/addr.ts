@@ -4,6 +4,14 @@ import { invariant } from '#ntm-lib/base/invariant.ts'
 import { copyAddress, isAddress, putAddress } from '#ntm-lib/packet/ip6.ts'
 import type { AddressMap, AddressRole } from './context.ts'
 
+/** A host and a server that are known in both families. */
+export type AddressPairs = {
+  readonly host4: Ip4
+  readonly host6: Ip6
+  readonly server4: Ip4
+  readonly server6: Ip6
+}
+
 /** RFC 6052 §2.2: the prefix lengths that may carry an IPv4 address. */
 const LENGTHS = [32, 40, 48, 56, 64, 96]
 
@@ -35,8 +43,8 @@ export function extract(prefix: Ip6, bits: number, address: Ip6): Ip4 | null {
 }
 
 /**
- * Explicit pairs, both ways: what the terminator sets before each packet. Addresses without a pair have no translation,
- * except the sender of an ICMP error:
+ * Two explicit pairs, both ways: the host's and the server's, which the terminator sets before each packet. Addresses
+ * without a pair have no translation, except the sender of an ICMP error:
  * - 4→6 it is embedded under `routers6`, an RFC 6052 /96 inside the servers' pool, so the tunnel's far end accepts it as
  *   an inner source and a traceroute shows which router spoke;
  * - 6→4 128 bits do not fit, and a router's embedded IPv4 address would be a real one, which the far end refuses: every
@@ -45,29 +53,23 @@ export function extract(prefix: Ip6, bits: number, address: Ip6): Ip4 | null {
 export class PairMap implements AddressMap {
   readonly #routers6: Ip6
   readonly #router4: Ip4
-  readonly #fours: Ip4[] = []
-  readonly #sixes: Ip6[] = []
-  #size = 0
+  #pairs: AddressPairs | null = null
 
   constructor(routers6: Ip6, router4: Ip4) {
     this.#routers6 = routers6
     this.#router4 = router4
   }
 
-  /** Forgets all pairs; done before each packet, so it allocates nothing. */
-  clear(): void {
-    this.#size = 0
-  }
-
-  pair(four: Ip4, six: Ip6): void {
-    this.#fours[this.#size] = four
-    this.#sixes[this.#size++] = six
+  /** The pairs from now on; null for none. */
+  use(pairs: AddressPairs | null): void {
+    this.#pairs = pairs
   }
 
   toSix(ip: Ip4, role: AddressRole, view: DataView, at: number): boolean {
-    for (let i = 0; i < this.#size; i++) {
-      if (this.#fours[i] !== ip) continue
-      putAddress(view, at, this.#sixes[i] as Ip6)
+    const pairs = this.#pairs
+    const six = pairs === null ? null : ip === pairs.host4 ? pairs.host6 : ip === pairs.server4 ? pairs.server6 : null
+    if (six !== null) {
+      putAddress(view, at, six)
       return true
     }
     if (role !== 'error-source') return false
@@ -77,9 +79,9 @@ export class PairMap implements AddressMap {
   }
 
   toFour(view: DataView, at: number, role: AddressRole): number {
-    for (let i = 0; i < this.#size; i++) {
-      if (isAddress(view, at, this.#sixes[i] as Ip6)) return this.#fours[i] as number
-    }
+    const pairs = this.#pairs
+    if (pairs !== null && isAddress(view, at, pairs.host6)) return pairs.host4
+    if (pairs !== null && isAddress(view, at, pairs.server6)) return pairs.server4
     return role === 'error-source' ? this.#router4 : -1
   }
 }

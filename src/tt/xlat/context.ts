@@ -35,8 +35,11 @@ export type XlatContext = {
    * for what comes from the kernel (its hop is already spent, and the tunnel is no router).
    */
   lastHop: number
-  /** IPv4 identification of whole packets translated to IPv4; one generator per terminator. */
-  nextId: () => number
+  /**
+   * IPv4 identification of whole packets translated to IPv4; one generator per terminator. A super-packet takes `count` of
+   * them in a row: each segment gets one more than the one before.
+   */
+  nextId: (count: number) => number
   /** Sources of our own ICMP errors; null takes the offending packet's destination. */
   own4: Ip4 | null
   own6: Ip6 | null
@@ -49,6 +52,6 @@ export type XlatContext = {
 }
 
 /** The result of a translation; one object is reused. Valid after `forward`; `reason` is set after `reply` and `drop`. */
-export type Translated = { at: number; len: number; reason: DropReason | null }
+export type Translated = { at: number; len: number; gso: number; reason: DropReason | null }
 
-export const newTranslated = (): Translated => ({ at: 0, len: 0, reason: null })
+export const newTranslated = (): Translated => ({ at: 0, len: 0, gso: 0, reason: null })

@@ -1,5 +1,6 @@
 import { checkOf, pseudo6, sum, udpCheck } from '#ntm-lib/packet/checksum.ts'
 import * as fragment from '#ntm-lib/packet/fragment.ts'
+import { fillTransport, fitted, isSuper } from '#ntm-lib/packet/gso.ts'
 import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import { IP6_BYTES, SOURCE_AT, writeFirst } from '#ntm-lib/packet/ip6.ts'
@@ -18,13 +19,16 @@ const message = newMessage()
 /**
  * Translates the IPv4 packet of `len` bytes at `at` to IPv6. RFC 7915 §4. The payload stays where it is: headers are
  * replaced in front of it, so the packet's start moves back by up to 64 bytes but never below `low`, and its end never
- * grows. On `forward`, `out` says where it is; after any other verdict the packet's bytes are worthless.
+ * grows. On `forward`, `out` says where it is; after any other verdict but `cut` the packet's bytes are worthless.
+ *
+ * @param gso as in `SuperBatch`: a super-packet is translated whole, and judged by its segments
  */
 export function fourToSix(
   v: DataView,
   low: number,
   at: number,
   len: number,
+  gso: number,
   ctx: XlatContext,
   out: Translated,
 ): Verdict {
@@ -44,17 +48,22 @@ export function fourToSix(
   if (protocol === IGMP || cannotCrossToSix(protocol)) return drop(out, 'bad-protocol')
   const isFragment = ip4.isFragment(v, at)
   const dontFragment = ip4.dontFragment(v, at)
+  const upper = at + header
+  const most = dontFragment ? ctx.mtu6 : Math.max(MIN_MTU6, Math.min(ctx.fragmentTo, ctx.mtu6))
+  const isWhole = isSuper(gso)
+  const each = isWhole ? fitted(v, protocol, upper, at + total, gso, IP6_BYTES, most) : gso
+  if (each < 0) return 'cut'
   const size = total - header + IP6_BYTES + (isFragment ? fragment.FRAGMENT_BYTES : 0)
-  if (dontFragment && size > ctx.mtu6) {
+  if (dontFragment && !isWhole && size > ctx.mtu6) {
     const mtu = ctx.mtu6 - IP6_BYTES + ip4.IP4_BYTES - (isFragment ? fragment.FRAGMENT_BYTES : 0)
     return answer4(ctx, out, 'too-big', icmp4.UNREACHABLE, icmp4.FRAGMENTATION_NEEDED, mtu, v, at, total)
   }
   const first = ip4.fragmentOffset(v, at) === 0
-  const upper = at + header
   if (first && total - header < leastBytes(protocol)) return drop(out, 'short')
   // An ICMPv6 checksum covers the length of the whole message, which no single fragment knows (RFC 7915 §1.2).
   if (protocol === ICMP4 && isFragment) return drop(out, 'icmp-fragment')
-  const zeroUdp = protocol === UDP && first && v.getUint16(upper + 6) === 0
+  // Where the checksum is still to be made, the field says nothing.
+  const zeroUdp = gso === 0 && protocol === UDP && first && v.getUint16(upper + 6) === 0
   if (zeroUdp && (isFragment || ctx.udpZero === 'drop')) return drop(out, 'udp-no-checksum')
   const error = protocol === ICMP4 && icmp4.isError(icmp4.type(v, upper))
   if (!ctx.map.toSix(ip4.source(v, at), error ? 'error-source' : 'source', scratch, 0)) return drop(out, 'no-address')
@@ -85,11 +94,12 @@ export function fourToSix(
     if (!error && !echo(v, start, payloadAt, end)) return drop(out, 'icmp-type')
     if (error) seal(v, start, ICMP6, payloadAt, end, 2)
   } else if (zeroUdp) seal(v, start, UDP, payloadAt, end, 6)
-  else if (first) carry(v, protocol, payloadAt, end, before, sum(v, start + SOURCE_AT, 32))
+  else if (first && gso === 0) carry(v, protocol, payloadAt, end, before, sum(v, start + SOURCE_AT, 32))
   out.at = start
   out.len = end - start
-  const most = Math.max(MIN_MTU6, Math.min(ctx.fragmentTo, ctx.mtu6))
-  if (dontFragment || out.len <= most) return 'forward'
+  out.gso = each
+  if (dontFragment || isWhole || out.len <= most) return 'forward'
+  if (gso !== 0) fillTransport(v, start, out.len)
   return split6(v, start, out.len, most, ident, ctx.spill) ? 'split' : drop(out, 'too-big')
 }
 

@@ -1,6 +1,7 @@
 import { checkOf, deltaSum, pseudo6, sum } from '#ntm-lib/packet/checksum.ts'
 import { newUpper, upperLayer } from '#ntm-lib/packet/extension.ts'
 import * as fragment from '#ntm-lib/packet/fragment.ts'
+import { fitted, isSuper, segmentCount, transportBytes } from '#ntm-lib/packet/gso.ts'
 import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
 import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
@@ -17,11 +18,23 @@ import { cannotCrossToFour, carry, leastBytes } from './transport.ts'
 const upper = newUpper()
 const message = newMessage()
 
+/** The longest IPv4 packet. */
+const MOST_TOTAL = 65_535
+
 /**
  * Translates the IPv6 packet of `len` bytes at `at` to IPv4. RFC 7915 §5. The payload stays where it is and the packet's
- * start moves forward. On `forward`, `out` says where it is; after any other verdict its bytes are worthless.
+ * start moves forward. On `forward`, `out` says where it is; after any other verdict but `cut` its bytes are worthless.
+ *
+ * @param gso as in `SuperBatch`: a super-packet is translated whole, and judged by its segments
  */
-export function sixToFour(v: DataView, at: number, len: number, ctx: XlatContext, out: Translated): Verdict {
+export function sixToFour(
+  v: DataView,
+  at: number,
+  len: number,
+  gso: number,
+  ctx: XlatContext,
+  out: Translated,
+): Verdict {
   out.reason = null
   if (len < ip6.IP6_BYTES) return drop(out, 'short')
   if (ip6.version(v, at) !== 6) return drop(out, 'bad-version')
@@ -46,10 +59,16 @@ export function sixToFour(v: DataView, at: number, len: number, ctx: XlatContext
   if (first && bytes < leastBytes(protocol)) return drop(out, 'short')
   if (protocol === ICMP6 && (more || !first)) return drop(out, 'icmp-fragment')
   // RFC 8200 §8.1: a zero UDP checksum is not allowed here, so it is damage and not a wish.
-  if (protocol === UDP && first && v.getUint16(upperAt + 6) === 0) return drop(out, 'udp-no-checksum')
+  if (gso === 0 && protocol === UDP && first && v.getUint16(upperAt + 6) === 0) return drop(out, 'udp-no-checksum')
   const size = ip4.IP4_BYTES + bytes
-  const flags = fragmentAt < 0 ? dontFragment(bytes) : (more ? 0x2000 : 0) | offset
-  if (fragmentAt < 0 && flags !== 0 && size > ctx.mtu4) {
+  const isWhole = isSuper(gso)
+  const each = isWhole ? fitted(v, protocol, upperAt, at + total, gso, ip4.IP4_BYTES, ctx.mtu4) : gso
+  // IPv4 counts its header in: the longest payloads of IPv6 do not fit.
+  if (each < 0 || (isWhole && size > MOST_TOTAL)) return 'cut'
+  const headers = isWhole ? transportBytes(v, protocol, upperAt, at + total) : 0
+  const unit = isWhole ? Math.min(bytes, headers + each) : bytes
+  const flags = fragmentAt < 0 ? dontFragment(unit) : (more ? 0x2000 : 0) | offset
+  if (!isWhole && fragmentAt < 0 && flags !== 0 && size > ctx.mtu4) {
     return answer6(ctx, out, 'too-big', icmp6.PACKET_TOO_BIG, 0, Math.max(1280, ctx.mtu4 + 20), v, at, total)
   }
   const error = protocol === ICMP6 && icmp6.isError(icmp6.type(v, upperAt))
@@ -63,7 +82,10 @@ export function sixToFour(v: DataView, at: number, len: number, ctx: XlatContext
   const before = sum(v, at + ip6.SOURCE_AT, 32)
   const tos = ctx.copyTrafficClass ? ip6.trafficClass(v, at) : 0
   const ttl = ip6.hopLimit(v, at)
-  const id = fragmentAt < 0 ? ctx.nextId() & 0xffff : fragment.id(v, fragmentAt) & 0xffff
+  const id =
+    fragmentAt < 0
+      ? ctx.nextId(isWhole ? segmentCount(bytes - headers, each) : 1) & 0xffff
+      : fragment.id(v, fragmentAt) & 0xffff
   let payloadAt = upperAt
   let end = at + total
   if (error) {
@@ -79,9 +101,10 @@ export function sixToFour(v: DataView, at: number, len: number, ctx: XlatContext
     // The message lost bytes: DF follows the size it has now.
     if (fragmentAt < 0) setFlags(v, start, dontFragment(end - payloadAt))
     v.setUint16(payloadAt + icmp4.CHECK_AT, checkOf(sum(v, payloadAt, end - payloadAt)))
-  } else if (first) carry(v, protocol, payloadAt, end, before, sum(v, start + ip4.SOURCE_AT, 8))
+  } else if (first && gso === 0) carry(v, protocol, payloadAt, end, before, sum(v, start + ip4.SOURCE_AT, 8))
   out.at = start
   out.len = end - start
+  out.gso = each
   return 'forward'
 }
 
