@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { BugError } from '../base/invariant.ts'
 import {
   HANDSHAKES,
