@@ -150,7 +150,7 @@ export class BoxActor implements Actor {
   poll(): Sent | null {
     for (let o = this.node.poll(); o !== null; o = this.node.poll()) {
       if (o.out === 'send') this.#out.push(o)
-      else this.#onEvent(o.event)
+      else if (o.out === 'event') this.#onEvent(o.event)
     }
     return this.#out.shift() ?? null
   }

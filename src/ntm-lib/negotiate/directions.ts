@@ -68,7 +68,8 @@ export class Directions {
     }
     const path = this.#tunnels.byContract(message.contractHash)
     if (path !== null) {
-      if (path.isOpen) this.end(tag, { ok: true, contractHash: message.contractHash, target: message.target })
+      const { row, isOpen } = path
+      if (isOpen) this.end(tag, { ok: true, contractHash: message.contractHash, row, target: message.target })
       return
     }
     // The coordinator believes in a path that we lost, for instance in a restart: ask once more and say so.
@@ -87,9 +88,9 @@ export class Directions {
     }
   }
 
-  opened(contractHash: Uint8Array): void {
+  opened(contractHash: Uint8Array, row: number): void {
     for (const [tag, p] of this.#waitingFor(contractHash)) {
-      this.end(tag, { ok: true, contractHash, target: p.response?.target ?? null })
+      this.end(tag, { ok: true, contractHash, row, target: p.response?.target ?? null })
     }
   }
 

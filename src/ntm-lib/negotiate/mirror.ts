@@ -8,7 +8,7 @@ import type { Direction, SealSecret } from '../crypto/schedule.ts'
  * (D-0007); these values are all that passes between them, and they survive a structured clone.
  */
 export type MirroredPath = {
-  /** Small number of the path, for as long as it lives; what `TunnelRefs` gives the role. */
+  /** Small number of the path, `Path.row`: from 1, its own for as long as it lives and for `ROW_REST` after `gone`. */
   readonly row: number
   /** Ids it receives on. */
   readonly ids: readonly number[]
@@ -21,6 +21,10 @@ export type MirroredPath = {
   /** T and M, bytes of inner packet. */
   readonly wholeBytes: number
   readonly innerBytes: number
+  /** What TCP is clamped to (minus its headers): T, or what it is hoped to be before the first probe is answered. */
+  readonly clampBytes: number
+  /** Inner packets to the peer's prefixes go here: it is open and no newer path with this peer has taken its place. */
+  readonly leads: boolean
   /** Inner sources of ours and of the peer's. */
   readonly ownAllowed: readonly Prefix[]
   readonly peerAllowed: readonly Prefix[]
@@ -33,7 +37,7 @@ export type MirroredPath = {
 
 export type MirroredEpoch = {
   readonly epoch: number
-  /** Names these keys among all of this process: the same serial means the same keys, whose counters and windows must be kept. */
+  /** Names these keys among all of these tunnels: the same serial means the same keys, whose counters and windows must be kept. */
   readonly serial: number
   readonly seal: SealSecret
   readonly open: SealSecret
@@ -49,24 +53,32 @@ export type MirrorEvent =
   /** A datagram that is no Capsulated Packet of a known path. */
   | { readonly event: 'datagram'; readonly from: Endpoint; readonly bytes: Uint8Array }
   /**
-   * Something genuine came that the negotiation must know of: frames, the first packet of an epoch, a packet from another address
-   * than `to`, or any packet while `tell` is set. `bytes`: length of the datagrams; `newest`: highest counter so far.
+   * Something genuine came that the negotiation must know of: frames, the first packet under a key (serial), a packet from another
+   * address than `to`, or any packet while `tell` is set or `to` is null. `serial`: of the key that opened it; an event of a path or
+   * epoch that has gone meanwhile is recognised by it. `bytes`: length of the datagrams (those of one burst may be told as one);
+   * `newest`: it has the highest counter so far of its lane. `frames`: their plain text, in an array of its own.
    */
   | {
       readonly event: 'heard'
       readonly row: number
       readonly epoch: number
+      readonly serial: number
       readonly from: Endpoint
       readonly bytes: number
       readonly newest: boolean
       readonly frames: Uint8Array | null
     }
-  /** A key has sealed so much that a new epoch is due. */
-  | { readonly event: 'worn'; readonly row: number; readonly epoch: number }
+  /** A key has sealed so much that a new epoch is due; once per key is enough. */
+  | { readonly event: 'worn'; readonly row: number; readonly epoch: number; readonly serial: number }
 
 /**
  * A path's clockwork that both threads write, eight numbers per row in shared memory: what changes with every packet. Times are Instants;
- * NaN stands for null. `tunnel-alive.ts` says what they mean.
+ * NaN stands for null. `tunnel-alive.ts` says what they mean. The negotiation sets a row up before its first `path` command.
+ *
+ * A worker writes for every inner packet it seals: `lastSent` = `lastInner` = now, `owedSince` = NaN, `unansweredSince` = now where it was
+ * NaN, the counts out; for every genuine packet it opens: `unansweredSince` = NaN, and when it was no frames `lastInner` = now, `owedSince` = now
+ * where it was NaN, the counts in. The counts are of whole inner packets let through, and of their bytes. The negotiation writes for the
+ * frames that it seals itself (lane 0).
  */
 export const CELLS = {
   lastSent: 0,

@@ -12,7 +12,7 @@ export type Wanted = { readonly sought: Sought; readonly why: 'dns' | 'data'; re
 
 export type Directed =
   /** The path is open. */
-  | { readonly ok: true; readonly contractHash: Uint8Array; readonly target: Target | null }
+  | { readonly ok: true; readonly contractHash: Uint8Array; readonly row: number; readonly target: Target | null }
   | { readonly ok: false; readonly code: RefusalCode | 'timeout'; readonly text: string }
 
 /** What one node's negotiation tells its role. */
@@ -33,12 +33,14 @@ export type NodeEvent =
       readonly transaction: TransactionKey
       readonly message: RouteDirection | PathExtend
     }
-  | { readonly event: 'path-open'; readonly contractHash: Uint8Array }
+  /** `row` names the path to packet workers and roles: `Path.row`. */
+  | { readonly event: 'path-open'; readonly contractHash: Uint8Array; readonly row: number }
   /** What fits into the path changed. */
-  | { readonly event: 'path-mtu'; readonly contractHash: Uint8Array }
+  | { readonly event: 'path-mtu'; readonly contractHash: Uint8Array; readonly row: number }
   | {
       readonly event: 'path-gone'
       readonly contractHash: Uint8Array
+      readonly row: number
       readonly peer: NodeId
       readonly why: string
     }

@@ -2,6 +2,7 @@ import type { Endpoint } from '../addr/endpoint.ts'
 import { type Instant, type Millis, seconds, sooner } from '../base/time.ts'
 import type { Counters } from '../ports/counters.ts'
 import {
+  CLASS_CAPSULATED,
   CLASS_CONTROL,
   CLASS_CONTROL_HANDSHAKE,
   CLASS_RESET,
@@ -14,6 +15,7 @@ import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { ControlClient } from './control-client.ts'
 import type { TransactionKey } from './control-events.ts'
 import { Directions } from './directions.ts'
+import type { MirrorCommand, MirrorEvent } from './mirror.ts'
 import type { ControlClientEvent, NodeEvent, Wanted } from './node-events.ts'
 import {
   type RegisterInput,
@@ -30,6 +32,8 @@ import type { Tunnels, TunnelsOut } from './tunnels.ts'
 export type NodeOut =
   | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
   | { readonly out: 'event'; readonly event: NodeEvent }
+  /** For the packet workers, who must have it before what follows. */
+  | { readonly out: 'mirror'; readonly command: MirrorCommand }
 
 export type NodeParts = {
   readonly control: ControlClient
@@ -73,7 +77,7 @@ export class Node {
     this.settle(now)
   }
 
-  /** Everything but Capsulated Packets, which the data path gives to `tunnels.open` itself. */
+  /** Every datagram but the Capsulated Packets of known paths, which the data path opens itself. */
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const header = readHeader(bytes)
     if (!header.ok) return this.#p.counters.count(`ntm.drop.${header.fault}`)
@@ -82,7 +86,16 @@ export class Node {
       this.#p.control.handle(from, bytes, now)
     } else if (cls === CLASS_TUNNEL_HANDSHAKE || cls === CLASS_RESET) {
       this.tunnels.handle(from, bytes, now)
+    } else if (cls === CLASS_CAPSULATED) {
+      this.tunnels.onMirror({ event: 'datagram', from, bytes }, now)
     } else this.#p.counters.count('ntm.drop.unknown-kind')
+    this.settle(now)
+  }
+
+  /** What a packet worker says. Total. */
+  onMirror(event: MirrorEvent, now: Instant): void {
+    if (event.event === 'datagram') return this.handle(event.from, event.bytes, now)
+    this.tunnels.onMirror(event, now)
     this.settle(now)
   }
 
@@ -139,6 +152,9 @@ export class Node {
   /** Passes on what the parts produced until nobody has anything more to say; also after the data path used `tunnels`. */
   settle(now: Instant): void {
     for (;;) {
+      // First: an answer may leave only when the workers have the keys it promises.
+      for (let c = this.tunnels.pollMirror(); c !== null; c = this.tunnels.pollMirror())
+        this.#out.push({ out: 'mirror', command: c })
       const direction = this.#directions.poll()
       if (direction !== null) {
         if (direction.out === 'directed') this.#tell({ ...direction, event: 'directed' })
@@ -205,23 +221,23 @@ export class Node {
   }
 
   #onTunnel(out: Exclude<TunnelsOut, { out: 'send' }>, now: Instant): void {
-    const hash = out.path.contractHash
+    const { contractHash, row } = out.path
     switch (out.out) {
       case 'opened':
-        this.#tell({ event: 'path-open', contractHash: hash })
-        return this.#directions.opened(hash)
+        this.#tell({ event: 'path-open', contractHash, row })
+        return this.#directions.opened(contractHash, row)
       case 'failed':
       case 'closed':
-        this.#directions.gone(hash, out.why)
-        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: out.why })
+        this.#directions.gone(contractHash, out.why)
+        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: out.why })
       case 'reset':
-        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: 'reset' })
+        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: 'reset' })
       case 'silent':
         // The next packet or query asks for a new path; the coordinator knows whether the peer is still there.
-        this.tunnels.close(hash, 'lost', now)
-        return this.#tell({ event: 'path-gone', contractHash: hash, peer: out.path.peer.node, why: 'silent' })
+        this.tunnels.close(contractHash, 'lost', now)
+        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: 'silent' })
       case 'mtu':
-        return this.#tell({ event: 'path-mtu', contractHash: hash })
+        return this.#tell({ event: 'path-mtu', contractHash, row })
       default:
         return out satisfies never
     }

@@ -11,6 +11,7 @@ import type { PathRole } from '../wire/messages/common.ts'
 import { AddressMap } from './address-map.ts'
 import type { Allowed } from './filter.ts'
 import type { Halves } from './halves.ts'
+import { CELLS } from './mirror.ts'
 import type { MtuSearch } from './mtu.ts'
 import type { Address } from './tunnel-address.ts'
 import type { Alive } from './tunnel-alive.ts'
@@ -38,6 +39,8 @@ export type Accepted = {
 }
 
 export type PathStart = {
+  readonly row: number
+  readonly cells: Float64Array
   readonly contractHash: Uint8Array
   readonly contract: Contract
   readonly role: PathRole
@@ -55,6 +58,10 @@ export type PathStart = {
  * it; others read. Its secrets live inside `bond.secrets` and the key objects, which never print.
  */
 export class Path {
+  /** Small number that names it to packet workers and roles; `tunnel-rows.ts`. */
+  readonly row: number
+  /** What changes with every packet; `CELLS`. */
+  readonly cells: Float64Array
   readonly contractHash: Uint8Array
   /** Map key, and what logs call the path: it says nothing to who does not hold the contract. */
   readonly key: string
@@ -76,10 +83,6 @@ export class Path {
   /** Largest inner packet the peer takes. */
   peerInnerMtu = 0
   rtt: Millis | null = null
-  innerPacketsOut = 0
-  innerPacketsIn = 0
-  innerBytesOut = 0
-  innerBytesIn = 0
 
   readonly bond: Bond
   readonly ownAllowed: Allowed
@@ -107,6 +110,8 @@ export class Path {
   resetAt: Instant | null = null
 
   constructor(s: PathStart) {
+    this.row = s.row
+    this.cells = s.cells
     this.contractHash = s.contractHash
     this.key = hex(s.contractHash)
     this.contract = s.contract
@@ -140,11 +145,29 @@ export class Path {
   get peerPrefixes(): readonly Prefix[] {
     return this.role === 'opener' ? this.contract.acceptorAllowed : this.contract.openerAllowed
   }
+
+  /** Inner sources of ours. */
+  get ownPrefixes(): readonly Prefix[] {
+    return this.role === 'opener' ? this.contract.openerAllowed : this.contract.acceptorAllowed
+  }
+
+  /** A whole inner packet went out. */
+  countOut(bytes: number): void {
+    add(this.cells, CELLS.packetsOut, 1)
+    add(this.cells, CELLS.bytesOut, bytes)
+  }
+
+  /** A whole inner packet was let in. */
+  countIn(bytes: number): void {
+    add(this.cells, CELLS.packetsIn, 1)
+    add(this.cells, CELLS.bytesIn, bytes)
+  }
 }
 
 /** The tunnel table: paths by Path ID (receive), by inner destination (send), by contract and by peer. */
 export class Paths {
   readonly #byKey = new Map<string, Path>()
+  readonly #byPeer = new Map<string, Set<Path>>()
   readonly #byId = new Map<number, Path>()
   readonly #byDestination = new AddressMap<Path>()
   /** Single addresses bound by their user: a terminator's pool is shared by many, its servers are not. */
@@ -168,8 +191,7 @@ export class Paths {
   }
 
   byPeer(node: NodeId): Path[] {
-    const wanted = nodeKey(node)
-    return [...this.#byKey.values()].filter((p) => nodeKey(p.peer.node) === wanted)
+    return [...(this.#byPeer.get(nodeKey(node)) ?? [])]
   }
 
   /** Whether one of the ids already names another path here. */
@@ -179,6 +201,10 @@ export class Paths {
 
   add(path: Path): void {
     this.#byKey.set(path.key, path)
+    const peer = nodeKey(path.peer.node)
+    const others = this.#byPeer.get(peer)
+    if (others === undefined) this.#byPeer.set(peer, new Set([path]))
+    else others.add(path)
     for (const id of path.contract.pathIds) this.#byId.set(id, path)
   }
 
@@ -210,6 +236,9 @@ export class Paths {
 
   remove(path: Path): void {
     this.#byKey.delete(path.key)
+    const peer = nodeKey(path.peer.node)
+    const others = this.#byPeer.get(peer)
+    if (others?.delete(path) === true && others.size === 0) this.#byPeer.delete(peer)
     for (const id of path.contract.pathIds) if (this.#byId.get(id) === path) this.#byId.delete(id)
     for (const prefix of path.peerPrefixes) this.#byDestination.remove(prefix, path)
     for (const prefix of this.#bindings.get(path) ?? []) this.#bound.remove(prefix, path)
@@ -229,4 +258,8 @@ export class Paths {
   to(ip: Ip): Path | null {
     return this.#bound.find(ip) ?? this.#byDestination.find(ip) ?? null
   }
+}
+
+function add(cells: Float64Array, at: number, count: number): void {
+  cells[at] = (cells[at] ?? 0) + count
 }

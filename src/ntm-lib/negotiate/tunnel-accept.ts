@@ -3,14 +3,21 @@ import { same } from '../base/bytes.ts'
 import { Expiring } from '../base/expiring.ts'
 import { after, type Instant } from '../base/time.ts'
 import { sealCookie, tag1Of } from '../crypto/cookie.ts'
-import { TYPE_TUNNEL_COOKIE } from '../wire/handshake.ts'
+import { handshakeBytes, TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
 import { encodeHeader, type Header } from '../wire/header.ts'
 import type { Path } from './paths.ts'
 import { LIMITS, TIMERS } from './timers.ts'
-import { type Core, drop, send } from './tunnel-core.ts'
+import { type Core, drop, send, serialOf } from './tunnel-core.ts'
 import { acceptable, answered } from './tunnel-epochs.ts'
 import { headerOf, makeResponse, readRequest, slotFrom } from './tunnel-handshake.ts'
 import { ask, chooseSuite, peerDirection } from './tunnel-open.ts'
+
+/** Length of a class 3 datagram by its type; no other has it. */
+export const HANDSHAKE_BYTES: Readonly<Record<number, number>> = {
+  [TYPE_TUNNEL_REQUEST]: handshakeBytes('tunnel-request'),
+  [TYPE_TUNNEL_RESPONSE]: handshakeBytes('tunnel-response'),
+  [TYPE_TUNNEL_COOKIE]: handshakeBytes('tunnel-cookie'),
+}
 
 export type Parked = { readonly from: Endpoint; readonly bytes: Uint8Array }
 
@@ -106,7 +113,7 @@ function answer(
   if (response === null) return drop(core, 'bad-handshake')
   path.accepted = { tryNumber: header.counter, epoch: header.word, digest, response: response.bytes }
   if (verdict === 0 && suiteId !== null) {
-    const slot = slotFrom(path.bond, response.keys, header.word, suiteId, false, core.refused, now)
+    const slot = slotFrom(path.bond, response.keys, header.word, suiteId, false, core.refused, serialOf(core), now)
     path.epochs = answered(path.epochs, slot)
     path.peerInnerMtu = Math.max(1280, payload.innerMtuBytes)
     path.peerReset = { id: header.id, token: payload.resetToken }

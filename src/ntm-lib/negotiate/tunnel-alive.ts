@@ -1,32 +1,108 @@
 import { after, type Instant, sooner } from '../base/time.ts'
+import { CELLS } from './mirror.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 
-/**
- * What a path remembers to know whether anybody is there. Changed in place: every packet touches it, and it must cost
- * nothing. Null = nothing of the kind is outstanding.
- */
-export type Alive = {
-  lastSent: Instant
-  /** Newest inner packet either way. */
-  lastInner: Instant
-  /** First inner packet we sent that nothing has answered. */
-  unansweredSince: Instant | null
-  /** First inner packet we received since we last sent anything. */
-  owedSince: Instant | null
-  challenges: number
-  challengeAt: Instant | null
-  silent: boolean
+/** A row's cells as a path starts with them: nothing sent, nothing outstanding, nothing counted. */
+export function startCells(cells: Float64Array, now: Instant): void {
+  cells.fill(0)
+  cells[CELLS.lastSent] = now
+  cells[CELLS.lastInner] = now
+  cells[CELLS.unansweredSince] = Number.NaN
+  cells[CELLS.owedSince] = Number.NaN
 }
 
-export const alive = (now: Instant): Alive => ({
-  lastSent: now,
-  lastInner: now,
-  unansweredSince: null,
-  owedSince: null,
-  challenges: 0,
-  challengeAt: null,
-  silent: false,
-})
+/**
+ * What a path remembers to know whether anybody is there. What every packet touches lies in cells: packet workers write
+ * them too, without a word (`mirror.ts`). Null = nothing of the kind is outstanding.
+ */
+export class Alive {
+  readonly #cells: Float64Array
+  /** The silence that `#challenges`, `#challengeAt` and `#silent` are about, by the moment it began. */
+  #about: Instant | null = null
+  #challenges = 0
+  #challengeAt: Instant | null = null
+  #silent = false
+
+  constructor(cells: Float64Array) {
+    this.#cells = cells
+  }
+
+  get lastSent(): Instant {
+    return (this.#cells[CELLS.lastSent] ?? 0) as Instant
+  }
+
+  set lastSent(at: Instant) {
+    this.#cells[CELLS.lastSent] = at
+  }
+
+  /** Newest inner packet either way. */
+  get lastInner(): Instant {
+    return (this.#cells[CELLS.lastInner] ?? 0) as Instant
+  }
+
+  set lastInner(at: Instant) {
+    this.#cells[CELLS.lastInner] = at
+  }
+
+  /** First inner packet we sent that nothing has answered. */
+  get unansweredSince(): Instant | null {
+    return orNull(this.#cells[CELLS.unansweredSince])
+  }
+
+  set unansweredSince(at: Instant | null) {
+    this.#cells[CELLS.unansweredSince] = at ?? Number.NaN
+  }
+
+  /** First inner packet we received since we last sent anything. */
+  get owedSince(): Instant | null {
+    return orNull(this.#cells[CELLS.owedSince])
+  }
+
+  set owedSince(at: Instant | null) {
+    this.#cells[CELLS.owedSince] = at ?? Number.NaN
+  }
+
+  /** The peer did not answer the challenges of the silence that still lasts. */
+  get silent(): boolean {
+    this.#settle()
+    return this.#silent
+  }
+
+  /** When the next challenge of a silence is due. */
+  get nextChallenge(): Instant | null {
+    this.#settle()
+    if (this.#silent || this.#about === null) return null
+    return this.#challengeAt ?? after(this.#about, TIMERS.silence.millis)
+  }
+
+  /** A challenge is due: counts it. When it is one too many, the peer is silent. */
+  challenge(now: Instant): 'challenge' | 'silent' {
+    this.#settle()
+    if (this.#challenges >= LIMITS.challenges) {
+      this.#silent = true
+      return 'silent'
+    }
+    this.#challenges++
+    this.#challengeAt = after(now, TIMERS.challenge.millis)
+    return 'challenge'
+  }
+
+  /** Another silence, or none: a worker has seen an answer since. No silence is challenged within 10 s of the last, so moments tell them apart. */
+  #settle(): void {
+    const since = this.unansweredSince
+    if (since === this.#about) return
+    this.#about = since
+    this.#challenges = 0
+    this.#challengeAt = null
+    this.#silent = false
+  }
+}
+
+/** Fresh, in cells of its own unless told otherwise. */
+export function alive(now: Instant, cells: Float64Array = new Float64Array(CELLS.words)): Alive {
+  startCells(cells, now)
+  return new Alive(cells)
+}
 
 export function onSent(a: Alive, inner: boolean, now: Instant): void {
   a.lastSent = now
@@ -38,9 +114,6 @@ export function onSent(a: Alive, inner: boolean, now: Instant): void {
 
 export function onReceived(a: Alive, inner: boolean, now: Instant): void {
   a.unansweredSince = null
-  a.challenges = 0
-  a.challengeAt = null
-  a.silent = false
   if (!inner) return
   a.lastInner = now
   a.owedSince ??= now
@@ -51,26 +124,13 @@ export type AliveOutput = 'idle' | 'challenge' | 'silent' | 'keep-alive' | null
 /** The next thing to do now; call again until null. Only the opener sits behind the NAT, so only it keeps the mapping. */
 export function aliveClock(a: Alive, opener: boolean, now: Instant): AliveOutput {
   if (now >= after(a.lastInner, TIMERS.idle.millis)) return 'idle'
-  const challengeAt = nextChallenge(a)
-  if (challengeAt !== null && now >= challengeAt) {
-    if (a.challenges >= LIMITS.challenges) {
-      a.silent = true
-      return 'silent'
-    }
-    a.challenges++
-    a.challengeAt = after(now, TIMERS.challenge.millis)
-    return 'challenge'
-  }
+  const challengeAt = a.nextChallenge
+  if (challengeAt !== null && now >= challengeAt) return a.challenge(now)
   return now >= keepAliveAt(a, opener) ? 'keep-alive' : null
 }
 
 export function aliveDeadline(a: Alive, opener: boolean): Instant | null {
-  return sooner(sooner(after(a.lastInner, TIMERS.idle.millis), nextChallenge(a)), keepAliveAt(a, opener))
-}
-
-function nextChallenge(a: Alive): Instant | null {
-  if (a.silent || a.unansweredSince === null) return null
-  return a.challengeAt ?? after(a.unansweredSince, TIMERS.silence.millis)
+  return sooner(sooner(after(a.lastInner, TIMERS.idle.millis), a.nextChallenge), keepAliveAt(a, opener))
 }
 
 function keepAliveAt(a: Alive, opener: boolean): Instant {
@@ -78,3 +138,6 @@ function keepAliveAt(a: Alive, opener: boolean): Instant {
   const nat = opener ? after(a.lastSent, TIMERS.natKeepAlive.millis) : null
   return sooner(passive, nat) ?? (Number.POSITIVE_INFINITY as Instant)
 }
+
+const orNull = (cell: number | undefined): Instant | null =>
+  cell === undefined || Number.isNaN(cell) ? null : (cell as Instant)

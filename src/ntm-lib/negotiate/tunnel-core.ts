@@ -13,6 +13,8 @@ import type { Trust } from './contract-check.ts'
 import type { HalvesBudget } from './halves.ts'
 import type { Path, Paths } from './paths.ts'
 import type { ResetMaker } from './reset.ts'
+import type { TunnelMirror } from './tunnel-mirror.ts'
+import type { Rows } from './tunnel-rows.ts'
 
 /** Settings of one node's tunnels. */
 export type TunnelSettings = {
@@ -40,6 +42,10 @@ export type TunnelParts = {
   /** Newest revocation list held. */
   readonly revocationVersion: () => number
   readonly settings: TunnelSettings
+  /**
+   * Present when packet workers open and seal (D-0007). `cells`: `CELLS.words` numbers per row in memory shared with them, row 0 unused.
+   */
+  readonly mirror?: { readonly cells: Float64Array } | null
 }
 
 /** What tunnels say to their owner. A path in `failed`, `closed` or `reset` is already forgotten here. */
@@ -56,11 +62,14 @@ export type TunnelsOut =
   | { readonly out: 'mtu'; readonly path: Path }
 
 /** What the parts of `Tunnels` share. */
-export type Core = Omit<TunnelParts, 'identity'> & {
+export type Core = Omit<TunnelParts, 'identity' | 'mirror'> & {
   identity: Identity
   membershipSerial: number
   readonly suiteMask: number
   readonly paths: Paths
+  readonly rows: Rows
+  /** Null when packets are opened and sealed in this thread. */
+  readonly mirror: TunnelMirror | null
   readonly resets: ResetMaker
   readonly cookies: CookieMaker
   readonly out: Queue<TunnelsOut>
@@ -72,16 +81,24 @@ export function send(core: Core, to: Endpoint, bytes: Uint8Array): void {
   if (!core.out.push({ out: 'send', to, bytes })) core.counters.count('ntm.drop.send-queue-full')
 }
 
+/** Something about the path may have changed. */
+export const touch = (core: Core, path: Path, now: Instant): void => core.mirror?.touch(path, now)
+
+/** A name for the next keys; null when nobody needs one. */
+export const serialOf = (core: Core): number | null => core.mirror?.serial() ?? null
+
 export const drop = (core: Core, reason: string): void => core.counters.count(`ntm.drop.${reason}`)
 
 /** A number in [0, 1). */
 export const chance = (core: Core): number => (core.random.bytes(1)[0] ?? 0) / 256
 
 /** Takes a path out of every table and forgets its keys. Says nothing to the peer. */
-export function forget(core: Core, path: Path): void {
+export function forget(core: Core, path: Path, now: Instant): void {
   if (path.state === 'gone') return
   path.state = 'gone'
   core.paths.remove(path)
+  core.rows.release(path, now)
+  touch(core, path, now)
   path.halves.clear()
   path.epochs = { prev: null, cur: null, next: null }
   path.outstanding = null
@@ -90,9 +107,9 @@ export function forget(core: Core, path: Path): void {
   path.bond.secrets.forget()
 }
 
-export function fail(core: Core, path: Path, why: string): void {
+export function fail(core: Core, path: Path, why: string, now: Instant): void {
   if (path.state === 'gone') return
-  forget(core, path)
+  forget(core, path, now)
   core.counters.count(`ntm.tunnel.failed.${why}`)
   core.log.warn('tunnel.failed', { path: path.label, peer: nodeKey(path.peer.node), why })
   core.out.push({ out: 'failed', path, why })
@@ -101,7 +118,7 @@ export function fail(core: Core, path: Path, why: string): void {
 export function closed(core: Core, path: Path, why: string, now: Instant): void {
   if (path.state === 'gone') return
   const openMs = path.openedAt === null ? 0 : now - path.openedAt
-  forget(core, path)
+  forget(core, path, now)
   core.counters.count(`ntm.tunnel.closed.${why}`)
   core.log.info('tunnel.closed', { path: path.label, peer: nodeKey(path.peer.node), why, openMs })
   core.out.push({ out: 'closed', path, why })

@@ -1,6 +1,7 @@
 import { invariant } from '../base/invariant.ts'
 import { after, type Instant, sooner } from '../base/time.ts'
 import type { OpenKey, SealKey } from '../crypto/seal.ts'
+import type { MirroredEpoch } from './mirror.ts'
 import { TIMERS } from './timers.ts'
 
 /** The keys of one epoch, both directions. */
@@ -11,6 +12,8 @@ export type Slot = {
   readonly born: Instant
   /** Whether we began the handshake that made it; the other end owes it key confirmation. */
   readonly initiated: boolean
+  /** The same keys for packet workers; null when there are none. Forgotten with the slot. */
+  readonly keys: MirroredEpoch | null
 }
 
 /**

@@ -74,8 +74,8 @@ test('K[0] is the opener’s and K[1] the acceptor’s key, whoever began the ha
     if (answer === null || answer === 'spent') throw new Error('no answer')
     expect(answer.keys).toEqual(response.keys)
     const slots = [
-      slotFrom(first, answer.keys, 7, AES_128_GCM, true, refused, instant(0)),
-      slotFrom(second, response.keys, 7, AES_128_GCM, false, refused, instant(0)),
+      slotFrom(first, answer.keys, 7, AES_128_GCM, true, refused, null, instant(0)),
+      slotFrom(second, response.keys, 7, AES_128_GCM, false, refused, null, instant(0)),
     ]
     const [opener, acceptor] = initiator === 0 ? slots : slots.toReversed()
     // k1 is the initiator's: the opener's when it began.

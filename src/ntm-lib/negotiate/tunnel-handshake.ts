@@ -147,7 +147,10 @@ export function readResponse(
   return { payload: payload.value, keys: out.noise.split() }
 }
 
-/** The keys of an epoch for this end. `weInitiated` tells which of Noise's two keys is the opener's. */
+/**
+ * The keys of an epoch for this end. `weInitiated` tells which of Noise's two keys is the opener's. With a `serial` they are kept for
+ * packet workers too.
+ */
 export function slotFrom(
   b: Bond,
   keys: NoiseKeys,
@@ -155,17 +158,21 @@ export function slotFrom(
   suiteId: SuiteId,
   weInitiated: boolean,
   refused: OpenRefusals,
+  serial: number | null,
   now: Instant,
 ): Slot {
   const initiatorIsOpener = weInitiated === (b.direction === 0)
   const k = directionKeys(keys, initiatorIsOpener)
   const [mine, theirs] = [b.direction, other(b.direction)]
+  const seal = dataKey(b.suite, k[mine], suiteId, mine, epoch)
+  const open = dataKey(b.suite, k[theirs], suiteId, theirs, epoch)
   return {
     epoch,
-    seal: new SealKey(b.suite, dataKey(b.suite, k[mine], suiteId, mine, epoch), epoch),
-    open: new OpenKey(b.suite, dataKey(b.suite, k[theirs], suiteId, theirs, epoch), epoch, { refused }),
+    seal: new SealKey(b.suite, seal, epoch),
+    open: new OpenKey(b.suite, open, epoch, { refused }),
     born: now,
     initiated: weInitiated,
+    keys: serial === null ? null : { epoch, serial, seal, open },
   }
 }
 

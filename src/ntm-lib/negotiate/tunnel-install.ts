@@ -7,8 +7,9 @@ import { type CheckedRoute, checkRoute, type Expected } from './contract-check.t
 import { allowed } from './filter.ts'
 import { Halves } from './halves.ts'
 import { Path } from './paths.ts'
-import type { Core } from './tunnel-core.ts'
+import { type Core, touch } from './tunnel-core.ts'
 import { PathSecrets } from './tunnel-handshake.ts'
+import type { Row } from './tunnel-rows.ts'
 
 export type Installed =
   | { readonly ok: true; readonly path: Path }
@@ -37,19 +38,30 @@ export function installRoute(
     return refused(core, 'path-id-in-use', 'a path id names another path')
   }
   if (core.paths.size >= PATH_LIMIT) return refused(core, 'busy', 'too many paths')
-  const path = makePath(core, checked.value, route, now)
+  const row = core.rows.take(now)
+  if (row === null) return refused(core, 'busy', 'too many paths')
+  const path = makePath(core, checked.value, route, row, now)
   core.paths.add(path)
+  core.rows.place(path)
+  touch(core, path, now)
   core.counters.count('ntm.tunnel.installed')
   return { ok: true, path }
 }
 
-function makePath(core: Core, { contract, hash, peer, candidates }: CheckedRoute, route: Route, now: Instant): Path {
+function makePath(
+  core: Core,
+  { contract, hash, peer, candidates }: CheckedRoute,
+  route: Route,
+  row: Row,
+  now: Instant,
+): Path {
   const { suite, identity } = core
   const opening = route.youAre === 'opener'
   const [own, theirs] = opening
     ? [contract.openerAllowed, contract.acceptorAllowed]
     : [contract.acceptorAllowed, contract.openerAllowed]
   const path = new Path({
+    ...row,
     contractHash: hash,
     contract,
     role: route.youAre,

@@ -6,8 +6,8 @@ import { floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { addressClock, addressDeadline } from './tunnel-address.ts'
-import { alive, aliveClock, aliveDeadline } from './tunnel-alive.ts'
-import { type Core, chance, closed, fail, forget } from './tunnel-core.ts'
+import { Alive, aliveClock, aliveDeadline } from './tunnel-alive.ts'
+import { type Core, chance, closed, fail, forget, touch } from './tunnel-core.ts'
 import { epochsDeadline, expire } from './tunnel-epochs.ts'
 import { sendFrames } from './tunnel-send.ts'
 
@@ -15,7 +15,10 @@ import { sendFrames } from './tunnel-send.ts'
 export function opened(core: Core, path: Path, now: Instant): void {
   path.state = 'open'
   path.openedAt = now
-  path.alive = alive(now)
+  path.alive = new Alive(path.cells)
+  // Not more than that: a worker may have heard the first packet before we did, and written down what is owed for it.
+  path.alive.lastSent = now
+  path.alive.lastInner = now
   startProbing(core, path, now)
   core.paths.lead(path)
   core.counters.count('ntm.tunnel.opened')
@@ -27,6 +30,7 @@ export function opened(core: Core, path: Path, now: Instant): void {
     if (old === path || !old.isOpen || old.replacedUntil !== null) continue
     core.paths.inherit(old, path)
     old.replacedUntil = after(now, TIMERS.replacedKept.millis)
+    touch(core, old, now)
   }
 }
 
@@ -53,12 +57,12 @@ export function lifeClock(core: Core, path: Path, now: Instant): void {
   if (path.replacedUntil !== null && now >= path.replacedUntil) return closing(core, path, 'replaced', now)
   path.halves.sweep(now)
   if (path.state === 'provisional') {
-    if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request')
+    if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request', now)
     return
   }
-  if (path.resetAt !== null && now >= path.resetAt) return lost(core, path)
+  if (path.resetAt !== null && now >= path.resetAt) return lost(core, path, now)
   path.epochs = expire(path.epochs, now)
-  if (path.epochs.cur === null) return fail(core, path, 'keys-expired')
+  if (path.epochs.cur === null) return fail(core, path, 'keys-expired', now)
   if (path.address !== null) path.address = addressClock(path.address, now)
   aliveness(core, path, now)
   if (path.isOpen) probe(core, path, now)
@@ -81,13 +85,13 @@ export function closing(core: Core, path: Path, reason: PathClose['reason'], now
     sendFrames(core, path, [{ kind: 'close', reason }], path.address.current, now)
   }
   // The caller of `lost` has been told by us already.
-  if (reason === 'lost') forget(core, path)
+  if (reason === 'lost') forget(core, path, now)
   else closed(core, path, reason, now)
 }
 
 /** The peer showed the token that only it could know, and nothing genuine has come since. */
-function lost(core: Core, path: Path): void {
-  forget(core, path)
+function lost(core: Core, path: Path, now: Instant): void {
+  forget(core, path, now)
   core.counters.count('ntm.tunnel.reset')
   core.log.info('tunnel.reset', { path: path.label, peer: nodeKey(path.peer.node) })
   core.out.push({ out: 'reset', path })

@@ -155,5 +155,6 @@ function slot(epoch: number, born: number): Slot {
     open: new OpenKey(nodeCrypto, secret, epoch),
     born: t(born),
     initiated: true,
+    keys: null,
   }
 }

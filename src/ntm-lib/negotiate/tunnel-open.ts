@@ -7,7 +7,7 @@ import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { settledAt } from './tunnel-address.ts'
 import { type AskInput, askDeadline, askStep } from './tunnel-ask.ts'
-import { type Core, chance, drop, fail, send } from './tunnel-core.ts'
+import { type Core, chance, drop, fail, send, serialOf } from './tunnel-core.ts'
 import { initiated, proposal } from './tunnel-epochs.ts'
 import { makeRequest, other, readResponse, slotFrom } from './tunnel-handshake.ts'
 import { opened, planRekey } from './tunnel-life.ts'
@@ -17,7 +17,7 @@ import { sendFrames } from './tunnel-send.ts'
 export function propose(core: Core, path: Path, now: Instant): void {
   if (path.asking.at === 'asking') return
   const epoch = proposal(path.epochs)
-  if (epoch === null) return fail(core, path, 'epochs-used-up')
+  if (epoch === null) return fail(core, path, 'epochs-used-up', now)
   ask(core, path, { in: 'start', why: path.state === 'open' ? 'rekey' : 'setup', epoch }, now)
 }
 
@@ -38,7 +38,7 @@ export function ask(core: Core, path: Path, input: AskInput, now: Instant): void
       return
     case 'give-up':
       path.outstanding = null
-      return fail(core, path, 'no-answer')
+      return fail(core, path, 'no-answer', now)
     default:
       return out satisfies never
   }
@@ -59,13 +59,15 @@ export function onResponse(
   if (answer === null) return drop(core, 'bad-handshake')
   const asking = path.asking
   ask(core, path, { in: 'answered' }, now)
-  if (answer === 'spent') return fail(core, path, 'bad-answer')
+  if (answer === 'spent') return fail(core, path, 'bad-answer', now)
   const { payload, keys } = answer
-  if (payload.verdict !== 0) return fail(core, path, 'refused')
+  if (payload.verdict !== 0) return fail(core, path, 'refused', now)
   const suiteId = core.settings.suites.find((s) => s === payload.suite)
-  if (suiteId === undefined || (path.contract.suiteMask & (1 << suiteId)) === 0) return fail(core, path, 'bad-suite')
-  if (payload.version !== 1) return fail(core, path, 'version')
-  path.epochs = initiated(path.epochs, slotFrom(path.bond, keys, out.epoch, suiteId, true, core.refused, now))
+  if (suiteId === undefined || (path.contract.suiteMask & (1 << suiteId)) === 0)
+    return fail(core, path, 'bad-suite', now)
+  if (payload.version !== 1) return fail(core, path, 'version', now)
+  const slot = slotFrom(path.bond, keys, out.epoch, suiteId, true, core.refused, serialOf(core), now)
+  path.epochs = initiated(path.epochs, slot)
   path.peerInnerMtu = Math.max(1280, payload.innerMtuBytes)
   path.peerReset = { id: header.id, token: payload.resetToken }
   // A repeated request's answer cannot be timed (Karn).
@@ -139,7 +141,7 @@ function fresh(core: Core, path: Path, now: Instant): void {
   }
   const at = { epoch: path.asking.epoch, id: path.id, tryNumber: path.tries }
   path.outstanding = makeRequest(path.bond, at, payload, path.cookie, now)
-  if (path.outstanding === null) return fail(core, path, 'bad-peer-key')
+  if (path.outstanding === null) return fail(core, path, 'bad-peer-key', now)
   core.counters.count('ntm.tunnel.request')
   sendRequest(core, path)
 }

@@ -12,13 +12,15 @@ import {
   pathId,
 } from '../wire/capsulated.ts'
 import { decodeFrames, type Frame } from '../wire/frames.ts'
+import { decodeReset } from '../wire/reset.ts'
 import { filter } from './filter.ts'
+import type { MirrorEvent } from './mirror.ts'
 import { onProbeAnswer } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
 import { onReceived } from './tunnel-alive.ts'
-import { type Core, closed, drop, send } from './tunnel-core.ts'
+import { type Core, closed, drop, send, touch } from './tunnel-core.ts'
 import { heard, type Slot, slotOf } from './tunnel-epochs.ts'
 import { opened, planRekey, startProbing } from './tunnel-life.ts'
 import { ask, peerDirection, propose } from './tunnel-open.ts'
@@ -30,14 +32,8 @@ export type Opened = { readonly path: Path; readonly bytes: Uint8Array }
 /** Opens a Capsulated Packet. Null for everything that is not a permitted whole inner packet: counted, or handled here. */
 export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength)
-  if (!isCapsulated(view, 0, datagram.length)) return dropped(core, 'malformed')
-  const id = pathId(view, 0)
-  const path = core.paths.byId(id)
-  if (path === null) {
-    const reset = core.resets.answer(id, datagram.length, now)
-    if (reset !== null) send(core, from, reset)
-    return dropped(core, 'unknown-path')
-  }
+  const path = pathOf(core, view, from, now)
+  if (path === null) return null
   if (direction(view, 0) !== peerDirection(path)) return dropped(core, 'wrong-direction')
   const slot = slotOf(path.epochs, epoch(view, 0))
   if (slot === null) return dropped(core, 'old-epoch')
@@ -46,9 +42,7 @@ export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, n
   if (inner === null) return dropped(core, core.refused.replay > replays ? 'replay' : 'bad-tag')
 
   const frames = isFrames(view, 0)
-  prove(core, path, slot, from, now)
-  const newest = slot === path.epochs.cur && slot.open.newest(lane(view, 0)) === counter(view, 0)
-  follow(core, path, from, datagram.length, newest, now)
+  genuine(core, path, slot, from, datagram.length, slot.open.newest(lane(view, 0)) === counter(view, 0), now)
   if (path.alive !== null) onReceived(path.alive, !frames, now)
   if (frames) {
     onFrames(core, path, slot, from, inner, now)
@@ -62,12 +56,75 @@ export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, n
   return whole === null ? null : admit(core, path, whole)
 }
 
+/** What follows from a datagram that a packet worker opened and told of; its cells say already that it came. */
+export function onHeardElsewhere(core: Core, event: Extract<MirrorEvent, { event: 'heard' }>, now: Instant): void {
+  const { from, bytes, newest, frames } = event
+  const found = slotOfEvent(core, event)
+  if (found === null) return drop(core, 'late-event')
+  const { path, slot } = found
+  genuine(core, path, slot, from, bytes, newest, now)
+  if (frames !== null) onFrames(core, path, slot, from, frames, now)
+  touch(core, path, now)
+}
+
+/** A key of a packet worker has nearly done all it may: its successor is asked for now. */
+export function onWorn(core: Core, event: Extract<MirrorEvent, { event: 'worn' }>, now: Instant): void {
+  const found = slotOfEvent(core, event)
+  if (found === null) return drop(core, 'late-event')
+  const { path, slot } = found
+  // A successor that is already sealing, or waits for its proof, is all that can be asked for.
+  if (slot !== path.epochs.cur || path.epochs.next !== null || path.rekeyAt === null || path.rekeyAt <= now) return
+  path.rekeyAt = now
+  touch(core, path, now)
+}
+
+/** A class 4 datagram that no packet worker has a row for: the peer of a path that is gone is told so. */
+export function onStray(core: Core, from: Endpoint, datagram: Uint8Array, now: Instant): void {
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength)
+  // A row for it is on its way.
+  if (pathOf(core, view, from, now) !== null) drop(core, 'early')
+}
+
+/** The path of a Capsulated Packet, opened or not. Null: counted, and an unknown path is answered. */
+function pathOf(core: Core, view: DataView, from: Endpoint, now: Instant): Path | null {
+  if (!isCapsulated(view, 0, view.byteLength)) return dropped(core, 'malformed')
+  const id = pathId(view, 0)
+  const path = core.paths.byId(id)
+  if (path !== null) return path
+  const reset = core.resets.answer(id, view.byteLength, now)
+  if (reset !== null) send(core, from, reset)
+  return dropped(core, 'unknown-path')
+}
+
+/** Events take their time: rows are used again and epochs pass. A serial names one slot of one path for ever. */
+function slotOfEvent(
+  core: Core,
+  event: { readonly row: number; readonly epoch: number; readonly serial: number },
+): { readonly path: Path; readonly slot: Slot } | null {
+  const path = core.rows.find(event.row)
+  const slot = path === null ? null : slotOf(path.epochs, event.epoch)
+  return path === null || slot === null || slot.keys?.serial !== event.serial ? null : { path, slot }
+}
+
+/** What every genuine datagram says, inner packet or not. `newest` = the highest counter of its lane so far. */
+function genuine(
+  core: Core,
+  path: Path,
+  slot: Slot,
+  from: Endpoint,
+  bytes: number,
+  newest: boolean,
+  now: Instant,
+): void {
+  prove(core, path, slot, from, now)
+  follow(core, path, from, bytes, newest && slot === path.epochs.cur, now)
+}
+
 function admit(core: Core, path: Path, bytes: Uint8Array): Opened | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const fault = filter(view, 0, bytes.length, path.peerAllowed, path.ownAllowed)
   if (fault !== null) return dropped(core, fault)
-  path.innerPacketsIn++
-  path.innerBytesIn += bytes.length
+  path.countIn(bytes.length)
   return { path, bytes }
 }
 
@@ -174,11 +231,20 @@ function acknowledged(core: Core, path: Path, size: number, now: Instant): void 
   if (path.mtu.good !== before) core.out.push({ out: 'mtu', path })
 }
 
-/** A Reset that carries the peer's token. Doubt, not proof: the token may have been coaxed out before the path was known there. */
-export function onReset(core: Core, path: Path, now: Instant): void {
+/** A Reset. One that carries the peer's token is doubt, not proof: it may have been coaxed out before the path was known there. */
+export function onReset(core: Core, bytes: Uint8Array, now: Instant): void {
+  const reset = decodeReset(bytes)
+  if (!reset.ok) return drop(core, reset.fault)
+  const path = core.paths.byId(reset.value.id)
+  const told = path?.peerReset ?? null
+  if (path === null || told === null || reset.value.about !== 'path' || told.id !== reset.value.id) {
+    return drop(core, 'unknown-reset')
+  }
+  if (!core.suite.equal(told.token, reset.value.token)) return drop(core, 'bad-reset')
   if (path.resetAt !== null || path.address === null || !path.isOpen) return
   const wait = Math.max(TIMERS.resetTrial.millis, 3 * (path.rtt ?? 0))
   path.resetAt = after(now, millis(wait))
+  touch(core, path, now)
   sendFrames(core, path, [{ kind: 'ping', nonce: core.random.bytes(8) }], path.address.current, now)
 }
 

@@ -5,11 +5,11 @@ import { encodeFrames, type Frame } from '../wire/frames.ts'
 import { HEADER_BYTES } from '../wire/header.ts'
 import { type FilterFault, filter } from './filter.ts'
 import { cutAt } from './halves.ts'
-import { innerBytes, wholeBytes } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { onSent } from './tunnel-alive.ts'
 import { type Core, drop, send } from './tunnel-core.ts'
 import { type Slot, sealing } from './tunnel-epochs.ts'
+import { mostInner, wholeOf } from './tunnel-sizes.ts'
 
 /** Takes one datagram for the outer network; `bytes` is valid during the call only. */
 export type Emit = (to: Endpoint, bytes: Uint8Array) => void
@@ -41,7 +41,7 @@ export function sealInner(
   const fault = filter(packet.view, at, length, path.ownAllowed, path.peerAllowed)
   if (fault !== null) return refuse(core, fault)
   const to = path.address.current
-  if (length <= wholeBytes(path.mtu, to)) {
+  if (length <= wholeOf(path)) {
     if (!sealPart(path, slot, packet, at, length, FRAG_WHOLE, to, emit)) return refuse(core, 'key-used-up')
   } else {
     const most = mostInner(path)
@@ -57,17 +57,10 @@ export function sealInner(
     if (!sent) return refuse(core, 'key-used-up')
     core.counters.count('ntm.halved')
   }
-  path.innerPacketsOut++
-  path.innerBytesOut += length
+  path.countOut(length)
   if (path.alive !== null) onSent(path.alive, true, now)
   if (slot.seal.wantsRekey && path.rekeyAt !== null && path.rekeyAt > now) path.rekeyAt = now
   return SEALED
-}
-
-/** Largest inner packet that is let in: M of the MTU rule, within what the peer takes. */
-export function mostInner(path: Path): number {
-  if (path.mtu === null || path.address === null) return 1280
-  return Math.min(innerBytes(path.mtu, path.address.current), path.peerInnerMtu)
 }
 
 /** Seals frames and queues them; returns the datagram's length, 0 when no key can seal. `slot` null = the current one. */
@@ -146,5 +139,5 @@ function refuse(core: Core, why: 'not-open' | 'key-used-up' | FilterFault): Seal
 }
 
 const SEALED: Sealed = { ok: true }
-/** One thread seals: lane 0. Packet workers will bring their own. */
+/** The negotiation's own lane; packet workers have the others. */
 const LANE = 0

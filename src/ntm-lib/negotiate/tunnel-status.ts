@@ -2,6 +2,7 @@ import { endpointText } from '../addr/endpoint.ts'
 import { nodeKey } from '../addr/ids.ts'
 import { between, type Instant, type Millis } from '../base/time.ts'
 import type { PathRole } from '../wire/messages/common.ts'
+import { CELLS } from './mirror.ts'
 import type { Path } from './paths.ts'
 
 /** One path as status pages show it. No key, no contract, no Path ID. */
@@ -41,8 +42,8 @@ export const statusOf = (p: Path, wholeMtuBytes: number, innerMtuBytes: number, 
   silent: p.alive?.silent ?? false,
   wholeMtuBytes,
   innerMtuBytes,
-  innerPacketsIn: p.innerPacketsIn,
-  innerPacketsOut: p.innerPacketsOut,
-  innerBytesIn: p.innerBytesIn,
-  innerBytesOut: p.innerBytesOut,
+  innerPacketsIn: p.cells[CELLS.packetsIn] ?? 0,
+  innerPacketsOut: p.cells[CELLS.packetsOut] ?? 0,
+  innerBytesIn: p.cells[CELLS.bytesIn] ?? 0,
+  innerBytesOut: p.cells[CELLS.bytesOut] ?? 0,
 })

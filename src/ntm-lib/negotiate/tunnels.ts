@@ -3,28 +3,32 @@ import type { NodeId } from '../addr/ids.ts'
 import { type Ip, sameIp } from '../addr/ip.ts'
 import type { Expiring } from '../base/expiring.ts'
 import { hex } from '../base/hex.ts'
+import { invariant } from '../base/invariant.ts'
 import { Queue } from '../base/queue.ts'
 import { after, type Instant, seconds, sooner } from '../base/time.ts'
 import { CookieMaker, checkTag1 } from '../crypto/cookie.ts'
 import type { Identity } from '../crypto/identity.ts'
 import { decodeSignedCertificate } from '../wire/certificate.ts'
-import { handshakeBytes, TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
+import { TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
 import { CLASS_TUNNEL_HANDSHAKE, DIRECTION_BIT, type Header, readHeader } from '../wire/header.ts'
 import type { PathClose, Route } from '../wire/messages/direction.ts'
-import { decodeReset } from '../wire/reset.ts'
 import type { Expected } from './contract-check.ts'
 import { halvesBudget } from './halves.ts'
-import { doubt, hopedBytes, wholeBytes } from './mtu.ts'
+import type { MirrorCommand, MirrorEvent } from './mirror.ts'
+import { doubt } from './mtu.ts'
 import { type Path, Paths } from './paths.ts'
 import { ResetMaker } from './reset.ts'
 import { TIMERS } from './timers.ts'
-import { acceptClock, Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
-import { type Core, drop, send, type TunnelParts, type TunnelsOut } from './tunnel-core.ts'
+import { acceptClock, HANDSHAKE_BYTES, Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
+import { type Core, drop, send, type TunnelParts, type TunnelsOut, touch } from './tunnel-core.ts'
 import { type Installed, installRoute } from './tunnel-install.ts'
 import { closing, lifeClock, lifeDeadline } from './tunnel-life.ts'
+import { TunnelMirror } from './tunnel-mirror.ts'
 import { onCookie, onResponse, openClock, openDeadline, peerDirection, propose } from './tunnel-open.ts'
-import { type Opened, onReset, openDatagram } from './tunnel-receive.ts'
-import { type Emit, mostInner, type PacketMemory, type Sealed, sealInner } from './tunnel-send.ts'
+import { type Opened, onHeardElsewhere, onReset, onStray, onWorn, openDatagram } from './tunnel-receive.ts'
+import { Rows } from './tunnel-rows.ts'
+import { type Emit, type PacketMemory, type Sealed, sealInner } from './tunnel-send.ts'
+import { clampOf, mostInner, wholeOf } from './tunnel-sizes.ts'
 import { type PathStatus, statusOf } from './tunnel-status.ts'
 
 export type { Path } from './paths.ts'
@@ -38,6 +42,9 @@ export type { PathStatus } from './tunnel-status.ts'
  * All tunnels of one node: the handshakes, the keys, the packets and the tunnel table. Directions come in by `install`,
  * datagrams of class 3 and 6 by `handle`, of class 4 by `open`; inner packets leave by `seal`; the rest is asked for with
  * `poll`. Call `poll` until null after every other call.
+ *
+ * With `mirror` in the parts, packet workers open and seal in other threads: what they must know is asked for with `pollMirror`
+ * (always before `poll`), what they say comes in by `onMirror`.
  */
 export class Tunnels {
   readonly #core: Core
@@ -47,12 +54,14 @@ export class Tunnels {
   #memberships: readonly Uint8Array[] = []
 
   constructor(parts: TunnelParts) {
-    const { suite, settings } = parts
+    const { suite, settings, mirror = null } = parts
     this.#core = {
       ...parts,
       membershipSerial: 0,
       suiteMask: settings.suites.reduce<number>((mask, s) => mask | (1 << s), 0),
       paths: new Paths(),
+      rows: new Rows(mirror?.cells ?? null),
+      mirror: mirror === null ? null : new TunnelMirror(dueOf),
       resets: new ResetMaker(suite, settings.resetSecret),
       cookies: new CookieMaker(suite),
       out: new Queue(OUT_LIMIT),
@@ -81,6 +90,7 @@ export class Tunnels {
     const { path } = installed
     if (path.role === 'opener') propose(this.#core, path, now)
     else this.#unpark(path, now)
+    touch(this.#core, path, now)
     return installed
   }
 
@@ -90,25 +100,38 @@ export class Tunnels {
     const header = readHeader(bytes)
     if (!header.ok) return drop(core, header.fault)
     if (header.value.cls === CLASS_TUNNEL_HANDSHAKE) return this.#onHandshake(header.value, from, bytes, now)
-    const reset = decodeReset(bytes)
-    if (!reset.ok) return drop(core, reset.fault)
-    const path = core.paths.byId(reset.value.id)
-    const told = path?.peerReset ?? null
-    if (path === null || told === null || reset.value.about !== 'path' || told.id !== reset.value.id) {
-      return drop(core, 'unknown-reset')
-    }
-    if (!core.suite.equal(told.token, reset.value.token)) return drop(core, 'bad-reset')
-    onReset(core, path, now)
+    onReset(core, bytes, now)
   }
 
   /** Opens one Capsulated Packet; null for everything that is not an inner packet for the caller (counted or handled). */
   open(from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
+    invariant(this.#core.mirror === null, 'packet workers open')
     return openDatagram(this.#core, from, datagram, now)
   }
 
   /** Seals one inner packet into one or two datagrams. In place when there is room around it; then it is destroyed. */
   seal(path: Path, packet: PacketMemory, at: number, length: number, emit: Emit, now: Instant): Sealed {
+    invariant(this.#core.mirror === null, 'packet workers seal')
     return sealInner(this.#core, path, packet, at, length, emit, now)
+  }
+
+  /** What packet workers are to be told next; null when they know everything. In order, and before what `poll` gives. */
+  pollMirror(): MirrorCommand | null {
+    return this.#core.mirror?.poll() ?? null
+  }
+
+  /** What a packet worker says. Total: events of paths and keys that are gone are counted. */
+  onMirror(event: MirrorEvent, now: Instant): void {
+    switch (event.event) {
+      case 'datagram':
+        return onStray(this.#core, event.from, event.bytes, now)
+      case 'heard':
+        return onHeardElsewhere(this.#core, event, now)
+      case 'worn':
+        return onWorn(this.#core, event, now)
+      default:
+        return event satisfies never
+    }
   }
 
   /** M: largest inner packet the path lets in; what packet-too-big answers carry. */
@@ -118,13 +141,12 @@ export class Tunnels {
 
   /** T: largest inner packet that travels in one datagram now. */
   wholeMtu(path: Path): number {
-    return path.mtu === null || path.address === null ? MIN_WHOLE : wholeBytes(path.mtu, path.address.current)
+    return wholeOf(path)
   }
 
   /** What TCP is clamped to (minus its headers): T, or what it is hoped to be before the first probe is answered. */
   clampMtu(path: Path): number {
-    const { mtu, address } = path
-    return mtu === null || address === null ? HOPED : Math.min(hopedBytes(mtu, address.current), mostInner(path))
+    return clampOf(path)
   }
 
   /** Paths in the table, open or not. */
@@ -139,6 +161,11 @@ export class Tunnels {
   /** By `Path.key`, the contract's hash in hex. For who asks once per packet: making the hex takes 2 µs. */
   byKey(key: string): Path | null {
     return this.#core.paths.byKey(key)
+  }
+
+  /** By `Path.row`; null when it names nothing now. */
+  byRow(row: number): Path | null {
+    return this.#core.rows.find(row)
   }
 
   byPeer(node: NodeId): readonly Path[] {
@@ -174,14 +201,16 @@ export class Tunnels {
     const path = this.byContract(contractHash)
     if (path === null) return false
     path.leaseUntil = after(now, seconds(leaseSeconds))
+    touch(this.#core, path, now)
     return true
   }
 
   /** The machine says that large datagrams to `ip` do not pass: the paths that go there ask for themselves. */
   doubtMtu(ip: Ip, now: Instant): void {
     for (const path of this.#core.paths.all()) {
-      if (path.mtu !== null && path.address !== null && sameIp(path.address.current.ip, ip))
-        path.mtu = doubt(path.mtu, now)
+      if (path.mtu === null || path.address === null || !sameIp(path.address.current.ip, ip)) continue
+      path.mtu = doubt(path.mtu, now)
+      touch(this.#core, path, now)
     }
   }
 
@@ -200,10 +229,12 @@ export class Tunnels {
   }
 
   tick(now: Instant): void {
-    for (const path of [...this.#core.paths.all()]) {
+    const { paths, mirror } = this.#core
+    for (const path of mirror?.due(now) ?? [...paths.all()]) {
       openClock(this.#core, path, now)
       acceptClock(this.#core, path, now)
       if (path.state !== 'gone') lifeClock(this.#core, path, now)
+      touch(this.#core, path, now)
     }
     for (const [id, { from, bytes }] of this.#parked.sweep(now)) {
       const reset = this.#core.resets.answer(id, bytes.length, now)
@@ -211,10 +242,12 @@ export class Tunnels {
     }
   }
 
-  /** Linear in the paths: for machines with thousands, ask once per turn. */
+  /** Without packet workers linear in the paths: for machines with thousands, ask once per turn. */
   deadline(): Instant | null {
+    const { paths, mirror } = this.#core
     let first = this.#parked.deadline()
-    for (const path of this.#core.paths.all()) first = sooner(first, sooner(openDeadline(path), lifeDeadline(path)))
+    if (mirror !== null) return sooner(first, mirror.deadline())
+    for (const path of paths.all()) first = sooner(first, dueOf(path))
     return first
   }
 
@@ -230,7 +263,7 @@ export class Tunnels {
   #onHandshake(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const core = this.#core
     const type = header.flags & ~DIRECTION_BIT
-    if (bytes.length !== SIZES[type]) return drop(core, 'malformed')
+    if (bytes.length !== HANDSHAKE_BYTES[type]) return drop(core, 'malformed')
     const path = core.paths.byId(header.id)
     if (path === null) {
       if (type !== TYPE_TUNNEL_REQUEST) return drop(core, 'unknown-path')
@@ -240,6 +273,7 @@ export class Tunnels {
     }
     const sender = (header.flags & DIRECTION_BIT) === 0 ? 0 : 1
     if (sender !== peerDirection(path)) return drop(core, 'wrong-direction')
+    touch(core, path, now)
     if (type === TYPE_TUNNEL_COOKIE) return onCookie(core, path, header, bytes)
     if (!checkTag1(core.suite, bytes, path.bond.secrets.tagKey(sender))) return drop(core, 'bad-tag')
     if (type === TYPE_TUNNEL_RESPONSE) return onResponse(core, path, header, from, bytes, now)
@@ -256,13 +290,6 @@ export class Tunnels {
   }
 }
 
-const SIZES: Readonly<Record<number, number>> = {
-  [TYPE_TUNNEL_REQUEST]: handshakeBytes('tunnel-request'),
-  [TYPE_TUNNEL_RESPONSE]: handshakeBytes('tunnel-response'),
-  [TYPE_TUNNEL_COOKIE]: handshakeBytes('tunnel-cookie'),
-}
+const dueOf = (path: Path): Instant | null => sooner(openDeadline(path), lifeDeadline(path))
 /** More waits in the queue than this only when nobody polls. */
 const OUT_LIMIT = 65_536
-/** Before a path has an address: halves for IPv4's floor, and what 1280 leaves over IPv6. */
-const MIN_WHOLE = 640
-const HOPED = 1200
