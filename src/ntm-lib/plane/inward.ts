@@ -1,0 +1,210 @@
+import { invariant } from '../base/invariant.ts'
+import type { Instant } from '../base/time.ts'
+import { CELLS } from '../negotiate/mirror.ts'
+import { superBatch } from '../ports/packet-port.ts'
+import * as cap from '../wire/capsulated.ts'
+import { Admit } from './admit.ts'
+import { ALONE, type DatagramRuns, META, OPEN_JOB, STATUS } from './engine.ts'
+import { Heard, senderOf } from './heard.ts'
+import type { PlaneParts } from './parts.ts'
+import { LOCATED, TELL, type TunnelTable } from './tunnel-table.ts'
+
+/**
+ * The opening half of the tunnel plane: checks what a datagram says of itself, queues it as the engine's job, and gives what
+ * opened to `Admit`. Nothing is allocated per datagram. `docs/wire.md`, class 4.
+ */
+export class Inward {
+  readonly #p: PlaneParts
+  readonly #table: TunnelTable
+  readonly #heard: Heard
+  readonly #admit: Admit
+  readonly #jobs = new Int32Array(MOST_JOBS * OPEN_JOB.words)
+  readonly #status = new Int8Array(MOST_JOBS)
+  /** Per job: row, slot of the datagrams, and whether the negotiation may want to hear of it. */
+  readonly #rows = new Int32Array(MOST_JOBS)
+  readonly #slots = new Int32Array(MOST_JOBS)
+  readonly #notable = new Uint8Array(MOST_JOBS)
+  readonly #out = superBatch(OUT_SLOTS)
+  readonly #meta = new Int32Array(OUT_SLOTS * META.words)
+  #count = 0
+  /** The datagram before this one, in the same slot: its first ten bytes, and what they led to. */
+  readonly #last = new Uint32Array(3)
+  #lastSlot = -1
+  #lastRow = -1
+  #lastKey = -1
+  #lastFlags = 0
+  #lastNotable = 0
+
+  constructor(parts: PlaneParts, table: TunnelTable) {
+    this.#p = parts
+    this.#table = table
+    this.#heard = new Heard(parts.emit)
+    this.#admit = new Admit(parts, table)
+  }
+
+  /** The row's path is gone. */
+  forget(row: number): void {
+    this.#admit.forget(row)
+  }
+
+  take(d: DatagramRuns, now: Instant): void {
+    for (let i = 0; i < d.count; i++) {
+      const base = i * d.slotBytes
+      const end = base + (d.lens[i] ?? 0)
+      const each = d.segs[i] || end - base
+      // What was true of the slot before need not be true of this one's sender.
+      this.#lastSlot = -1
+      for (let at = base; at < end; at += each) {
+        if (this.#count === MOST_JOBS) this.#open(d, now)
+        this.#queue(d, i, at, Math.min(each, end - at))
+      }
+    }
+    this.#open(d, now)
+    this.#heard.tellAll(d)
+    this.#lastSlot = -1
+  }
+
+  #queue(d: DatagramRuns, slot: number, at: number, len: number): void {
+    const { view } = d
+    if (!cap.isCapsulated(view, at, len)) {
+      if (len === 0 || view.getUint8(at) === cap.CAPSULATED_FIRST_BYTE) this.#drop('ntm.drop.malformed')
+      else this.#pass(d, slot, at, len)
+      return
+    }
+    const [first, high, low] = [view.getUint32(at), view.getUint16(at + 4), view.getUint32(at + 6)]
+    const last = this.#last
+    if (slot !== this.#lastSlot || last[0] !== first || last[2] !== low || last[1] !== high) {
+      this.#lastSlot = -1
+      if (!this.#find(d, slot, at, len, high, low)) return
+      last[0] = first
+      last[1] = high
+      last[2] = low
+      this.#lastSlot = slot
+    }
+    const n = this.#count++
+    const j = n * OPEN_JOB.words
+    this.#jobs[j + OPEN_JOB.key] = this.#lastKey
+    this.#jobs[j + OPEN_JOB.at] = at
+    this.#jobs[j + OPEN_JOB.len] = len
+    this.#jobs[j + OPEN_JOB.flags] = this.#lastFlags
+    this.#rows[n] = this.#lastRow
+    this.#slots[n] = slot
+    this.#notable[n] = this.#lastNotable
+  }
+
+  /** What the header leads to; false, and counted or passed on, when it leads nowhere. */
+  #find(d: DatagramRuns, slot: number, at: number, len: number, high: number, low: number): boolean {
+    const { view } = d
+    const t = this.#table
+    const row = t.byId.find(high, low)
+    if (row < 0) {
+      this.#pass(d, slot, at, len)
+      return false
+    }
+    const ours = (t.flags[row] ?? 0) >> 7
+    if (cap.direction(view, at) === ours) return this.#drop('ntm.drop.wrong-direction')
+    const key = t.opening(row, cap.epoch(view, at))
+    if (key < 0) return this.#drop('ntm.drop.old-epoch')
+    const alone = cap.isFrames(view, at) || cap.frag(view, at) !== cap.FRAG_WHOLE
+    this.#lastRow = row
+    this.#lastKey = key
+    this.#lastFlags = cap.lane(view, at) | (alone ? ALONE : 0)
+    this.#lastNotable = this.#isNotable(d, slot, row) || !t.keys.wasHeard(key) ? 1 : 0
+    return true
+  }
+
+  /** Whether any packet of the row is to be told, or this one comes from elsewhere than where the peer is known to be. */
+  #isNotable(d: DatagramRuns, slot: number, row: number): boolean {
+    const t = this.#table
+    const state = t.state[row] ?? 0
+    if ((state & TELL) !== 0 || (state & LOCATED) === 0) return true
+    if (t.ports[row] !== d.ports[slot]) return true
+    for (let i = 0; i < 16; i++) if (t.addrs[row * 16 + i] !== d.addrs[slot * 16 + i]) return true
+    return false
+  }
+
+  #open(d: DatagramRuns, now: Instant): void {
+    const count = this.#count
+    this.#count = 0
+    for (let first = 0; first < count; ) {
+      const done = this.#p.engine.open(this.#jobs, first, count, d.arena, this.#out, this.#meta, this.#status)
+      invariant(done > 0, 'the engine opens at least one job of a call')
+      this.#told(d, first, first + done)
+      for (let s = 0; s < this.#out.count; s++) this.#slot(d, s, now)
+      this.#p.afterOpen()
+      first += done
+    }
+  }
+
+  /** Counts the refused, and notes what the negotiation is to hear of. */
+  #told(d: DatagramRuns, first: number, end: number): void {
+    for (let n = first; n < end; n++) {
+      const status = this.#status[n] ?? 0
+      if (status !== STATUS.done) this.#drop(REFUSED[-status] ?? 'ntm.drop.malformed')
+      else if (this.#notable[n] === 1) this.#note(d, n)
+    }
+  }
+
+  #note(d: DatagramRuns, n: number): void {
+    const t = this.#table
+    const [row, slot, j] = [this.#rows[n] ?? 0, this.#slots[n] ?? 0, n * OPEN_JOB.words]
+    const key = this.#jobs[j + OPEN_JOB.key] ?? 0
+    const isNew = !t.keys.wasHeard(key)
+    t.keys.heard(key)
+    const at = this.#jobs[j + OPEN_JOB.at] ?? 0
+    // Frames carry all that would be noted here with them.
+    if (cap.isFrames(d.view, at) || !(isNew || this.#isNotable(d, slot, row))) return
+    const bytes = this.#jobs[j + OPEN_JOB.len] ?? 0
+    this.#heard.note(d, row, cap.epoch(d.view, at), t.keys.serialOf(key), slot, bytes, this.#isNewest(d, n))
+  }
+
+  /** Whether it carries the highest counter so far of its lane. */
+  #isNewest(d: DatagramRuns, n: number): boolean {
+    const j = n * OPEN_JOB.words
+    const [key, at] = [this.#jobs[j + OPEN_JOB.key] ?? 0, this.#jobs[j + OPEN_JOB.at] ?? 0]
+    return this.#p.engine.newestCounter(key, cap.lane(d.view, at)) === cap.counter(d.view, at)
+  }
+
+  /** Slot `s` of what opened. */
+  #slot(d: DatagramRuns, s: number, now: Instant): void {
+    const n = this.#meta[s * META.words + META.first] ?? 0
+    const jobs = this.#meta[s * META.words + META.jobs] ?? 1
+    const [row, at] = [this.#rows[n] ?? 0, this.#jobs[n * OPEN_JOB.words + OPEN_JOB.at] ?? 0]
+    if (!cap.isFrames(d.view, at)) {
+      const bytes = this.#meta[s * META.words + META.bytes] ?? 0
+      this.#admit.inner(row, this.#out, s, d.view, at, jobs, bytes, now)
+      return
+    }
+    const { cells } = this.#p
+    cells[row * CELLS.words + CELLS.unansweredSince] = Number.NaN
+    this.#p.emit({
+      event: 'heard',
+      row,
+      epoch: cap.epoch(d.view, at),
+      serial: this.#table.keys.serialOf(this.#jobs[n * OPEN_JOB.words + OPEN_JOB.key] ?? 0),
+      from: senderOf(d, this.#slots[n] ?? 0),
+      bytes: this.#jobs[n * OPEN_JOB.words + OPEN_JOB.len] ?? 0,
+      newest: this.#isNewest(d, n),
+      frames: this.#admit.copy(this.#out, s),
+    })
+  }
+
+  #pass(d: DatagramRuns, slot: number, at: number, len: number): void {
+    this.#p.emit({ event: 'datagram', from: senderOf(d, slot), bytes: new Uint8Array(d.arena.subarray(at, at + len)) })
+  }
+
+  #drop(name: string): false {
+    this.#p.counters.count(name)
+    return false
+  }
+}
+
+/** By negated status. */
+const REFUSED: Readonly<Record<number, string>> = {
+  [-STATUS.noKey]: 'ntm.drop.old-epoch',
+  [-STATUS.replay]: 'ntm.drop.replay',
+  [-STATUS.badTag]: 'ntm.drop.bad-tag',
+}
+
+const MOST_JOBS = 2048
+const OUT_SLOTS = 128

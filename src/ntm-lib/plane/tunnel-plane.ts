@@ -1,0 +1,66 @@
+import type { Instant } from '../base/time.ts'
+import { KEY_LIMITS } from '../crypto/seal.ts'
+import { CELLS, type MirrorCommand } from '../negotiate/mirror.ts'
+import type { DatagramRuns } from './engine.ts'
+import { Inward } from './inward.ts'
+import { Outward } from './outward.ts'
+import type { PacketMemory, PlaneParts, PutVerdict } from './parts.ts'
+import { TunnelTable } from './tunnel-table.ts'
+
+export type { PacketMemory, PlaneParts, PutVerdict } from './parts.ts'
+
+/**
+ * The packet path of one worker: the tunnel table, sealing and opening. What the negotiation decides comes as `MirrorCommand`s,
+ * what it must know leaves as `MirrorEvent`s; packets themselves never meet it.
+ */
+export class TunnelPlane {
+  /** What commands have made of the paths; to be read. */
+  readonly rows: TunnelTable
+  readonly #outward: Outward
+  readonly #inward: Inward
+
+  constructor(parts: PlaneParts) {
+    const rowsFit = Math.floor(parts.cells.length / CELLS.words)
+    this.rows = new TunnelTable(parts.engine, parts.lane, parts.limits ?? KEY_LIMITS, rowsFit)
+    this.#outward = new Outward(parts, this.rows)
+    this.#inward = new Inward(parts, this.rows)
+  }
+
+  /** Takes a command in. What was put before it is sealed and sent as things were then. */
+  apply(c: MirrorCommand, now: Instant): void {
+    this.#outward.flush(now)
+    if (c.mirror === 'gone') this.#inward.forget(c.row)
+    this.rows.apply(c)
+  }
+
+  /**
+   * Queues one inner packet or super-packet for a row. All packets queued between two flushes lie in the same arena, which is left
+   * alone until `flush`.
+   */
+  put(row: number, memory: PacketMemory, at: number, len: number, gso: number, now: Instant): PutVerdict {
+    return this.#outward.put(row, memory, at, len, gso, now)
+  }
+
+  /** M: the largest inner packet that is let in; 1280 for a row that is not known. */
+  innerMtu(row: number): number {
+    return this.rows.isKnown(row) ? (this.rows.inner[row] ?? MIN_INNER) : MIN_INNER
+  }
+
+  /** T: the largest that travels whole. */
+  wholeMtu(row: number): number {
+    return this.rows.isKnown(row) ? (this.rows.whole[row] ?? MIN_INNER) : MIN_INNER
+  }
+
+  /** Seals and sends all that was put; before its arena is reused, and before a packet from another arena is put. */
+  flush(now: Instant): void {
+    this.#outward.flush(now)
+  }
+
+  /** Datagrams as they came: Capsulated Packets are opened and given to `onInner`, the rest is emitted. Total. */
+  take(datagrams: DatagramRuns, now: Instant): void {
+    this.#inward.take(datagrams, now)
+  }
+}
+
+/** RFC 8200 §5. */
+const MIN_INNER = 1280
