@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
@@ -14,6 +15,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "vnet.h"
 
 /* Since Linux 6.2; older headers lack them. */
 #ifndef TUN_F_USO4
@@ -32,29 +35,38 @@ static int set_queue_length(const char *name, uint32_t packets) {
   return result;
 }
 
-/* Asks for the offloads; kernels before 6.2 refuse USO, then without it. Returns what is on, or a negative errno. */
+/*
+ * Asks for the offloads, step by step for less: without USO (kernels before 6.2), without ECN, checksums alone, none.
+ * A flag that is none of ours is the caller's mistake and stays one. Returns what is on, or a negative errno.
+ */
 static int64_t set_offload(int fd, uint32_t wanted) {
-  if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)wanted) == 0) return wanted;
-  uint32_t less = wanted & ~(uint32_t)(TUN_F_USO4 | TUN_F_USO6);
-  if (errno == EINVAL && less != wanted && ioctl(fd, TUNSETOFFLOAD, (unsigned long)less) == 0) return less;
+  static const uint32_t without[] = {0, TUN_F_USO4 | TUN_F_USO6, TUN_F_UFO | TUN_F_TSO_ECN, TUN_F_TSO4 | TUN_F_TSO6, TUN_F_CSUM};
+  uint32_t flags = wanted;
+  for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+    if (i > 0 && (flags & without[i]) == 0) continue;
+    flags &= ~without[i];
+    if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)flags) == 0) return flags;
+    if (errno != EINVAL) break;
+  }
   return -errno;
 }
 
-/* openTun(name, tap, offload, persist, queuePackets) */
+/* openTun(name, tap, offload, persist, queuePackets, multiQueue) */
 napi_value js_open_tun(napi_env env, napi_callback_info info) {
-  napi_value a[5];
+  napi_value a[6];
   struct ifreq r = {0};
-  bool tap, persist;
+  bool tap, persist, multi_queue;
   uint32_t offload, queue;
-  if (!get_args(env, info, 5, a) || !get_name(env, a[0], "name: interface name", true, r.ifr_name) ||
+  if (!get_args(env, info, 6, a) || !get_name(env, a[0], "name: interface name", true, r.ifr_name) ||
       !get_bool(env, a[1], "tap: boolean", &tap) || !get_u32(env, a[2], "offload: TUN_F_ flags", 0xff, &offload) ||
-      !get_bool(env, a[3], "persist: boolean", &persist) || !get_u32(env, a[4], "queuePackets: 0..65536", 65536, &queue))
+      !get_bool(env, a[3], "persist: boolean", &persist) || !get_u32(env, a[4], "queuePackets: 0..65536", 65536, &queue) ||
+      !get_bool(env, a[5], "multiQueue: boolean", &multi_queue))
     return NULL;
 
   int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return number(env, -errno);
   int header = VNET_BYTES;
-  r.ifr_flags = (short)((tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR);
+  r.ifr_flags = (short)((tap ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | (multi_queue ? IFF_MULTI_QUEUE : 0));
   int64_t on = 0;
   int error = 0;
   if (ioctl(fd, TUNSETIFF, &r) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
@@ -72,6 +84,7 @@ napi_value js_open_tun(napi_env env, napi_callback_info info) {
   napi_value object = port_new(env, KIND_TUN, fd, &p), name;
   if (object == NULL) return NULL;
   p->vnet = true;
+  p->ethernet = tap;
   p->ifindex = (int)if_nametoindex(r.ifr_name);
   set_number(env, object, "ifindex", p->ifindex);
   set_number(env, object, "offload", (double)on);
@@ -102,40 +115,60 @@ static int attach_filter(int fd, const uint32_t *words, size_t count) {
   return result;
 }
 
-static int set_up_packet(int fd, int ifindex, bool receive, bool vnet, bool ignore_outgoing, bool promiscuous,
-                         const uint32_t *filter, size_t instructions) {
+typedef struct {
+  bool receive, vnet, ignore_outgoing, promiscuous, bypass_queue;
+  uint32_t fanout; /* group, 0 for none */
+} packet_options;
+
+static int set_up_packet(int fd, int ifindex, const packet_options *o, const uint32_t *filter, size_t instructions) {
   struct packet_mreq promisc = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC};
   struct sockaddr_ll at = {.sll_family = AF_PACKET,
                            .sll_ifindex = ifindex,
-                           .sll_protocol = receive ? htons(ETH_P_ALL) : 0};
-  if (vnet && set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1) != 0) return -errno;
+                           .sll_protocol = o->receive ? htons(ETH_P_ALL) : 0};
+  if (o->vnet && set_int(fd, SOL_PACKET, PACKET_VNET_HDR, 1) != 0) return -errno;
   if (set_int(fd, SOL_PACKET, PACKET_AUXDATA, 1) != 0) return -errno;
-  if (ignore_outgoing && set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) != 0) return -errno;
+  if (o->ignore_outgoing && set_int(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) != 0) return -errno;
+  if (o->bypass_queue && set_int(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1) != 0) return -errno;
   if (filter != NULL) {
     int error = attach_filter(fd, filter, instructions);
     if (error != 0) return error;
   }
   /* Bound last: nothing is received before the filter stands. */
   if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0) return -errno;
-  if (promiscuous && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof promisc) != 0) return -errno;
+  if (o->promiscuous && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof promisc) != 0) return -errno;
+  /* By a hash that is the same for both directions of a flow. Wants a socket that is bound and receives. */
+  if (o->fanout != 0 && set_int(fd, SOL_PACKET, PACKET_FANOUT, (int)(o->fanout | PACKET_FANOUT_HASH << 16)) != 0) return -errno;
   return 0;
 }
 
-/* openPacket(name, receive, vnet, ignoreOutgoing, promiscuous, filter | null, bufferBytes) */
+/* Whether frames of the interface that the socket is bound to begin with an Ethernet header; a TUN's do not. */
+static bool is_ethernet(int fd) {
+  struct sockaddr_ll at = {0};
+  socklen_t n = sizeof at;
+  return getsockname(fd, (struct sockaddr *)&at, &n) == 0 && (at.sll_hatype == ARPHRD_ETHER || at.sll_hatype == ARPHRD_LOOPBACK);
+}
+
+/* openPacket(name, receive, vnet, ignoreOutgoing, promiscuous, filter | null, bufferBytes, fanout, bypassQueue) */
 napi_value js_open_packet(napi_env env, napi_callback_info info) {
-  napi_value a[7];
+  napi_value a[9];
   napi_valuetype type;
   char name[IFNAMSIZ];
-  bool receive, vnet, ignore, promiscuous;
+  packet_options o = {0};
   void *filter = NULL;
   size_t words = 0;
   uint32_t buffer;
-  if (!get_args(env, info, 7, a) || !get_name(env, a[0], "name: interface name", false, name) ||
-      !get_bool(env, a[1], "receive: boolean", &receive) || !get_bool(env, a[2], "vnet: boolean", &vnet) ||
-      !get_bool(env, a[3], "ignoreOutgoing: boolean", &ignore) ||
-      !get_bool(env, a[4], "promiscuous: boolean", &promiscuous) ||
-      !get_u32(env, a[6], "bufferBytes: 0..2^30", 1u << 30, &buffer))
+  if (!get_args(env, info, 9, a) || !get_name(env, a[0], "name: interface name", false, name) ||
+      !get_bool(env, a[1], "receive: boolean", &o.receive) || !get_bool(env, a[2], "vnet: boolean", &o.vnet) ||
+      !get_bool(env, a[3], "ignoreOutgoing: boolean", &o.ignore_outgoing) ||
+      !get_bool(env, a[4], "promiscuous: boolean", &o.promiscuous) ||
+      !get_u32(env, a[6], "bufferBytes: 0..2^30", 1u << 30, &buffer) ||
+      !get_u32(env, a[7], "fanout: 0..65535", 65535, &o.fanout) ||
+      !get_bool(env, a[8], "bypassQueue: boolean", &o.bypass_queue))
     return NULL;
+  if (o.fanout != 0 && !o.receive) {
+    throw_range(env, "fanout: only for a socket that receives");
+    return NULL;
+  }
   if (napi_typeof(env, a[5], &type) != napi_ok || type != napi_null) {
     if (!get_array(env, a[5], "filter: Uint32Array or null", napi_uint32_array, &filter, &words)) return NULL;
     if (words == 0 || words % 4 != 0 || words / 4 > BPF_MAXINSNS) {
@@ -157,7 +190,7 @@ napi_value js_open_packet(napi_env env, napi_callback_info info) {
   if (fd < 0) return number(env, -errno);
   set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, buffer);
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, buffer);
-  int error = set_up_packet(fd, (int)ifindex, receive, vnet, ignore, promiscuous, filter, words / 4);
+  int error = set_up_packet(fd, (int)ifindex, &o, filter, words / 4);
   if (error != 0) {
     close(fd);
     return number(env, error);
@@ -165,24 +198,29 @@ napi_value js_open_packet(napi_env env, napi_callback_info info) {
   port *p;
   napi_value object = port_new(env, KIND_PACKET, fd, &p);
   if (object == NULL) return NULL;
-  p->vnet = vnet;
+  p->vnet = o.vnet;
+  p->ethernet = is_ethernet(fd);
   p->ifindex = (int)ifindex;
   set_number(env, object, "ifindex", p->ifindex);
   napi_set_named_property(env, object, "name", a[0]);
   return object;
 }
 
-/* Whether the frame is fit to hand on. A super-packet's header stays for a caller that asked for headers. */
-static bool finish_frame(port *p, uint8_t *frame, size_t bytes, struct virtio_net_hdr *h, bool headers_wanted) {
-  bool super = h->gso_type != VIRTIO_NET_HDR_GSO_NONE && headers_wanted;
-  if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !super) {
-    if (!complete_checksum(frame, bytes, h)) {
-      p->stats.bad_in++;
-      return false;
-    }
+/*
+ * Whether the frame is fit to hand on as slot `slot`, `bytes` of it. For recvSuper the header is judged; for recv a super-packet's
+ * header stays for a caller that asked for headers, and everything else is completed.
+ */
+static bool finish_frame(port *p, const batch *b, uint32_t slot, uint8_t *frame, size_t *bytes, struct virtio_net_hdr *h) {
+  bool fit = true;
+  if (b->gso != NULL) {
+    fit = vnet_judge(frame, bytes, p->ethernet, h, &b->gso[slot]);
+    if (fit && b->gso[slot] != 0 && b->gso[slot] != VNET_CSUM_MISSING) p->stats.super_in++;
+  } else if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && (h->gso_type == VIRTIO_NET_HDR_GSO_NONE || b->headers == NULL)) {
+    fit = vnet_complete(frame, *bytes, p->ethernet, h);
     h->flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
   }
-  return true;
+  if (!fit) p->stats.bad_in++;
+  return fit;
 }
 
 static int recv_tun(port *p, const batch *b) {
@@ -205,38 +243,48 @@ static int recv_tun(port *p, const batch *b) {
       p->stats.oversized_in++;
     else if ((size_t)n <= VNET_BYTES)
       p->stats.bad_in++;
-    else if (finish_frame(p, frame, (size_t)n - VNET_BYTES, h, b->headers != NULL))
-      b->lens[filled++] = (uint32_t)((size_t)n - VNET_BYTES);
+    else {
+      size_t bytes = (size_t)n - VNET_BYTES;
+      if (finish_frame(p, b, filled, frame, &bytes, h)) b->lens[filled++] = (uint32_t)bytes;
+    }
   }
   p->stats.in += filled;
   return (int)filled;
 }
 
-/* The kernel takes an outer VLAN tag off before a packet socket sees the frame; this puts it back. */
-static size_t restore_vlan(struct msghdr *m, uint8_t *frame, size_t bytes) {
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
-    if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA) continue;
-    struct tpacket_auxdata aux;
-    memcpy(&aux, CMSG_DATA(c), sizeof aux);
-    if (!(aux.tp_status & TP_STATUS_VLAN_VALID) || bytes < 2 * ETH_ALEN) return bytes;
+enum { ADDRESSES_BYTES = 2 * ETH_ALEN };
+
+/*
+ * The kernel takes an outer VLAN tag off before a packet socket sees the frame; this puts it back. `gap` bytes were left free for it
+ * behind the addresses: a right guess spares moving 64 KiB.
+ */
+static size_t restore_vlan(port *p, struct msghdr *m, uint8_t *frame, size_t bytes, size_t gap) {
+  struct tpacket_auxdata aux = {0};
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c))
+    if (c->cmsg_level == SOL_PACKET && c->cmsg_type == PACKET_AUXDATA) memcpy(&aux, CMSG_DATA(c), sizeof aux);
+  bool tagged = (aux.tp_status & TP_STATUS_VLAN_VALID) && bytes >= ADDRESSES_BYTES;
+  size_t wanted = tagged ? VLAN_BYTES : 0;
+  if (wanted != gap && bytes > ADDRESSES_BYTES)
+    memmove(frame + ADDRESSES_BYTES + wanted, frame + ADDRESSES_BYTES + gap, bytes - ADDRESSES_BYTES);
+  if (tagged) {
     uint16_t tag[2] = {htons(aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : ETH_P_8021Q),
                        htons(aux.tp_vlan_tci)};
-    memmove(frame + 2 * ETH_ALEN + VLAN_BYTES, frame + 2 * ETH_ALEN, bytes - 2 * ETH_ALEN);
-    memcpy(frame + 2 * ETH_ALEN, tag, VLAN_BYTES);
-    return bytes + VLAN_BYTES;
+    memcpy(frame + ADDRESSES_BYTES, tag, VLAN_BYTES);
   }
-  return bytes;
+  p->tagged = tagged;
+  return bytes + wanted;
 }
 
 static int recv_packets(port *p, const batch *b) {
-  if (b->slot_bytes - b->headroom <= VLAN_BYTES) return -EMSGSIZE;
+  if (b->slot_bytes - b->headroom <= VLAN_BYTES + ADDRESSES_BYTES) return -EMSGSIZE;
   /* Room is kept for a VLAN tag to be put back. */
   size_t room = b->slot_bytes - b->headroom - VLAN_BYTES, skip = p->vnet ? 0 : 1;
   uint32_t filled = 0;
   for (uint32_t budget = 2 * b->slots; filled < b->slots && budget > 0;) {
     struct mmsghdr messages[CHUNK];
-    struct iovec parts[CHUNK][2];
+    struct iovec parts[CHUNK][3];
     struct virtio_net_hdr headers[CHUNK];
+    size_t gap = p->tagged ? VLAN_BYTES : 0;
     union {
       char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
       struct cmsghdr align;
@@ -248,9 +296,10 @@ static int recv_packets(port *p, const batch *b) {
     for (uint32_t i = 0; i < count; i++) {
       uint8_t *frame = b->arena + (size_t)(first + i) * b->slot_bytes + b->headroom;
       parts[i][0] = (struct iovec){&headers[i], VNET_BYTES};
-      parts[i][1] = (struct iovec){frame, room};
+      parts[i][1] = (struct iovec){frame, ADDRESSES_BYTES};
+      parts[i][2] = (struct iovec){frame + ADDRESSES_BYTES + gap, room - ADDRESSES_BYTES};
       messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i][skip],
-                                            .msg_iovlen = 2 - skip,
+                                            .msg_iovlen = 3 - skip,
                                             .msg_control = control[i].bytes,
                                             .msg_controllen = sizeof control[i].bytes};
     }
@@ -280,9 +329,9 @@ static int recv_packets(port *p, const batch *b) {
         p->stats.bad_in++;
         continue;
       }
-      if (!finish_frame(p, frame, n, &headers[i], b->headers != NULL)) continue;
-      size_t tagged = restore_vlan(m, frame, n);
+      size_t tagged = restore_vlan(p, m, frame, n, gap);
       if (tagged != n && (headers[i].flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) headers[i].csum_start += VLAN_BYTES;
+      if (!finish_frame(p, b, filled, frame, &tagged, &headers[i])) continue;
       /* Frames after a refused one move up, so that the batch has no holes. */
       if (filled != first + (uint32_t)i)
         memmove(b->arena + (size_t)filled * b->slot_bytes + b->headroom, frame, tagged);
@@ -293,6 +342,10 @@ static int recv_packets(port *p, const batch *b) {
   }
   p->stats.in += filled;
   return (int)filled;
+}
+
+int recv_frames(port *p, const batch *b) {
+  return p->kind == KIND_TUN ? recv_tun(p, b) : recv_packets(p, b);
 }
 
 /* recv(port, arena, slotBytes, headroom, lens, virtio | null) */
@@ -306,13 +359,10 @@ napi_value js_recv(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (!get_batch(env, a + 1, &b) || !get_headers(env, a[5], &b)) return NULL;
-  return number(env, p->kind == KIND_TUN ? recv_tun(p, &b) : recv_packets(p, &b));
+  return number(env, recv_frames(p, &b));
 }
 
-/* What to do with the frame at hand after an error: go on with the next, stop here, or give the error up. */
-typedef enum { NEXT_FRAME, SAME_FRAME, STOP_HERE, ALL_LOST, GIVE_UP } after_error;
-
-static after_error on_send_error(port *p, int error) {
+after_error on_send_error(port *p, int error) {
   switch (error) {
     case EINTR:
       return SAME_FRAME;

@@ -17,9 +17,23 @@ export type Keys = { readonly __keys: unique symbol }
 export type CsumMissing = 0xffff
 
 export interface PacketIo {
-  /** `name` '' lets the kernel choose; `offload`: TUN_F_ flags; `queuePackets` 0 leaves the kernel's queue length. */
-  openTun(name: string, tap: boolean, offload: number, persist: boolean, queuePackets: number): TunPort | number
-  /** `filter`: code, jt, jf, k per instruction. Without `receive` the socket only sends. */
+  /**
+   * `name` '' lets the kernel choose; `offload`: TUN_F_ flags, fewer when the kernel knows fewer (`TunPort.offload`: what is on for the
+   * whole device, also when it was there before); `queuePackets` 0 leaves the kernel's queue length. With `multiQueue` every further
+   * call with the same name is one more queue; the kernel keeps a flow on the queue that last sent for it.
+   */
+  openTun(
+    name: string,
+    tap: boolean,
+    offload: number,
+    persist: boolean,
+    queuePackets: number,
+    multiQueue: boolean,
+  ): TunPort | number
+  /**
+   * `filter`: code, jt, jf, k per instruction. Without `receive` the socket only sends. `fanout` 1–65535: sockets of one group share
+   * what arrives, both directions of a flow at the same one; 0 for none. `bypassQueue`: sends go to the driver without a qdisc.
+   */
   openPacket(
     name: string,
     receive: boolean,
@@ -28,8 +42,13 @@ export interface PacketIo {
     promiscuous: boolean,
     filter: Uint32Array | null,
     bufferBytes: number,
+    fanout: number,
+    bypassQueue: boolean,
   ): FramePort | number
-  /** `address`: 16 bytes, IPv4 as v4-mapped, zeros for any. `family` 0: both, or IPv4 alone on a machine without IPv6. */
+  /**
+   * `address`: 16 bytes, IPv4 as v4-mapped, zeros for any. `family` 0: both, or IPv4 alone on a machine without IPv6. With `runs` it
+   * is read with `recvRuns`, without with `recvUdp`.
+   */
   openUdp(
     address: Uint8Array,
     port: number,
@@ -38,6 +57,7 @@ export interface PacketIo {
     reusePort: boolean,
     mark: number,
     device: string,
+    runs: boolean,
   ): UdpPort | number
   openNetlink(protocol: number, groups: number, bufferBytes: number): Port | number
 
@@ -100,11 +120,15 @@ export interface PacketIo {
   /**
    * Sends packets from anywhere in `arena`: `jobs` holds three words per packet, offset, length, gso as above. The virtio-net header
    * is made from the packet itself (link header where there is one, IPv4 or IPv6, TCP or UDP); the transport checksum field of a
-   * super-packet and of a `CSUM_MISSING` one need not hold anything. Counts and results as `send`.
+   * super-packet and of a `CSUM_MISSING` one is written: the packet's memory changes, and need not hold anything there before. Link
+   * padding behind such a packet is not sent. A `gso` that cannot be true of its packet: `refusedOut`. Counts and results as `send`.
    */
   sendSuper(port: Port, arena: Uint8Array, jobs: Int32Array, count: number): number
 
-  /** As `recvUdp`, with GRO: slot `i` holds datagrams of `segs[i]` bytes each, the last one may be shorter. `locals`: 16 bytes per slot, the address they came to; or null. */
+  /**
+   * As `recvUdp`, with GRO: slot `i` holds datagrams of `segs[i]` bytes each, the last one may be shorter; neither is ever 0.
+   * `locals`: 16 bytes per slot, the address they came to; or null. A run that does not fit its slot is lost whole (`oversizedIn`): 65,535 bytes hold any.
+   */
   recvRuns(
     port: UdpPort,
     arena: Uint8Array,
@@ -117,8 +141,9 @@ export interface PacketIo {
   ): number
   /**
    * Sends runs of datagrams: `runs` holds four words per run: row, offset, length, bytes of one datagram (the last may be shorter). Peer
-   * and port are `addrs[16 * row…]` and `ports[row]`. Cut into as many GSO sends as the kernel takes. Returns how many
-   * datagrams the kernel took; the rest is counted (`fullOut`, `refusedOut`).
+   * and port are `addrs[16 * row…]` and `ports[row]`. Cut into as many GSO sends as the kernel takes; where it takes none they go
+   * as single datagrams, and the next 1024 runs of the port too (`gsoRefused`). Returns how many datagrams the kernel took; the
+   * rest is counted (`fullOut`, `refusedOut`). Works on any UDP port.
    */
   sendRuns(
     port: UdpPort,
@@ -131,7 +156,7 @@ export interface PacketIo {
   /**
    * Of `group` sockets bound to one port with SO_REUSEPORT (in the order they were opened), the kernel gives a datagram to number
    * (byte 9 + bits 4–5 of byte 1 of its payload) mod `group`; anything whose first byte is not `first` goes to number 0.
-   * Called once, on any of them.
+   * Called once, on any of them. A run that the kernel joined goes where its first datagram belongs. 0 or a negative errno.
    */
   steer(port: UdpPort, group: number, first: number): number
 
@@ -234,7 +259,10 @@ export interface PacketIo {
   unwatch(port: Port): void
   setRef(port: Port, keepsProcessAlive: boolean): void
   close(port: Port): void
-  /** Eight counts: in, out, oversizedIn, badIn, refusedOut, fullOut, downOut, errorsIn. */
+  /**
+   * Twelve counts: in, out, oversizedIn, badIn, refusedOut, fullOut, downOut, errorsIn, superIn, superOut, gsoRefused, lostIn. A
+   * super-packet counts once in `in` and `out`, a run of datagrams as many times as it holds datagrams.
+   */
   stats(port: Port, into: Float64Array): void
   openPorts(): number
 }

@@ -21,6 +21,9 @@ typedef enum { KIND_TUN, KIND_PACKET, KIND_UDP, KIND_NETLINK } port_kind;
 /* Order is the order of `Stat` in index.d.ts. */
 typedef struct {
   uint64_t in, out, oversized_in, bad_in, refused_out, full_out, down_out, errors_in;
+  uint64_t super_in, super_out; /* packets or runs of several segments */
+  uint64_t gso_refused;         /* super-packets and runs that the kernel did not take whole and that we cut */
+  uint64_t lost_in;             /* the kernel found no room in the socket's receive buffer */
 } port_stats;
 enum { STAT_COUNT = sizeof(port_stats) / sizeof(uint64_t) };
 
@@ -40,6 +43,11 @@ typedef struct {
   bool ipv4only; /* the UDP socket is AF_INET */
   bool grouped;  /* the netlink socket listens to multicast groups */
   bool gone;     /* the interface was removed: nothing will ever arrive again */
+  bool ethernet; /* a link header precedes the IP packet */
+  bool tagged;   /* the last frame came with a VLAN tag that the kernel had taken off: the next one probably does too */
+  bool runs;     /* the UDP socket joins datagrams (UDP_GRO) and tells the address they came to */
+  uint32_t most_segments; /* of one UDP_SEGMENT send */
+  uint32_t gso_rest;      /* runs that go as single datagrams before UDP_SEGMENT is tried again */
   port_stats stats;
 
   bool js_alive, uv_alive; /* memory is freed when both are false */
@@ -56,6 +64,7 @@ typedef struct {
   uint32_t slot_bytes, headroom, slots;
   uint32_t *lens;
   struct virtio_net_hdr *headers; /* one per slot, or NULL */
+  uint16_t *gso;                  /* one per slot for recvSuper, else NULL */
 } batch;
 
 /* args.c: reading arguments. All return false with a JavaScript exception pending. */
@@ -94,6 +103,14 @@ napi_value js_open_tun(napi_env env, napi_callback_info info);
 napi_value js_open_packet(napi_env env, napi_callback_info info);
 napi_value js_recv(napi_env env, napi_callback_info info);
 napi_value js_send(napi_env env, napi_callback_info info);
+int recv_frames(port *p, const batch *b);
+/* What to do with the frame at hand after an error: go on with the next, stop here, or give the error up. */
+typedef enum { NEXT_FRAME, SAME_FRAME, STOP_HERE, ALL_LOST, GIVE_UP } after_error;
+after_error on_send_error(port *p, int error);
+
+/* super.c */
+napi_value js_recv_super(napi_env env, napi_callback_info info);
+napi_value js_send_super(napi_env env, napi_callback_info info);
 
 /* udp.c */
 napi_value js_open_udp(napi_env env, napi_callback_info info);
@@ -101,14 +118,15 @@ napi_value js_recv_udp(napi_env env, napi_callback_info info);
 napi_value js_send_udp(napi_env env, napi_callback_info info);
 napi_value js_udp_errors(napi_env env, napi_callback_info info);
 
+/* runs.c */
+napi_value js_recv_runs(napi_env env, napi_callback_info info);
+napi_value js_send_runs(napi_env env, napi_callback_info info);
+napi_value js_steer(napi_env env, napi_callback_info info);
+
 /* netlink.c */
 napi_value js_open_netlink(napi_env env, napi_callback_info info);
 napi_value js_talk(napi_env env, napi_callback_info info);
 napi_value js_recv_netlink(napi_env env, napi_callback_info info);
-
-/* checksum.c */
-/* Fills in the checksum that a virtio header left to us. False when its offsets do not lie inside the frame. */
-bool complete_checksum(uint8_t *frame, size_t bytes, const struct virtio_net_hdr *header);
 
 /* Tries the privileged form first: an appliance may exceed rmem_max, an ordinary user gets what is allowed. */
 void set_buffer(int fd, int force_option, int option, uint32_t bytes);

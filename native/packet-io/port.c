@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -215,6 +216,19 @@ napi_value js_close(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* What the kernel dropped before we could read it. A packet socket forgets its count when asked, a UDP socket does not. */
+static void refresh_losses(port *p) {
+  if (p->kind == KIND_PACKET) {
+    struct tpacket_stats s = {0};
+    socklen_t n = sizeof s;
+    if (getsockopt(p->fd, SOL_PACKET, PACKET_STATISTICS, &s, &n) == 0) p->stats.lost_in += s.tp_drops;
+  } else if (p->kind == KIND_UDP) {
+    uint32_t values[SK_MEMINFO_VARS] = {0};
+    socklen_t n = sizeof values;
+    if (getsockopt(p->fd, SOL_SOCKET, SO_MEMINFO, values, &n) == 0) p->stats.lost_in = values[SK_MEMINFO_DROPS];
+  }
+}
+
 napi_value js_stats(napi_env env, napi_callback_info info) {
   napi_value a[2];
   void *out;
@@ -227,6 +241,7 @@ napi_value js_stats(napi_env env, napi_callback_info info) {
     throw_range(env, "into: too few entries");
     return NULL;
   }
+  refresh_losses(p);
   const uint64_t *from = (const uint64_t *)&p->stats;
   for (int i = 0; i < STAT_COUNT; i++) ((double *)out)[i] = (double)from[i];
   return NULL;
@@ -266,6 +281,11 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "recvUdp", js_recv_udp);
   export_function(env, exports, "sendUdp", js_send_udp);
   export_function(env, exports, "udpErrors", js_udp_errors);
+  export_function(env, exports, "recvSuper", js_recv_super);
+  export_function(env, exports, "sendSuper", js_send_super);
+  export_function(env, exports, "recvRuns", js_recv_runs);
+  export_function(env, exports, "sendRuns", js_send_runs);
+  export_function(env, exports, "steer", js_steer);
   export_function(env, exports, "talk", js_talk);
   export_function(env, exports, "recvNetlink", js_recv_netlink);
   export_function(env, exports, "watch", js_watch);

@@ -1,24 +1,16 @@
 /* UDP sockets: one for both families, many datagrams per call, ICMP errors with their destination. */
-#include "packet_io.h"
+#include "udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/errqueue.h>
-#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-typedef union {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-} address;
 
 static const uint8_t V4_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* Writes the socket address for 16 bytes and a port; false when an IPv4 socket cannot reach it. */
-static bool to_address(bool ipv4only, const uint8_t *bytes, uint16_t port_number, address *out, socklen_t *length) {
+bool to_address(bool ipv4only, const uint8_t *bytes, uint16_t port_number, address *out, socklen_t *length) {
   memset(out, 0, sizeof *out);
   if (!ipv4only) {
     out->v6.sin6_family = AF_INET6;
@@ -37,7 +29,7 @@ static bool to_address(bool ipv4only, const uint8_t *bytes, uint16_t port_number
   return true;
 }
 
-static void from_address(const address *a, uint8_t *bytes, uint16_t *port_number) {
+void from_address(const address *a, uint8_t *bytes, uint16_t *port_number) {
   memset(bytes, 0, ADDR_BYTES);
   *port_number = 0;
   if (a->any.sa_family == AF_INET6) {
@@ -57,7 +49,7 @@ static int set_int(int fd, int level, int option, int value) {
 typedef struct {
   uint8_t ip[ADDR_BYTES];
   uint32_t port, family, buffer, mark;
-  bool reuse;
+  bool reuse, runs;
   char device[IFNAMSIZ];
 } udp_options;
 
@@ -72,6 +64,11 @@ static int set_up_udp(int fd, bool ipv4only, const udp_options *o) {
   if (!ipv4only) {
     if ((e = set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO)) != 0) return e;
     if ((e = set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) != 0) return e;
+  }
+  if (o->runs) {
+    if ((e = set_int(fd, IPPROTO_UDP, UDP_GRO, 1)) != 0) return e;
+    /* An IPv6 socket tells an IPv4 address as v4-mapped, with the option of its own family. */
+    if ((e = ipv4only ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) : set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)) != 0) return e;
   }
   if (o->reuse && (e = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) != 0) return e;
   if (o->mark != 0 && (e = set_int(fd, SOL_SOCKET, SO_MARK, (int)o->mark)) != 0) return e;
@@ -102,17 +99,17 @@ static int open_socket(const udp_options *o, bool *ipv4only) {
   return error;
 }
 
-/* openUdp(address, port, family, bufferBytes, reusePort, mark, device) */
+/* openUdp(address, port, family, bufferBytes, reusePort, mark, device, runs) */
 napi_value js_open_udp(napi_env env, napi_callback_info info) {
-  napi_value a[7];
+  napi_value a[8];
   udp_options o = {0};
   void *ip;
   size_t length;
-  if (!get_args(env, info, 7, a) || !get_array(env, a[0], "address: 16 bytes", napi_uint8_array, &ip, &length) ||
+  if (!get_args(env, info, 8, a) || !get_array(env, a[0], "address: 16 bytes", napi_uint8_array, &ip, &length) ||
       !get_u32(env, a[1], "port: 0..65535", 65535, &o.port) || !get_u32(env, a[2], "family: 0, 4 or 6", 6, &o.family) ||
       !get_u32(env, a[3], "bufferBytes: 0..2^30", 1u << 30, &o.buffer) ||
       !get_bool(env, a[4], "reusePort: boolean", &o.reuse) || !get_u32(env, a[5], "mark: 32 bits", UINT32_MAX, &o.mark) ||
-      !get_name(env, a[6], "device: interface name", true, o.device))
+      !get_name(env, a[6], "device: interface name", true, o.device) || !get_bool(env, a[7], "runs: boolean", &o.runs))
     return NULL;
   if (length != ADDR_BYTES || (o.family != 0 && o.family != 4 && o.family != 6)) {
     throw_range(env, "address: 16 bytes; family: 0, 4 or 6");
@@ -130,6 +127,8 @@ napi_value js_open_udp(napi_env env, napi_callback_info info) {
   napi_value object = port_new(env, KIND_UDP, fd, &p);
   if (object == NULL) return NULL;
   p->ipv4only = ipv4only;
+  p->runs = o.runs;
+  p->most_segments = UDP_MOST_SEGMENTS;
   uint16_t bound;
   from_address(&at, o.ip, &bound);
   set_number(env, object, "port", bound);
@@ -137,8 +136,7 @@ napi_value js_open_udp(napi_env env, napi_callback_info info) {
   return object;
 }
 
-/* Reads `addrs` (16 bytes per slot) and `ports` (one word per slot). */
-static bool get_peers(napi_env env, const napi_value *a, uint32_t slots, uint8_t **addrs, uint16_t **ports) {
+bool get_peers(napi_env env, const napi_value *a, uint32_t slots, uint8_t **addrs, uint16_t **ports) {
   void *ips, *numbers;
   size_t ip_bytes, port_count;
   if (!get_array(env, a[0], "addrs: Uint8Array", napi_uint8_array, &ips, &ip_bytes) ||
@@ -150,8 +148,14 @@ static bool get_peers(napi_env env, const napi_value *a, uint32_t slots, uint8_t
   return true;
 }
 
-/* Errors an earlier datagram left on the socket; they say nothing about the call that returns them. */
-static bool is_left_over(int error) {
+port *get_udp(napi_env env, napi_value v, bool runs) {
+  port *p = get_port(env, v, KIND_UDP);
+  if (p == NULL || p->runs == runs) return p;
+  throw_type(env, "a port of another kind");
+  return NULL;
+}
+
+bool is_left_over(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EMSGSIZE ||
          error == EPROTO || error == EACCES || error == ENOPROTOOPT || error == EHOSTDOWN || error == EOPNOTSUPP ||
          error == EPERM || error == EIO || error == ENONET;
@@ -164,7 +168,7 @@ napi_value js_recv_udp(napi_env env, napi_callback_info info) {
   port *p;
   uint8_t *addrs;
   uint16_t *ports;
-  if (!get_args(env, info, 7, a) || (p = get_port(env, a[0], KIND_UDP)) == NULL || !get_batch(env, a + 1, &b) ||
+  if (!get_args(env, info, 7, a) || (p = get_udp(env, a[0], false)) == NULL || !get_batch(env, a + 1, &b) ||
       !get_peers(env, a + 5, b.slots, &addrs, &ports))
     return NULL;
 

@@ -23,7 +23,9 @@ export function packetIo(): PacketIo {
 /**
  * What happened at a port since it was opened. Frames or datagrams: `oversizedIn` did not fit a slot, `badIn` could not
  * be understood, `refusedOut` the kernel would never take, `fullOut` found no room, `downOut` met a link that is down.
- * `errorsIn` are ICMP errors told to a UDP socket.
+ * `errorsIn` are ICMP errors told to a UDP socket. `superIn` and `superOut`: packets or runs of several segments among them;
+ * `gsoRefused` of these the kernel would not cut, so that they went in parts. `lostIn`: the socket's receive buffer was full (a TUN or
+ * TAP counts that at its interface).
  */
 export type PortCounters = { readonly [K in (typeof STATS)[number]]: number }
 
@@ -42,8 +44,25 @@ export const NO_COUNTS: PortCounters = {
   fullOut: 0,
   downOut: 0,
   errorsIn: 0,
+  superIn: 0,
+  superOut: 0,
+  gsoRefused: 0,
+  lostIn: 0,
 }
 
 /** In the order of the addon's `stats`. */
-const STATS = ['in', 'out', 'oversizedIn', 'badIn', 'refusedOut', 'fullOut', 'downOut', 'errorsIn'] as const
+const STATS = [
+  'in',
+  'out',
+  'oversizedIn',
+  'badIn',
+  'refusedOut',
+  'fullOut',
+  'downOut',
+  'errorsIn',
+  'superIn',
+  'superOut',
+  'gsoRefused',
+  'lostIn',
+] as const
 const BUILT = join(import.meta.dirname, '../../native/packet-io/build/packet-io.node')

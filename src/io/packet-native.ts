@@ -1,12 +1,14 @@
 import type { FramePort, PacketIo } from '#native/packet-io/index.d.ts'
-import { type Batch, HEADROOM, type PacketPort } from '#ntm-lib/ports/packet-port.ts'
+import { type Batch, HEADROOM, type Outgoing, type SuperBatch, type SuperPort } from '#ntm-lib/ports/packet-port.ts'
 import { EBADFD, ENXIO, errnoFault } from './fault.ts'
 import { type PortCounters, packetIo, readCounters } from './native.ts'
 
 /** A packet port on a network interface. */
-export interface InterfacePort extends PacketPort {
+export interface InterfacePort extends SuperPort {
   readonly name: string
   readonly ifindex: number
+  /** TUN_F_ flags that are on; 0 on a packet socket, which takes super-packets as they come. */
+  readonly offloads: number
   /** A snapshot; still readable after `close`. */
   readonly counters: PortCounters
   /** True once the interface was removed: nothing arrives or leaves any more. */
@@ -19,12 +21,17 @@ export interface InterfacePort extends PacketPort {
 export type VirtioBatch = Batch & { readonly virtio: Uint16Array }
 
 export type TunOptions = {
-  /** TUN_F_ flags; none by default, so that every packet is plain and complete. */
-  readonly offload?: number
+  /**
+   * What the kernel may leave to us: `true` for all it knows (super-packets of TCP and UDP, missing checksums), or TUN_F_
+   * flags; none by default, so that every packet is plain and complete. Belongs to the device: the last one to open it decides.
+   */
+  readonly offloads?: boolean | number
   /** The interface outlives the program. */
   readonly persist?: boolean
   /** How many packets the kernel holds while we are busy; 2000 covers 80 ms of 1,400 B packets at 280 Mbit/s. */
   readonly queuePackets?: number
+  /** One queue of several: each `openTun` of the same name gives one more. A flow stays on one queue. */
+  readonly multiQueue?: boolean
 }
 
 /** One instruction of a classic BPF program (`struct sock_filter`), which sees frames without their outer VLAN tag. */
@@ -39,7 +46,12 @@ export type PacketSocketOptions = {
   readonly ignoreOutgoing?: boolean
   readonly promiscuous?: boolean
   readonly filter?: readonly BpfInstruction[]
+  /** Of each direction, 4 MiB by default: what the kernel holds for us, and we for the driver. More is lost and counted. */
   readonly bufferBytes?: number
+  /** 1–65535: sockets with the same number on one interface share what arrives, each flow (both directions) at one of them. */
+  readonly fanout?: number
+  /** Frames go to the driver past the queue discipline. Default false: nothing waits then, so a busy driver loses frames. */
+  readonly bypassQueue?: boolean
 }
 
 /** Opens or creates a TUN device: IP packets. `name` '' lets the kernel choose. IoFault when refused. */
@@ -60,30 +72,36 @@ export function openPacketSocket(ifname: string, options: PacketSocketOptions = 
     options.promiscuous ?? false,
     filter,
     options.bufferBytes ?? SOCKET_BUFFER_BYTES,
+    options.fanout ?? 0,
+    options.bypassQueue ?? false,
   )
   if (typeof port === 'number') throw errnoFault(`open packet socket on ${ifname}`, port)
-  return new NativePacketPort(io, port)
+  return new NativePacketPort(io, port, 0)
 }
 
 function openTunTap(name: string, tap: boolean, o: TunOptions): InterfacePort {
   const io = packetIo()
-  const port = io.openTun(name, tap, o.offload ?? 0, o.persist ?? false, o.queuePackets ?? QUEUE_PACKETS)
+  const offloads = o.offloads === true ? ALL_OFFLOADS : o.offloads || 0
+  const queue = o.queuePackets ?? QUEUE_PACKETS
+  const port = io.openTun(name, tap, offloads, o.persist ?? false, queue, o.multiQueue ?? false)
   if (typeof port === 'number') throw errnoFault(`open ${tap ? 'TAP' : 'TUN'} device ${name}`, port)
-  return new NativePacketPort(io, port)
+  return new NativePacketPort(io, port, port.offload)
 }
 
 class NativePacketPort implements InterfacePort {
   readonly name: string
   readonly ifindex: number
+  readonly offloads: number
   readonly #io: PacketIo
   readonly #port: FramePort
   #last: PortCounters | null = null
   #gone = false
   #tellGone: () => void = () => {}
 
-  constructor(io: PacketIo, port: FramePort) {
+  constructor(io: PacketIo, port: FramePort, offloads: number) {
     this.#io = io
     this.#port = port
+    this.offloads = offloads
     this.name = port.name
     this.ifindex = port.ifindex
   }
@@ -108,6 +126,23 @@ class NativePacketPort implements InterfacePort {
   send(from: Batch): number {
     if (this.#last !== null || this.#gone) return 0
     const n = this.#io.send(this.#port, from.arena, from.slotBytes, HEADROOM, from.lens, from.count, virtioOf(from))
+    if (n >= 0) return n
+    this.#onErrno(n)
+    return 0
+  }
+
+  recvSuper(into: SuperBatch): number {
+    into.count = 0
+    if (this.#last !== null || this.#gone) return 0
+    const n = this.#io.recvSuper(this.#port, into.arena, into.slotBytes, HEADROOM, into.lens, into.gso)
+    if (n > 0) into.count = n
+    else if (n < 0) this.#onErrno(n)
+    return into.count
+  }
+
+  sendSuper(arena: Uint8Array, from: Outgoing): number {
+    if (this.#last !== null || this.#gone || from.count === 0) return 0
+    const n = this.#io.sendSuper(this.#port, arena, from.jobs, from.count)
     if (n >= 0) return n
     this.#onErrno(n)
     return 0
@@ -141,5 +176,7 @@ class NativePacketPort implements InterfacePort {
 
 const virtioOf = (b: Batch): Uint16Array | null => ('virtio' in b ? (b as VirtioBatch).virtio : null)
 
+/** CSUM, TSO4, TSO6, TSO_ECN, USO4, USO6 of `linux/if_tun.h`. */
+const ALL_OFFLOADS = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40
 const QUEUE_PACKETS = 2000
 const SOCKET_BUFFER_BYTES = 4 << 20

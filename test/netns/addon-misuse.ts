@@ -12,9 +12,9 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
   let [threw, returned] = [0, 0]
 
   for (let round = 0; round < rounds; round++) {
-    const udp = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, ''))
+    const udp = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', false))
     const netlink = opened(io.openNetlink(0, 0, 0))
-    const closed = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, ''))
+    const closed = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', false))
     io.close(closed)
     const memory = new Fenced()
     const wrong: readonly unknown[] = [
@@ -74,13 +74,13 @@ function valid(udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string
   const ports = new Uint16Array(...memory.place(8, 2))
   const codes = new Int32Array(...memory.place(16, 4))
   const mtus = new Uint32Array(...memory.place(16, 4))
-  const stats = new Float64Array(...memory.place(64, 8))
+  const stats = new Float64Array(...memory.place(96, 8))
   const request = Uint8Array.of(20, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
   const lengths = (): Uint32Array => Uint32Array.of(10, 20, 30, 1024)
   return {
-    openTun: () => ['a/b', false, 0, false, 0],
-    openPacket: () => ['nowhere', true, true, true, false, Uint32Array.of(6, 0, 0, 1), 0],
-    openUdp: () => [LOOPBACK, 0, 4, 0, false, 0, ''],
+    openTun: () => ['a/b', false, 0, false, 0, false],
+    openPacket: () => ['nowhere', true, true, true, false, Uint32Array.of(6, 0, 0, 1), 0, 0, false],
+    openUdp: () => [LOOPBACK, 0, 4, 0, false, 0, '', false],
     openNetlink: () => [0, 0, 0],
     recv: () => [udp, arena, 1024, 0, lens, null],
     send: () => [udp, arena, 1024, 0, lengths(), 4, null],

@@ -15,7 +15,7 @@ const LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0
 describe('a wrong call is an exception', () => {
   const io = packetIo()
   const open = (): UdpPort => {
-    const port = io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '')
+    const port = io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', false)
     if (typeof port === 'number') throw new Error(`openUdp: ${port}`)
     return port
   }
@@ -55,7 +55,7 @@ describe('a wrong call is an exception', () => {
     const port = open()
     expect(() => io.recvUdp(port, arena, 256, 0, lens, addrs.subarray(1), ports)).toThrow(RangeError)
     expect(() => io.recvUdp(port, arena, 256, 0, lens, addrs, ports.subarray(1))).toThrow(RangeError)
-    expect(() => io.stats(port, new Float64Array(7))).toThrow(RangeError)
+    expect(() => io.stats(port, new Float64Array(11))).toThrow(RangeError)
     expect(() => io.udpErrors(port, addrs, ports, new Int32Array(5), new Uint32Array(5))).toThrow(RangeError)
     io.close(port)
   })
@@ -65,7 +65,7 @@ describe('a wrong call is an exception', () => {
     const long = Uint32Array.of(10, 257, 0, 0)
     expect(() => io.sendUdp(port, arena, 256, 0, long, addrs, ports, 2)).toThrow(/longer than its slot/)
     expect(() => io.sendUdp(port, arena, 256, 0, lens, addrs, ports, 5)).toThrow(RangeError)
-    const stats = new Float64Array(8)
+    const stats = new Float64Array(12)
     io.stats(port, stats)
     expect(stats[1]).toBe(0)
     io.close(port)
@@ -73,10 +73,12 @@ describe('a wrong call is an exception', () => {
 
   test('numbers that are no whole numbers in range, arrays of another type', () => {
     for (const wrong of [-1, 0.5, Number.NaN, 2 ** 32, 65536])
-      expect(() => io.openUdp(LOOPBACK, wrong, 4, 0, false, 0, '')).toThrow(RangeError)
-    expect(() => io.openUdp(new Uint8Array(15), 0, 4, 0, false, 0, '')).toThrow(RangeError)
-    expect(() => io.openUdp(new Uint16Array(16) as unknown as Uint8Array, 0, 4, 0, false, 0, '')).toThrow(TypeError)
-    expect(() => io.openTun('a-name-that-is-too-long', false, 0, false, 0)).toThrow(RangeError)
+      expect(() => io.openUdp(LOOPBACK, wrong, 4, 0, false, 0, '', false)).toThrow(RangeError)
+    expect(() => io.openUdp(new Uint8Array(15), 0, 4, 0, false, 0, '', false)).toThrow(RangeError)
+    expect(() => io.openUdp(new Uint16Array(16) as unknown as Uint8Array, 0, 4, 0, false, 0, '', false)).toThrow(
+      TypeError,
+    )
+    expect(() => io.openTun('a-name-that-is-too-long', false, 0, false, 0, false)).toThrow(RangeError)
   })
 
   test('random values never crash, write astray or leak a port', () => {
@@ -96,9 +98,9 @@ describe('threads', () => {
       const io = createRequire(${JSON.stringify(import.meta.filename)})(${JSON.stringify(join(NATIVE, 'build/packet-io.node'))})
       const { parentPort } = require('node:worker_threads')
       const any = new Uint8Array(16); any.set([255, 255, 127, 0, 0, 1], 10)
-      const port = io.openUdp(any, 0, 4, 0, false, 0, '')
+      const port = io.openUdp(any, 0, 4, 0, false, 0, '', false)
       io.watch(port, () => {})
-      io.openUdp(any, 0, 4, 0, false, 0, '')
+      io.openUdp(any, 0, 4, 0, false, 0, '', false)
       parentPort.postMessage(io.openPorts())
       setTimeout(() => process.exit(0), 20)`
     for (let i = 0; i < 3; i++) {

@@ -40,9 +40,9 @@ export const packetExtras: Readonly<Record<string, readonly Extra[]>> = {
       name: 'offloads that the kernel does not know are done without',
       run: async () => {
         const [CSUM, TSO4, TSO6, USO4, USO6] = [1, 2, 4, 0x20, 0x40]
-        const port = openTun('tun9', { offload: CSUM | TSO4 | TSO6 | USO4 | USO6 })
+        const port = openTun('tun9', { offloads: CSUM | TSO4 | TSO6 | USO4 | USO6 })
         port.close()
-        assert.throws(() => openTun('tun9', { offload: 0x80 }), { name: 'IoFault', code: 'EINVAL' })
+        assert.throws(() => openTun('tun9', { offloads: 0x80 }), { name: 'IoFault', code: 'EINVAL' })
       },
     },
   ],

@@ -1,0 +1,182 @@
+/* Super-packets through TUN, TAP and packet sockets: `gso` per packet instead of virtio-net headers. */
+#include "packet_io.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "inet.h"
+#include "vnet.h"
+
+enum { JOB_WORDS = 3 };
+
+static port *get_frame_port(napi_env env, napi_value v) {
+  port *p = get_port(env, v, -1);
+  if (p == NULL || p->kind == KIND_TUN || p->kind == KIND_PACKET) return p;
+  throw_type(env, "a port of another kind");
+  return NULL;
+}
+
+/* recvSuper(port, arena, slotBytes, headroom, lens, gso) */
+napi_value js_recv_super(napi_env env, napi_callback_info info) {
+  napi_value a[6];
+  batch b;
+  port *p;
+  void *gso;
+  size_t count;
+  if (!get_args(env, info, 6, a) || (p = get_frame_port(env, a[0])) == NULL || !get_batch(env, a + 1, &b) ||
+      !get_array(env, a[5], "gso: Uint16Array", napi_uint16_array, &gso, &count))
+    return NULL;
+  if (count < b.slots) {
+    throw_range(env, "gso: one entry per slot");
+    return NULL;
+  }
+  b.gso = gso;
+  return number(env, recv_frames(p, &b));
+}
+
+typedef struct {
+  uint8_t *arena;
+  size_t arena_bytes;
+  const int32_t *words;
+  uint32_t count;
+} super_jobs;
+
+typedef struct {
+  uint8_t *at;
+  size_t bytes;
+  uint16_t gso;
+} super_job;
+
+/* Reads a job once: the array may be shared with a thread that changes it. False when it lies outside the arena. */
+static bool read_job(const super_jobs *j, uint32_t i, super_job *out) {
+  const volatile int32_t *w = j->words + (size_t)i * JOB_WORDS;
+  int64_t at = w[0], bytes = w[1], gso = w[2];
+  if (at < 0 || bytes < 0 || gso < 0 || gso > VNET_CSUM_MISSING || at + bytes > (int64_t)j->arena_bytes) return false;
+  *out = (super_job){j->arena + at, (size_t)bytes, (uint16_t)gso};
+  return true;
+}
+
+/* Makes ready what goes in front. False when the packet is none that its `gso` could be true of. */
+static bool prepare(port *p, super_job *job, struct virtio_net_hdr *h) {
+  if (!vnet_make(job->at, &job->bytes, p->ethernet, job->gso, h)) return false;
+  if (p->vnet || job->gso == 0) return true;
+  /* Without headers on the socket the checksum is ours to make, and nobody cuts. */
+  inet_view v;
+  if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE || !inet_parse(job->at, job->bytes, p->ethernet, &v)) return false;
+  inet_set_checksum(job->at, &v);
+  return true;
+}
+
+static bool is_super(const struct virtio_net_hdr *h) {
+  return h->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+}
+
+/* What ends a send: how many jobs are behind it, or a negative errno. */
+typedef struct {
+  bool over;
+  int result;
+} ending;
+
+/* Judges the error that job `at` met; moves `at` on when only that job is lost. */
+static ending after_failure(port *p, int error, uint32_t *at, uint32_t count) {
+  switch (on_send_error(p, error)) {
+    case SAME_FRAME:
+      break;
+    case NEXT_FRAME:
+      p->stats.refused_out++;
+      (*at)++;
+      break;
+    case STOP_HERE:
+      p->stats.full_out += count - *at;
+      return (ending){true, (int)*at};
+    case ALL_LOST:
+      p->stats.down_out += count - *at;
+      return (ending){true, (int)count};
+    case GIVE_UP:
+      return (ending){true, -error};
+  }
+  return (ending){false, 0};
+}
+
+static int send_tun(port *p, const super_jobs *jobs) {
+  uint32_t at = 0;
+  while (at < jobs->count) {
+    struct virtio_net_hdr h;
+    super_job job;
+    if (!read_job(jobs, at, &job) || !prepare(p, &job, &h)) {
+      p->stats.refused_out++;
+      at++;
+      continue;
+    }
+    struct iovec parts[2] = {{&h, VNET_BYTES}, {job.at, job.bytes}};
+    if (writev(p->fd, parts, 2) >= 0) {
+      p->stats.out++;
+      if (is_super(&h)) p->stats.super_out++;
+      at++;
+      continue;
+    }
+    ending e = after_failure(p, errno, &at, jobs->count);
+    if (e.over) return e.result;
+  }
+  return (int)at;
+}
+
+static int send_packets(port *p, const super_jobs *jobs) {
+  size_t skip = p->vnet ? 0 : 1;
+  uint32_t at = 0;
+  while (at < jobs->count) {
+    struct mmsghdr messages[CHUNK];
+    struct iovec parts[CHUNK][2];
+    struct virtio_net_hdr headers[CHUNK];
+    uint32_t n = 0, most = jobs->count - at < CHUNK ? jobs->count - at : CHUNK;
+    for (; n < most; n++) {
+      super_job job;
+      if (!read_job(jobs, at + n, &job) || !prepare(p, &job, &headers[n])) break;
+      parts[n][0] = (struct iovec){&headers[n], VNET_BYTES};
+      parts[n][1] = (struct iovec){job.at, job.bytes};
+      messages[n] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[n][skip], .msg_iovlen = 2 - skip}};
+    }
+    if (n == 0) {
+      p->stats.refused_out++;
+      at++;
+      continue;
+    }
+    int took = sendmmsg(p->fd, messages, n, MSG_DONTWAIT);
+    if (took > 0) {
+      for (int i = 0; i < took; i++)
+        if (is_super(&headers[i])) p->stats.super_out++;
+      at += (uint32_t)took;
+      p->stats.out += (uint32_t)took;
+      continue;
+    }
+    ending e = after_failure(p, errno, &at, jobs->count);
+    if (e.over) return e.result;
+  }
+  return (int)at;
+}
+
+/* sendSuper(port, arena, jobs, count) */
+napi_value js_send_super(napi_env env, napi_callback_info info) {
+  napi_value a[4];
+  port *p;
+  super_jobs jobs = {0};
+  void *arena, *words;
+  size_t word_count;
+  if (!get_args(env, info, 4, a) || (p = get_frame_port(env, a[0])) == NULL ||
+      !get_array(env, a[1], "arena: Uint8Array", napi_uint8_array, &arena, &jobs.arena_bytes) ||
+      !get_array(env, a[2], "jobs: Int32Array", napi_int32_array, &words, &word_count))
+    return NULL;
+  uint32_t most = word_count / JOB_WORDS < 1u << 16 ? (uint32_t)(word_count / JOB_WORDS) : 1u << 16;
+  if (!get_u32(env, a[3], "count: three words per packet in jobs, at most 65536", most, &jobs.count)) return NULL;
+  jobs.arena = arena;
+  jobs.words = words;
+  for (uint32_t i = 0; i < jobs.count; i++) {
+    super_job job;
+    if (!read_job(&jobs, i, &job)) {
+      throw_range(env, "jobs: a packet outside the arena");
+      return NULL;
+    }
+  }
+  return number(env, p->kind == KIND_TUN ? send_tun(p, &jobs) : send_packets(p, &jobs));
+}

@@ -1,0 +1,147 @@
+import type { UdpPort as NativeUdpPort, PacketIo } from '#native/packet-io/index.d.ts'
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { DatagramRuns, Runs } from '#ntm-lib/plane/engine.ts'
+import { CAPSULATED_FIRST_BYTE } from '#ntm-lib/wire/capsulated.ts'
+import {
+  bindUdp,
+  type Datagrams,
+  datagrams,
+  drainErrors,
+  fill,
+  MAX_DATAGRAM,
+  type UdpError,
+  type UdpOptions,
+} from './datagrams.ts'
+import { errnoFault } from './fault.ts'
+import { type PortCounters, packetIo, readCounters } from './native.ts'
+
+/** Runs with the address of ours that each came to: 16 bytes per slot, IPv4 as v4-mapped. */
+export type LocatedRuns = DatagramRuns & { readonly locals: Uint8Array }
+
+/** A UDP socket for a packet worker: runs of equal datagrams in one piece, in and out. Both families, DF set. */
+export interface UdpRuns {
+  /** The port actually bound. */
+  readonly port: number
+  readonly counters: PortCounters
+  /** Errors by code (`ECONNREFUSED`, `EMSGSIZE`, `ENETUNREACH`, …) since the start. */
+  readonly errors: ReadonlyMap<string, number>
+  /** Fills `into` from slot 0 (and `locals` where it has them), sets `count` and returns it; 0 when nothing waits. */
+  recv(into: DatagramRuns): number
+  /** Sends all runs: `addrs` holds 16 bytes per row, `ports` one number. What the kernel does not take now is counted and lost. */
+  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array): void
+  /** Sends one datagram at once. */
+  sendOne(to: Endpoint, bytes: Uint8Array): void
+  /** Calls `wake` once per readiness; the reader calls `recv` until it returns 0, or stops early and is woken again. */
+  onReadable(wake: () => void): void
+  onError(tell: (error: UdpError) => void): void
+  /**
+   * Of `group` sockets on one port (`reusePort`, in the order they were opened), capsulated packets go to number (last byte of the
+   * path id + lane) mod `group`, everything else to number 0. Called once, on any of them. IoFault when refused.
+   */
+  steer(group: number): void
+  close(): void
+}
+
+/** Memory for `recv`. Slots hold the largest run there can be, so that none is ever lost for its size. */
+export function datagramRuns(slots: number, slotBytes: number = RUN_SLOT_BYTES): LocatedRuns {
+  const arena = new Uint8Array(slots * slotBytes)
+  return {
+    arena,
+    view: new DataView(arena.buffer),
+    slotBytes,
+    lens: new Uint32Array(slots),
+    segs: new Uint16Array(slots),
+    addrs: new Uint8Array(16 * slots),
+    ports: new Uint16Array(slots),
+    locals: new Uint8Array(16 * slots),
+    count: 0,
+  }
+}
+
+/** Opens the socket. IoFault when refused. Works in worker threads; the port belongs to the thread that opened it. */
+export function openUdpRuns(options: UdpOptions): UdpRuns {
+  const io = packetIo()
+  return new NativeUdpRuns(io, bindUdp(io, options, true))
+}
+
+class NativeUdpRuns implements UdpRuns {
+  readonly port: number
+  readonly errors = new Map<string, number>()
+  readonly #io: PacketIo
+  readonly #native: NativeUdpPort
+  readonly #small = datagrams(1, SMALL)
+  /** For a datagram that does not fit the small slot; made when first needed. */
+  #large: Datagrams | null = null
+  #last: PortCounters | null = null
+  #tell: (error: UdpError) => void = () => {}
+
+  constructor(io: PacketIo, native: NativeUdpPort) {
+    this.#io = io
+    this.#native = native
+    this.port = native.port
+  }
+
+  get counters(): PortCounters {
+    return this.#last ?? readCounters(this.#io, this.#native)
+  }
+
+  recv(into: DatagramRuns): number {
+    into.count = 0
+    if (this.#last !== null) return 0
+    const locals = 'locals' in into ? (into as LocatedRuns).locals : null
+    const n = this.#io.recvRuns(
+      this.#native,
+      into.arena,
+      into.slotBytes,
+      into.lens,
+      into.segs,
+      into.addrs,
+      into.ports,
+      locals,
+    )
+    // Negative: the machine is short of memory for the moment; readiness brings us back.
+    if (n > 0) into.count = n
+    return into.count
+  }
+
+  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array): void {
+    if (this.#last !== null || runs.count === 0) return
+    this.#io.sendRuns(this.#native, runs.arena, runs.runs, runs.count, addrs, ports)
+  }
+
+  sendOne(to: Endpoint, bytes: Uint8Array): void {
+    if (this.#last !== null) return
+    let d = this.#small
+    if (bytes.length > SMALL) d = this.#large ??= datagrams(1, MAX_DATAGRAM)
+    // Longer than any UDP datagram can be: cut to the slot, which the kernel then refuses and counts.
+    fill(d, 0, to, bytes.length > MAX_DATAGRAM ? bytes.subarray(0, MAX_DATAGRAM) : bytes)
+    this.#io.sendUdp(this.#native, d.arena, d.slotBytes, 0, d.lens, d.addrs, d.ports, 1)
+  }
+
+  onReadable(wake: () => void): void {
+    const error = this.#io.watch(this.#native, (status) => {
+      if (status < 0) drainErrors(this.#io, this.#native, this.errors, this.#tell)
+      if (this.#last === null) wake()
+    })
+    if (error < 0) throw errnoFault('watch UDP', error)
+  }
+
+  onError(tell: (error: UdpError) => void): void {
+    this.#tell = tell
+  }
+
+  steer(group: number): void {
+    const error = this.#io.steer(this.#native, group, CAPSULATED_FIRST_BYTE)
+    if (error < 0) throw errnoFault('steer UDP', error)
+  }
+
+  close(): void {
+    if (this.#last !== null) return
+    this.#last = readCounters(this.#io, this.#native)
+    this.#io.close(this.#native)
+  }
+}
+
+/** Any run the kernel can join, and not a power of two: slots spread over the caches. */
+const RUN_SLOT_BYTES = 65_600
+const SMALL = 2048
