@@ -82,7 +82,10 @@ export function serveThread<Config, In, Out>(
   }, fail)
   port.on('message', (m: ToThread) => {
     if (m.say === 'stop') void starting.then(stop)
-    else if (m.say === 'ask') void answer(m.id, m.input as In)
+    else if (m.say === 'ship') {
+      ship()
+      post({ say: 'answer', id: m.id, value: null })
+    } else if (m.say === 'ask') void answer(m.id, m.input as In)
     else program?.tell(m.input as In)
   })
 }

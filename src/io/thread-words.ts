@@ -12,6 +12,8 @@ export type ThreadStart = {
 export type ToThread =
   | { readonly say: 'tell'; readonly input: unknown }
   | { readonly say: 'ask'; readonly id: number; readonly input: unknown }
+  /** Ship the counters, then answer. */
+  | { readonly say: 'ship'; readonly id: number }
   | { readonly say: 'stop' }
 
 /** From a worker to the control thread. */

@@ -66,12 +66,12 @@ export class Thread<In, Out> {
 
   /** In order with `tell`. Rejects with what the worker threw, or with an IoFault when it ends first. */
   ask(input: In): Promise<unknown> {
-    if (this.#at !== 'running') return Promise.reject(this.#gone())
-    const id = this.#nextId++
-    const waiting = Promise.withResolvers<unknown>()
-    this.#asked.set(id, waiting)
-    this.#post({ say: 'ask', id, input })
-    return waiting.promise
+    return this.#question((id) => ({ say: 'ask', id, input }))
+  }
+
+  /** Resolves when what was counted until now is in `counters`. */
+  async refresh(): Promise<void> {
+    await this.#question((id) => ({ say: 'ship', id }))
   }
 
   /** Lets it finish, ship its counters and end; ends it by force when it does not within three seconds. Twice is as once. */
@@ -87,6 +87,15 @@ export class Thread<In, Out> {
     }, STOP_WITHIN_MS)
     await this.#ended.promise
     clearTimeout(timer)
+  }
+
+  #question(message: (id: number) => ToThread): Promise<unknown> {
+    if (this.#at !== 'running') return Promise.reject(this.#gone())
+    const id = this.#nextId++
+    const waiting = Promise.withResolvers<unknown>()
+    this.#asked.set(id, waiting)
+    this.#post(message(id))
+    return waiting.promise
   }
 
   #post(message: ToThread, transfer: readonly ArrayBuffer[] = []): void {

@@ -1,44 +1,47 @@
-import type { UdpPort } from '#io/udp-native.ts'
-import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import { Alarm } from '#io/alarm.ts'
 import type { Node } from '#ntm-lib/negotiate/node.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
-import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Clock } from '#ntm-lib/ports/machine.ts'
-import { CLASS_CAPSULATED } from '#ntm-lib/wire/header.ts'
+import type { PacketHost } from './packet-host.ts'
 
 export type NodeShellParts = {
+  /** Its tunnels mirrored in the cells that `host` was started with. */
   readonly node: Node
-  readonly udp: UdpPort
+  readonly host: Pick<PacketHost<never>, 'apply' | 'send' | 'flush' | 'onMirror' | 'onUdpError'>
   readonly clock: Clock
   readonly onEvent: (event: NodeEvent) => void
-  /** A genuine inner packet, in an array of its own. */
-  readonly onInner: (path: Path, bytes: Uint8Array) => void
-  /** After a burst of datagrams: the role sends what it collected. */
-  readonly onBurstEnd: () => void
 }
 
 /**
- * Joins a Node to its UDP socket and to time. Capsulated Packets go straight to the tunnels; everything that needs the
- * whole machine (its outputs, its timer) is done once per turn of the event loop, however many packets came in it.
+ * Joins a Node to the packet side and to time. What needs the whole machine (its outputs, its timer) is done once per turn of the event
+ * loop, however many events came in it.
  */
 export class NodeShell {
   readonly #p: NodeShellParts
-  #timer: NodeJS.Timeout | undefined
+  readonly #alarm: Alarm
   #touched = false
   #stopped = false
 
   constructor(parts: NodeShellParts) {
     this.#p = parts
+    this.#alarm = new Alarm(parts.clock, () => {
+      parts.node.tick(parts.clock.now())
+      this.#settle()
+    })
   }
 
   start(): void {
-    this.#p.udp.onDatagram((from, bytes) => this.#take(from, bytes))
-    this.#p.udp.onError(({ code, to }) => {
-      if (code !== 'EMSGSIZE') return
-      this.#p.node.tunnels.doubtMtu(to.ip, this.#p.clock.now())
+    const { host, node, clock } = this.#p
+    host.onMirror((event) => {
+      node.onMirror(event, clock.now())
       this.touch()
     })
-    this.#p.node.start(this.#p.clock.now())
+    host.onUdpError((to, code) => {
+      if (code !== 'EMSGSIZE') return
+      node.tunnels.doubtMtu(to.ip, clock.now())
+      this.touch()
+    })
+    node.start(clock.now())
     this.touch()
   }
 
@@ -56,45 +59,20 @@ export class NodeShell {
   stop(): void {
     this.#settle()
     this.#stopped = true
-    clearTimeout(this.#timer)
-    this.#p.udp.flush()
+    this.#alarm.stop()
   }
 
-  #take(from: Endpoint, bytes: Uint8Array): void {
-    const { node, clock } = this.#p
-    if (((bytes[0] ?? 0) & 15) === CLASS_CAPSULATED) {
-      const opened = node.tunnels.open(from, bytes, clock.now())
-      if (opened !== null) this.#p.onInner(opened.path, opened.bytes)
-    } else node.handle(from, bytes, clock.now())
-    this.touch()
-  }
-
+  /** In the node's order: an answer may leave only when the packet side has the keys that it announces. */
   #settle(): void {
     if (this.#stopped) return
-    const { node, udp, clock } = this.#p
-    this.#p.onBurstEnd()
+    const { node, host, clock } = this.#p
     node.settle(clock.now())
     for (let out = node.poll(); out !== null; out = node.poll()) {
-      if (out.out === 'send') udp.send(out.to, out.bytes)
+      if (out.out === 'send') host.send(out.to, out.bytes)
+      else if (out.out === 'mirror') host.apply(out.command)
       else this.#p.onEvent(out.event)
     }
-    this.#arm()
-  }
-
-  #arm(): void {
-    clearTimeout(this.#timer)
-    const { node, clock } = this.#p
-    const due = node.deadline()
-    if (due === null || this.#stopped) return
-    this.#timer = setTimeout(
-      () => {
-        node.tick(clock.now())
-        this.#settle()
-      },
-      Math.max(0, Math.ceil(due - clock.now())),
-    )
+    host.flush()
+    this.#alarm.set(node.deadline())
   }
 }
-
-/** Whether the CPU has AES instructions; without them ChaCha20-Poly1305 is several times faster. */
-export const hasAes = (cpuinfo: string): boolean => /^(flags|Features)\s*:.*\baes\b/m.test(cpuinfo)

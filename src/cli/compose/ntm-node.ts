@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { systemCalendar, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { type InterfaceAddress, isRoutable } from '#io/links.ts'
+import { mirrorCells } from '#io/mirror-cells.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import { contains, type Prefix } from '#ntm-lib/addr/prefix.ts'
 import { seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
@@ -17,7 +18,6 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
 import type { Candidate, HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import { type Box, nameOf } from './box.ts'
-import { hasAes } from './node-shell.ts'
 
 export type NtmNodeParts = {
   readonly box: Box
@@ -34,6 +34,8 @@ export type Whereabouts = { candidates: readonly Candidate[]; hosts: readonly Ho
 export type NtmNode = {
   readonly node: Node
   readonly where: Whereabouts
+  /** What packet workers and tunnels share, for the packet host. */
+  readonly cells: Float64Array
   /** H of encoded contracts: their names in every table. */
   readonly hash: (bytes: Uint8Array) => Uint8Array
   /** To be called with the `enrolled` and `renewed` events: keeps the membership and uses it from now on. */
@@ -53,8 +55,10 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
     return today < floor ? null : today
   }
   const trust = { rootPublicKey: box.rootPublicKey, now, floor: () => floor, revoked: () => false }
+  const cells = mirrorCells(MAX_PATHS)
   const tunnels = new Tunnels({
     suite,
+    mirror: { cells },
     identity: box.identity,
     trust,
     random: systemRandom,
@@ -105,6 +109,7 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
   return {
     node,
     where,
+    cells,
     hash: (bytes) => suite.hash(bytes),
     enrolled: (chain) => {
       box.saveChain(chain)
@@ -140,6 +145,11 @@ function suites(): readonly SuiteId[] {
     : [CHACHA20_POLY1305]
 }
 
+/** Whether the CPU has AES instructions; without them ChaCha20-Poly1305 is several times faster. */
+export const hasAes = (cpuinfo: string): boolean => /^(flags|Features)\s*:.*\baes\b/m.test(cpuinfo)
+
+/** Paths of one box at a time: a terminator's customers. 64 bytes each. */
+const MAX_PATHS = 32_768
 /** Largest inner packet taken, whole or in halves: what a host's Ethernet can send. */
 const INNER_MTU = 1500
 /** Inside `dns.hold`, with room left to answer the host. */

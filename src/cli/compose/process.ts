@@ -53,14 +53,27 @@ export class Stopping extends Error {
 
 /**
  * On SIGUSR1 the log gets every counter that is not zero, and how full the role's tables are: what it did with packets and
- * what it remembers, without asking for a restart.
+ * what it remembers, without asking for a restart. `refresh` fetches what packet workers have counted.
  */
-export function tellCounters(log: Log, counters: CounterMap, tables: () => Readonly<Record<string, number>>): void {
-  process.on('SIGUSR1', () => {
-    const sizes = Object.entries(tables()).map(([name, size]) => [`table.${name}`, size] as const)
+export function tellCounters(
+  log: Log,
+  counters: CounterMap,
+  tables: () => Tables | Promise<Tables>,
+  refresh: () => Promise<void> = async () => {},
+): void {
+  const tell = async (): Promise<void> => {
+    await refresh()
+    const sizes = Object.entries(await tables()).map(([name, size]) => [`table.${name}`, size] as const)
     log.info('role.counters', { ...Object.fromEntries(counters.values), ...Object.fromEntries(sizes) })
+  }
+  process.on('SIGUSR1', () => {
+    // A packet worker that is just ending has nothing more to tell.
+    tell().catch((e: unknown) => log.warn('role.no-counters', { why: e instanceof Error ? e.message : String(e) }))
   })
 }
+
+/** How full the role's tables are, by name. */
+export type Tables = Readonly<Record<string, number>>
 
 /**
  * Starts a role and keeps it until SIGINT, SIGTERM or a fatal fault; then undoes everything it set up. Returns the

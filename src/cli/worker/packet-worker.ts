@@ -1,0 +1,47 @@
+// The program of a packet worker thread; `compose/packet-host.ts` starts it.
+import { systemClock } from '#io/clock.ts'
+import { nativeEngine } from '#io/engine-native.ts'
+import { Gate } from '#io/thread-gate.ts'
+import { serveThread } from '#io/thread-side.ts'
+import { openUdpRuns } from '#io/udp-runs.ts'
+import { PacketLoop } from './packet-loop.ts'
+import { startRole } from './roles.ts'
+import {
+  MOST_DATAGRAMS,
+  MOST_EVENTS,
+  type PacketSaid,
+  type PacketWorkerConfig,
+  type PacketWorkerStarted,
+  type ToPacketWorker,
+} from './words.ts'
+
+serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side) => {
+  const { udp: options, cells, gates, index, workers } = config
+  const udp = openUdpRuns(options)
+  const { loop, started } = await PacketLoop.start(
+    {
+      udp,
+      engine: nativeEngine(),
+      cells,
+      index,
+      workers,
+      clock: systemClock,
+      counters: side.counters,
+      log: side.log,
+      gates: { datagrams: new Gate(gates[0], MOST_DATAGRAMS), others: new Gate(gates[1], MOST_EVENTS) },
+      say: (said) => side.tell(said),
+      fail: side.fail,
+    },
+    (parts) => startRole(config.kind, config.role, parts),
+  )
+  const answer: PacketWorkerStarted = { udpPort: udp.port, role: started }
+  return {
+    started: answer,
+    tell: (m) => {
+      if ('orders' in m) loop.obey(m.orders)
+    },
+    ask: (m) => ('role' in m ? loop.ask(m.role) : null),
+    beforeCounts: () => loop.countPorts(),
+    stop: () => loop.stop(),
+  }
+})

@@ -1,0 +1,51 @@
+import type { PortCounters } from '#io/native.ts'
+import type { PacketIo } from '#native/packet-io/index.d.ts'
+import type { Instant } from '#ntm-lib/base/time.ts'
+import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
+import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
+import type { Counters } from '#ntm-lib/ports/counters.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import type { Clock } from '#ntm-lib/ports/machine.ts'
+import type { SuperBatch } from '#ntm-lib/ports/packet-port.ts'
+
+/** Which role core a packet worker runs. */
+export type RoleKind = 'bridge' | 'tt' | 'tun'
+
+/** A role's packet side, as the packet loop drives it. It watches its own ports, and flushes the plane after what it put. */
+export interface RolePlane<In> {
+  /** What the control thread tells or asks; the value (or what the promise gives) answers an `ask`. Survives a structured clone. */
+  handle(input: In, now: Instant): unknown
+  /** A path appeared, changed or went; the plane has it already. */
+  mirrored?(command: MirrorCommand, now: Instant): void
+  /** A genuine inner packet that the contract allows: slot `i` of `batch`. See `PlaneParts.onInner`. */
+  inner(row: number, batch: SuperBatch, i: number, now: Instant): void
+  /** All of one round was told: what points into the batch is sent now. */
+  afterOpen(): void
+  /** Its ports' counts since they were opened, by a short name; told as counters `port.<name>.<count>`. */
+  ports?(): Iterable<readonly [name: string, counts: PortCounters]>
+  /** Closes its ports and timers. */
+  stop(): void | Promise<void>
+}
+
+export type RoleParts<Out> = {
+  readonly plane: TunnelPlane
+  readonly io: PacketIo
+  readonly counters: Counters
+  /** To the control thread's `onOut`, in order. */
+  readonly tell: (out: Out) => void
+  readonly log: Log
+  readonly clock: Clock
+  /** Lane that this worker seals in: 1 to 3. */
+  readonly lane: number
+  /** The first of the workers: what exists once is its business. */
+  readonly lead: boolean
+  readonly workers: number
+  /** An interface went away, a promise of ours was broken: the role ends. */
+  readonly fail: (why: Error) => void
+}
+
+/** Opens the role's ports and begins. Resolves with the plane and what the control thread's start gets as `started`. */
+export type StartRole<Config, In, Out> = (
+  config: Config,
+  parts: RoleParts<Out>,
+) => Promise<{ readonly role: RolePlane<In>; readonly started?: unknown }>

@@ -1,0 +1,17 @@
+import type { RoleKind, RoleParts, RolePlane } from './role-plane.ts'
+import type { TunPlaneConfig } from './tun-plane.ts'
+
+/** Starts the role plane of a kind; loaded only now, for a terminator needs no bridge. */
+export async function startRole(kind: RoleKind, config: unknown, parts: RoleParts<unknown>): Promise<StartedRole> {
+  switch (kind) {
+    case 'tun':
+      return (await import('./tun-plane.ts')).startTunPlane(config as TunPlaneConfig, parts)
+    case 'bridge':
+    case 'tt':
+      throw new Error(`no ${kind} yet`)
+    default:
+      return kind satisfies never
+  }
+}
+
+export type StartedRole = { readonly role: RolePlane<unknown>; readonly started?: unknown }

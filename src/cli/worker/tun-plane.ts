@@ -1,0 +1,194 @@
+import { IoFault } from '#io/fault.ts'
+import { ip, ipBatch } from '#io/links.ts'
+import { type InterfacePort, openTun } from '#io/packet-native.ts'
+import type { Instant } from '#ntm-lib/base/time.ts'
+import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
+import { clampMss } from '#ntm-lib/packet/clamp.ts'
+import { fillTransport } from '#ntm-lib/packet/gso.ts'
+import * as ip4 from '#ntm-lib/packet/ip4.ts'
+import { split4 } from '#ntm-lib/packet/split4.ts'
+import {
+  batch,
+  CSUM_MISSING,
+  HEADROOM,
+  type Outgoing,
+  type SuperBatch,
+  slotAt,
+  superBatch,
+} from '#ntm-lib/ports/packet-port.ts'
+import type { RoleParts, RolePlane, StartRole } from './role-plane.ts'
+import { TunAnswers } from './tun-answers.ts'
+import { TunRoutes } from './tun-routes.ts'
+
+export type TunPlaneConfig = {
+  /** Name of the device; '' lets the kernel choose. */
+  readonly device: string
+  /** Largest packet that this machine's own stack makes for tunnels. */
+  readonly mtuBytes: number
+  /** Virtual addresses with their prefix, as `ip` writes them (`198.18.0.1/16`): what the prefix covers goes to the device. */
+  readonly addresses: readonly string[]
+}
+
+/** What the start says. */
+export type TunPlaneStarted = { readonly device: string }
+
+/** Plain NTM from this machine to others: a TUN device on one side, paths by inner destination on the other. */
+export const startTunPlane: StartRole<TunPlaneConfig, never, never> = async (config, parts) => {
+  const port = openTun(config.device, { offloads: true, multiQueue: parts.workers > 1 })
+  try {
+    await setUp(port.name, config)
+  } catch (e) {
+    port.close()
+    throw e
+  }
+  const started: TunPlaneStarted = { device: port.name }
+  return { role: new TunPlane(port, parts), started }
+}
+
+class TunPlane implements RolePlane<never> {
+  readonly #p: RoleParts<never>
+  readonly #port: InterfacePort
+  readonly #routes = new TunRoutes()
+  readonly #answers = new TunAnswers()
+  readonly #in = superBatch(IN_SLOTS)
+  /** What came out of tunnels in this round, still where it was opened. */
+  readonly #out: Outgoing & { count: number } = { jobs: new Int32Array(3 * MOST_OUT), count: 0 }
+  #opened: SuperBatch | null = null
+  /** For what must be cut before it goes into a tunnel. */
+  readonly #cut = batch(CUT_SLOTS, CUT_SLOT_BYTES)
+
+  constructor(port: InterfacePort, parts: RoleParts<never>) {
+    this.#p = parts
+    this.#port = port
+    port.onGone(() => parts.fail(new IoFault(`use ${port.name}`, new Error('the interface was removed'))))
+    port.onReadable(() => this.#turn())
+  }
+
+  handle(): unknown {
+    return null
+  }
+
+  mirrored(command: MirrorCommand): void {
+    this.#routes.mirrored(command)
+  }
+
+  inner(row: number, from: SuperBatch, i: number): void {
+    const at = slotAt(from, i)
+    const len = from.lens[i] ?? 0
+    const gso = from.gso[i] ?? 0
+    this.#clamp(row, from.view, at, len)
+    if (this.#out.count === MOST_OUT) this.afterOpen()
+    const job = 3 * this.#out.count++
+    const { jobs } = this.#out
+    jobs[job] = at
+    jobs[job + 1] = len
+    jobs[job + 2] = gso
+    this.#opened = from
+  }
+
+  afterOpen(): void {
+    if (this.#opened !== null && this.#out.count > 0) this.#port.sendSuper(this.#opened.arena, this.#out)
+    this.#out.count = 0
+  }
+
+  *ports(): Iterable<readonly [string, InterfacePort['counters']]> {
+    yield ['tun', this.#port.counters]
+  }
+
+  stop(): void {
+    this.#port.close()
+  }
+
+  /** A bounded number of rounds: readiness is level-triggered, so what is left brings us back next turn. */
+  #turn(): void {
+    for (let round = 0; round < ROUNDS; round++) {
+      const n = this.#port.recvSuper(this.#in)
+      if (n === 0) return
+      const now = this.#p.clock.now()
+      for (let i = 0; i < n; i++) this.#toTunnel(i, now)
+      this.#p.plane.flush(now)
+      this.#sendAnswers()
+      if (n < this.#in.lens.length) return
+    }
+  }
+
+  #toTunnel(i: number, now: Instant): void {
+    const { plane, counters } = this.#p
+    const from = this.#in
+    const at = slotAt(from, i)
+    const len = from.lens[i] ?? 0
+    const gso = from.gso[i] ?? 0
+    const row = this.#routes.rowTo(from.view, at, len)
+    if (row === 0) return counters.count('tun.drop.no-path')
+    this.#clamp(row, from.view, at, len)
+    const verdict = plane.put(row, from, at, len, gso, now)
+    if (verdict === 'queued') return
+    if (verdict === 'cut-first') this.#cutSuper(row, at, len, gso, now)
+    else if (verdict === 'too-big') this.#tooBig(row, at, len, gso, now)
+  }
+
+  #clamp(row: number, v: DataView, at: number, len: number): void {
+    clampMss(v, at, len, this.#routes.mss(row, v.getUint8(at) >> 4))
+  }
+
+  /** UDP segments that do not travel whole: one packet each, which may go in halves or come back as too big. */
+  #cutSuper(row: number, at: number, len: number, gso: number, now: Instant): void {
+    const { io, plane, counters } = this.#p
+    const c = this.#cut
+    plane.flush(now)
+    const n = io.segment(
+      this.#in.arena,
+      at,
+      len,
+      gso,
+      CUT_SLOT_BYTES - HEADROOM,
+      c.arena,
+      c.slotBytes,
+      HEADROOM,
+      c.lens,
+    )
+    if (n < 0) return counters.count('tun.drop.not-cut')
+    for (let i = 0; i < n; i++) {
+      const verdict = plane.put(row, c, slotAt(c, i), c.lens[i] ?? 0, 0, now)
+      if (verdict === 'too-big') this.#answers.tooBig(c.view, slotAt(c, i), c.lens[i] ?? 0, plane.innerMtu(row), now)
+    }
+    plane.flush(now)
+  }
+
+  /** RFC 791: without DF a packet is cut into fragments on its way; else its sender is told. */
+  #tooBig(row: number, at: number, len: number, gso: number, now: Instant): void {
+    const { plane, counters } = this.#p
+    const { view } = this.#in
+    const most = plane.innerMtu(row)
+    if (ip4.version(view, at) === 6 || (ip4.fragmentWord(view, at) & DF) !== 0) {
+      return this.#answers.tooBig(view, at, len, most, now)
+    }
+    plane.flush(now)
+    if (gso === CSUM_MISSING) fillTransport(view, at, len)
+    if (!split4(view, at, len, most, this.#cut)) return counters.count('tun.drop.not-cut')
+    for (let i = 0; i < this.#cut.count; i++) {
+      plane.put(row, this.#cut, slotAt(this.#cut, i), this.#cut.lens[i] ?? 0, 0, now)
+    }
+    plane.flush(now)
+  }
+
+  #sendAnswers(): void {
+    if (this.#answers.jobs.count > 0) this.#port.sendSuper(this.#answers.memory.arena, this.#answers.jobs)
+    this.#answers.jobs.count = 0
+  }
+}
+
+async function setUp(device: string, { mtuBytes, addresses }: TunPlaneConfig): Promise<void> {
+  // The kernel has nothing of its own to say into tunnels.
+  await ip('link', 'set', device, 'addrgenmode', 'none')
+  await ip('link', 'set', device, 'mtu', String(mtuBytes), 'up')
+  await ipBatch(addresses.map((a) => `address replace ${a} dev ${device}${a.includes(':') ? ' nodad' : ''}`))
+}
+
+const IN_SLOTS = 32
+const MOST_OUT = 256
+const ROUNDS = 4
+const DF = 0x4000
+/** Cut parts are ordinary packets: at most as many as a super-packet has segments. */
+const CUT_SLOTS = 128
+const CUT_SLOT_BYTES = 10_240

@@ -1,0 +1,42 @@
+import type { UdpOptions } from '#io/udp-native.ts'
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
+import type { RoleKind } from './role-plane.ts'
+
+/** What a packet worker is started with. */
+export type PacketWorkerConfig = {
+  readonly kind: RoleKind
+  /** The role's own settings. */
+  readonly role: unknown
+  readonly udp: UdpOptions
+  /** `CELLS`, shared by all threads. */
+  readonly cells: Float64Array
+  /** Two of `Gate`: datagrams, and all other events. */
+  readonly gates: readonly [datagrams: SharedArrayBuffer, others: SharedArrayBuffer]
+  /** This worker's number, from 0, of `workers`. It seals in lane `index` + 1. */
+  readonly index: number
+  readonly workers: number
+}
+
+/** What a packet worker answers when it has started. */
+export type PacketWorkerStarted = { readonly udpPort: number; readonly role: unknown }
+
+/** What the control thread wants done, in this order. */
+export type PacketOrder =
+  | { readonly order: 'mirror'; readonly command: MirrorCommand }
+  | { readonly order: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly order: 'role'; readonly input: unknown }
+
+/** What is told to a worker (`orders`), or asked of its role. */
+export type ToPacketWorker = { readonly orders: readonly PacketOrder[] } | { readonly role: unknown }
+
+/** What a packet worker says. */
+export type PacketSaid =
+  | { readonly said: 'mirror'; readonly events: readonly MirrorEvent[] }
+  | { readonly said: 'udp-error'; readonly to: Endpoint; readonly code: string }
+  | { readonly said: 'role'; readonly out: unknown }
+
+/** Datagrams that wait for the control thread: strangers send them, so they are few. */
+export const MOST_DATAGRAMS = 1024
+/** Events of peers that wait; each is something genuine. */
+export const MOST_EVENTS = 16_384
