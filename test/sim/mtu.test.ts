@@ -170,6 +170,7 @@ test('halves under loss and reordering: what completes is right, what does not d
     const path = pair.alicePath
     if (path === null || path.mtu === null) throw new Error('gone')
     path.mtu = { ...path.mtu, good: 1000, bad: 1001, ceiling: 1000, at: 'settled', tries: 0 }
+    pair.alice.touch(path, pair.world.now)
     const inner = innerPacket(A4, B4, 1280)
     for (let i = 0; i < 60; i++) {
       pair.alice.send(path, inner, pair.world.now)

@@ -1,4 +1,5 @@
 import { nodeCrypto } from '#io/crypto-node.ts'
+import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Identity } from '#ntm-lib/crypto/identity.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
@@ -15,6 +16,7 @@ import {
   tunnelsOf,
 } from '#test/support/route.ts'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
+import { mode } from './mirror-mode.ts'
 import type { Nat } from './nat.ts'
 import { TunnelEnd } from './tunnel-end.ts'
 import type { Weather } from './weather.ts'
@@ -77,11 +79,13 @@ export class Pair {
     const suite = this.#wish.wrap?.(name, seeded) ?? seeded
     const identity: Identity = name === 'alice' ? aliceId : bobId
     const secret = this.#secrets[name]
+    const mirror = mode.mirror ? { suite, cells: mirrorCells(64), lag: mode.lag } : null
     const made = tunnelsOf(suite, network, identity, {
+      ...(mirror === null ? {} : { mirror }),
       ...(secret === undefined ? {} : { resetSecret: secret }),
       ...this.#wish[name],
     })
-    const end = new TunnelEnd(name, made)
+    const end = new TunnelEnd(name, mirror === null ? made : { ...made, mirror })
     if (name === 'alice') this.alice = end
     else this.bob = end
     this.world.add(end, name === 'alice' ? ALICE : BOB, name === 'alice' ? (this.#wish.nat ?? null) : null)

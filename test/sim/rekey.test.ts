@@ -96,6 +96,8 @@ function cross(pair: Pair, fate: (nth: number) => readonly Millis[], gap: number
   if (a === null || b === null) throw new Error('not open')
   ;(bobFirst ? b : a).rekeyAt = pair.world.now
   ;(bobFirst ? a : b).rekeyAt = (pair.world.now + gap) as typeof pair.world.now
+  pair.alice.touch(a, pair.world.now)
+  pair.bob.touch(b, pair.world.now)
   return a.epochs.cur?.epoch ?? 0
 }
 

@@ -75,6 +75,7 @@ export type TunnelsWish = {
   readonly log?: Log
   readonly counters?: CounterMap
   readonly revoked?: (c: Certificate) => boolean
+  readonly mirror?: { readonly cells: Float64Array }
 }
 
 /** One node's tunnels as a role would make them, at `TODAY`. */
@@ -99,6 +100,7 @@ export function tunnelsOf(
     counters,
     bootId: suite.random(8),
     revocationVersion: () => 0,
+    mirror: w.mirror ?? null,
     settings: {
       innerMtuBytes: w.innerMtuBytes ?? 9000,
       underlayMtuBytes: w.underlayMtuBytes ?? 1500,

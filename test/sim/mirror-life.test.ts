@@ -1,0 +1,2 @@
+import './as-mirror.ts'
+import './life.test.ts'

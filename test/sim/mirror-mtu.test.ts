@@ -1,0 +1,2 @@
+import './as-mirror.ts'
+import './mtu.test.ts'

@@ -1,0 +1,2 @@
+import './as-mirror.ts'
+import './open.test.ts'
