@@ -1,12 +1,18 @@
 import { Alarm } from '#io/alarm.ts'
 import type { Node } from '#ntm-lib/negotiate/node.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
+import type { Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Clock } from '#ntm-lib/ports/machine.ts'
 import type { PacketHost } from './packet-host.ts'
 
+/** What the shell needs of a Node; a test drives bare tunnels in the same way. */
+export type Negotiation = Pick<Node, 'start' | 'onMirror' | 'settle' | 'tick' | 'deadline' | 'poll'> & {
+  readonly tunnels: Pick<Tunnels, 'doubtMtu'>
+}
+
 export type NodeShellParts = {
   /** Its tunnels mirrored in the cells that `host` was started with. */
-  readonly node: Node
+  readonly node: Negotiation
   readonly host: Pick<PacketHost<never>, 'apply' | 'send' | 'flush' | 'onMirror' | 'onUdpError'>
   readonly clock: Clock
   readonly onEvent: (event: NodeEvent) => void

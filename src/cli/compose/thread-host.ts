@@ -16,6 +16,8 @@ export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
   /** The role's settings; survive a structured clone. */
   readonly role: unknown
+  /** Worker threads, 1 to 3; 1 unless told. Every role but a plain node's takes one. */
+  readonly workers?: number
 }
 
 /** Starts the packet side in a worker thread. Rejects with the fault of its start: a port in use, a missing interface. */

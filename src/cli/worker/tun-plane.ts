@@ -27,6 +27,8 @@ export type TunPlaneConfig = {
   readonly mtuBytes: number
   /** Virtual addresses with their prefix, as `ip` writes them (`198.18.0.1/16`): what the prefix covers goes to the device. */
   readonly addresses: readonly string[]
+  /** More that goes to the device, as prefixes. */
+  readonly routes?: readonly string[]
 }
 
 /** What the start says. */
@@ -178,11 +180,12 @@ class TunPlane implements RolePlane<never> {
   }
 }
 
-async function setUp(device: string, { mtuBytes, addresses }: TunPlaneConfig): Promise<void> {
+async function setUp(device: string, { mtuBytes, addresses, routes = [] }: TunPlaneConfig): Promise<void> {
   // The kernel has nothing of its own to say into tunnels.
   await ip('link', 'set', device, 'addrgenmode', 'none')
   await ip('link', 'set', device, 'mtu', String(mtuBytes), 'up')
   await ipBatch(addresses.map((a) => `address replace ${a} dev ${device}${a.includes(':') ? ' nodad' : ''}`))
+  await ipBatch(routes.map((r) => `route replace ${r} dev ${device}`))
 }
 
 const IN_SLOTS = 32
