@@ -34,29 +34,37 @@ export const newClassified = (): Classified => ({
   payloadLen: 0,
 })
 
+/** Finds the IP packet in the frame of `len` bytes at `at`: its header is there and says its version. False for other frames. */
+export function readPacket(v: DataView, at: number, len: number, out: Classified): boolean {
+  out.ipAt = out.ipLen = 0
+  if (!readFrame(v, at, len, out.frame) || out.frame.tags > 1) return false
+  const { type, payloadAt } = out.frame
+  const room = at + len - payloadAt
+  if (type === TYPE_IP4 && room >= ip4.IP4_BYTES && ip4.version(v, payloadAt) === 4)
+    out.ipLen = Math.min(room, ip4.totalLength(v, payloadAt))
+  else if (type === TYPE_IP6 && room >= ip6.IP6_BYTES && ip6.version(v, payloadAt) === 6)
+    out.ipLen = Math.min(room, ip6.IP6_BYTES + ip6.payloadLength(v, payloadAt))
+  else return false
+  out.ipAt = payloadAt
+  return true
+}
+
 /** Says what the frame of `len` bytes at `at` is. Mirrors the rules of `ruleset.ts`; what they do not divert is `other`. */
 export function classify(v: DataView, at: number, len: number, virtual: readonly Prefix[], out: Classified): FrameKind {
   out.kind = 'other'
-  out.ipAt = out.ipLen = 0
-  if (!readFrame(v, at, len, out.frame) || out.frame.tags > 1) return 'other'
-  const { type, payloadAt } = out.frame
-  const room = at + len - payloadAt
-  if (type === TYPE_ARP) return neighbour(v, payloadAt, room, type, virtual, out)
-  if (type === TYPE_IP4 && room >= ip4.IP4_BYTES && ip4.version(v, payloadAt) === 4) {
-    out.ipAt = payloadAt
-    out.ipLen = Math.min(room, ip4.totalLength(v, payloadAt))
-    if (isVirtual(ip4.destination(v, payloadAt), virtual, out)) out.kind = 'virtual'
-    else if (ip4.protocol(v, payloadAt) === UDP && !ip4.isFragment(v, payloadAt) && ip4.headerBytes(v, payloadAt) >= 20)
-      dns(v, payloadAt + ip4.headerBytes(v, payloadAt), out)
+  const isIp = readPacket(v, at, len, out)
+  const { type, payloadAt: ip, tags } = out.frame
+  if (!isIp) return tags < 2 && type === TYPE_ARP ? neighbour(v, ip, at + len - ip, type, virtual, out) : 'other'
+  if (type === TYPE_IP4) {
+    if (isVirtual(ip4.destination(v, ip), virtual, out)) out.kind = 'virtual'
+    else if (ip4.protocol(v, ip) === UDP && !ip4.isFragment(v, ip) && ip4.headerBytes(v, ip) >= 20)
+      dns(v, ip + ip4.headerBytes(v, ip), out)
     return out.kind
   }
-  if (type !== TYPE_IP6 || room < ip6.IP6_BYTES || ip6.version(v, payloadAt) !== 6) return 'other'
-  out.ipAt = payloadAt
-  out.ipLen = Math.min(room, ip6.IP6_BYTES + ip6.payloadLength(v, payloadAt))
   // Before the destination: a neighbour may also be asked by unicast.
-  if (neighbour(v, payloadAt, room, type, virtual, out) === 'neighbour') return 'neighbour'
-  if (isVirtual(ip6.destination(v, payloadAt), virtual, out)) out.kind = 'virtual'
-  else if (ip6.nextHeader(v, payloadAt) === UDP) dns(v, payloadAt + ip6.IP6_BYTES, out)
+  if (neighbour(v, ip, at + len - ip, type, virtual, out) === 'neighbour') return 'neighbour'
+  if (isVirtual(ip6.destination(v, ip), virtual, out)) out.kind = 'virtual'
+  else if (ip6.nextHeader(v, ip) === UDP) dns(v, ip + ip6.IP6_BYTES, out)
   return out.kind
 }
 

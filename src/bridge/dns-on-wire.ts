@@ -12,7 +12,7 @@ import type { Random } from '#ntm-lib/ports/machine.ts'
 import { type Classified, DNS_PORT } from './classify.ts'
 import type { BridgeConfig } from './config.ts'
 import { udpFrame } from './frame.ts'
-import { type Host, type Hosts, hasGlobalIp6, noteAddress } from './hosts.ts'
+import { type Host, type Hosts, hasGlobalIp6, noteAddress, noteGateway } from './hosts.ts'
 import { tagOf } from './learn.ts'
 import type { BridgeOut, Verdict } from './types.ts'
 
@@ -48,7 +48,7 @@ export class DnsOnWire {
     host.resolver = resolver
     const far = ether.destination(v, at)
     // Off its link or not, the far end's link address is what the host sends to: good enough to answer from.
-    if (host.gatewayLink === null && far !== this.#config.box) host.gatewayLink = far
+    if (host.gatewayLink === null && far !== this.#config.box) noteGateway(host, far)
     const flow: WireFlow = {
       ...facts(host, this.online, now),
       hostPort: sourcePort(v, c.udpAt),

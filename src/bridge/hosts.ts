@@ -1,4 +1,4 @@
-import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Ip, ipText, isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, ip6Key } from '#ntm-lib/addr/ip6.ts'
 import { isGroup, type LinkAddr, linkBytes } from '#ntm-lib/addr/link.ts'
@@ -30,6 +30,8 @@ export type Host = {
   seen: Instant
   /** Which of several real addresses it used towards a virtual one, by `ipText`; empty while it has one. */
   readonly usedTowards: Map<string, Ip>
+  /** Counts up whenever something that decides where its packets go has changed: `KnownFlows` go by it. */
+  changes: number
 }
 
 /** The hosts behind the bridge. Only frames from their side make one; what comes from the LAN can add to a known one. */
@@ -53,7 +55,10 @@ export class Hosts {
       this.#byLink.set(link, h)
       this.#changed = true
     }
-    h.tag = tag
+    if (h.tag !== tag) {
+      h.tag = tag
+      h.changes++
+    }
     h.seen = now
     return h
   }
@@ -88,6 +93,7 @@ export class Hosts {
       const g = byKey.get(h.key)
       if (g === undefined) continue
       this.#ungrant(h)
+      h.changes++
       h.vip4 = g.vip4
       h.vip6 = g.vip6
       this.#byVip4.set(g.vip4, h)
@@ -129,6 +135,7 @@ export class Hosts {
   #forget(h: Host): void {
     this.#ungrant(h)
     this.#byLink.delete(h.link)
+    h.changes++
     this.#changed = true
   }
 
@@ -138,10 +145,19 @@ export class Hosts {
   }
 }
 
+/** Where the host sends what is not on its link. */
+export function noteGateway(h: Host, link: LinkAddr): void {
+  if (h.gatewayLink === link) return
+  h.gatewayLink = link
+  h.changes++
+}
+
 /** Notes a real address the host has: newest first, at most 8 of a family. Link-local and unspecified ones are no help. */
 export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   if (isIp4(ip)) {
     if (ip === 0 || ip >>> 16 === 0xa9fe || ip >>> 28 >= 14 || h.ip4s[0] === ip) return
+    // Their order alone changes nothing for the peers it has spoken to.
+    if (!h.ip4s.includes(ip)) h.changes++
     h.ip4s = [ip, ...h.ip4s.filter((other) => other !== ip)].slice(0, 8)
     return
   }
@@ -150,6 +166,7 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   if (top === 0 || top === 0xff || (top === 0xfe && ((ip[1] ?? 0) & 0xc0) === 0x80)) return
   const text = ipText(ip)
   if (h.ip6s[0] !== undefined && ipText(h.ip6s[0]) === text) return
+  if (!h.ip6s.some((other) => ipText(other) === text)) h.changes++
   h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
 }
 
@@ -160,6 +177,8 @@ export function noteUse(h: Host, peer: Ip, real: Ip): void {
     const oldest = h.usedTowards.keys().next()
     if (oldest.done !== true) h.usedTowards.delete(oldest.value)
   }
+  const before = h.usedTowards.get(key)
+  if (before === undefined || !sameIp(before, real)) h.changes++
   h.usedTowards.set(key, real)
 }
 
@@ -191,6 +210,7 @@ function newHost(link: LinkAddr, now: Instant): Host {
     vip6: null,
     seen: now,
     usedTowards: new Map(),
+    changes: 0,
   }
 }
 

@@ -7,7 +7,7 @@ import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { ICMP6, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
 import { DHCP_ACK, parseDhcp } from './dhcp.ts'
-import { type Host, type Hosts, noteAddress } from './hosts.ts'
+import { type Host, type Hosts, noteAddress, noteGateway } from './hosts.ts'
 
 /** The tag of a frame in the form hosts remember it: TPID ≪ 16 | TCI, 0 without. */
 export const tagOf = (v: DataView, at: number, f: Frame): number =>
@@ -35,7 +35,7 @@ export function learnFromNet(hosts: Hosts, v: DataView, at: number, len: number,
   if (f.type === TYPE_ARP) {
     const h = hosts.byLink(destination(v, at))
     if (h === null || !arp.isArp(v, f.payloadAt, at + len - f.payloadAt)) return
-    if (arp.senderIp(v, f.payloadAt) === h.gatewayIp) h.gatewayLink = arp.senderLink(v, f.payloadAt)
+    if (arp.senderIp(v, f.payloadAt) === h.gatewayIp) noteGateway(h, arp.senderLink(v, f.payloadAt))
     return
   }
   if (f.type !== TYPE_IP4) return

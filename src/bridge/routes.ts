@@ -16,9 +16,12 @@ export type Tunnel = {
 export class Routes {
   readonly #byVip = new Map<number | string, Tunnel>()
   readonly #tunnels = new Map<TunnelRef, Tunnel>()
+  /** Counts up whenever an address came, moved or went: `KnownFlows` go by it. */
+  changes = 0
 
   set(vip: Ip, ref: TunnelRef): void {
     const key = keyOf(vip)
+    if (this.#byVip.get(key)?.ref !== ref) this.changes++
     this.#byVip.delete(key)
     if (this.#byVip.size >= MAX_ROUTES) {
       const oldest = this.#byVip.keys().next()
@@ -42,6 +45,7 @@ export class Routes {
   }
 
   remove(ref: TunnelRef): void {
+    this.changes++
     this.#tunnels.delete(ref)
     for (const [key, t] of this.#byVip) if (t.ref === ref) this.#byVip.delete(key)
   }

@@ -5,13 +5,16 @@ import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
 import type { TunnelRef } from './routes.ts'
 
-/** What becomes of a frame or packet. `dropped` has been counted as `bridge.drop.*`; `consumed` led to outputs or to none. */
-export type Verdict = 'to-net' | 'to-host' | 'to-tunnel' | 'consumed' | 'dropped'
+/**
+ * What becomes of a frame or packet. `dropped` has been counted as `bridge.drop.*`; `consumed` led to outputs or to none.
+ * `cut-first`: a UDP super-packet that cannot go on as one: to be cut into plain frames, each to be judged for itself.
+ */
+export type Verdict = 'to-net' | 'to-host' | 'to-tunnel' | 'cut-first' | 'consumed' | 'dropped'
 
-/** An inner packet in the batch's memory: `len` bytes at absolute offset `at`. Its source is `source` by now. */
-export type ToTunnel = { at: number; len: number; tunnel: TunnelRef; destination: Ip; source: Ip }
-/** A frame: `len` bytes at absolute offset `at`. */
-export type ToHost = { at: number; len: number }
+/** A frame or IP packet in the memory it came in: `len` bytes at absolute offset `at`; `gso` as in a `SuperBatch`. */
+export type Piece = { at: number; len: number; gso: number }
+/** An inner packet, its source rewritten. */
+export type ToTunnel = Piece & { tunnel: TunnelRef }
 
 export type BridgeDirected =
   | (VirtualPair & { readonly ok: true; readonly ttlSeconds: number; readonly tunnel: TunnelRef })
@@ -43,9 +46,8 @@ export type BridgeOut =
   | {
       readonly out: 'to-tunnel'
       readonly tunnel: TunnelRef
-      readonly destination: Ip
-      readonly source: Ip
       readonly packet: Uint8Array
+      readonly gso: number
     }
   /** Ask the coordinator, have the tunnel stand, then answer with `directed`. `sources`: the host's virtual pair. */
   | {

@@ -4,7 +4,7 @@ import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import type { Host } from './hosts.ts'
 import { Rate } from './rate.ts'
 
-export type Waiting = { readonly host: Host; readonly packet: Uint8Array }
+export type Waiting = { readonly host: Host; readonly packet: Uint8Array; readonly gso: number }
 type Question = { readonly id: number; readonly vip: Ip; readonly waiting: Waiting[] }
 
 /**
@@ -18,20 +18,31 @@ export class Unknown {
   readonly #rate = new Rate(20, 64)
   #nextSweep = 0 as Instant
   #nextId = 1
+  #bytes = 0
 
-  /** Keeps a copy of the packet. `ask`: put the question with this id. `full` and `refused`: the packet was not kept. */
-  add(vip: Ip, host: Host, packet: Uint8Array, now: Instant): { ask: number } | 'waits' | 'full' | 'refused' {
+  /**
+   * Keeps a copy of the packet, super-packet or not. `ask`: put the question with this id. `full` and `refused`: the packet
+   * was not kept.
+   */
+  add(
+    vip: Ip,
+    host: Host,
+    packet: Uint8Array,
+    gso: number,
+    now: Instant,
+  ): { ask: number } | 'waits' | 'full' | 'refused' {
     const key = ipText(vip)
     if ((this.#refused.get(key) ?? now) > now) return 'refused'
+    if (this.#bytes + packet.length > MAX_BYTES) return 'full'
     const open = this.#open.get(key)
     if (open !== undefined) {
       if (open.waiting.length >= MAX_WAITING) return 'full'
-      open.waiting.push({ host, packet: packet.slice() })
+      open.waiting.push(this.#kept(host, packet, gso))
       return 'waits'
     }
     if (this.#open.size >= MAX_QUESTIONS || !this.#rate.take(now)) return 'full'
     const id = this.#nextId++
-    this.#open.set(key, { id, vip, waiting: [{ host, packet: packet.slice() }] }, after(now, WAIT))
+    this.#open.set(key, { id, vip, waiting: [this.#kept(host, packet, gso)] }, after(now, WAIT))
     return { ask: id }
   }
 
@@ -40,6 +51,7 @@ export class Unknown {
     for (const [key, q] of this.#open.entries()) {
       if (q.id !== id) continue
       this.#open.delete(key)
+      this.#free(q)
       if (!found) this.#refused.set(key, after(now, REFUSED_KEPT), after(now, REFUSED_KEPT))
       return q
     }
@@ -56,7 +68,12 @@ export class Unknown {
     if (now < this.#nextSweep) return 0
     this.#nextSweep = after(now, SWEEP_EVERY)
     this.#refused.sweep(now)
-    return this.#open.sweep(now).reduce((n, [, q]) => n + q.waiting.length, 0)
+    let lost = 0
+    for (const [, q] of this.#open.sweep(now)) {
+      this.#free(q)
+      lost += q.waiting.length
+    }
+    return lost
   }
 
   deadline(): Instant | null {
@@ -64,10 +81,21 @@ export class Unknown {
     // Nothing hangs on the exact moment: one sweep ends many.
     return first === null ? null : (Math.max(first, this.#nextSweep) as Instant)
   }
+
+  #kept(host: Host, packet: Uint8Array, gso: number): Waiting {
+    this.#bytes += packet.length
+    return { host, packet: packet.slice(), gso }
+  }
+
+  #free(q: Question): void {
+    for (const { packet } of q.waiting) this.#bytes -= packet.length
+  }
 }
 
 const MAX_QUESTIONS = 256
 const MAX_WAITING = 8
+/** Of all that waits: super-packets would make it a hundred times as much. */
+const MAX_BYTES = 4 << 20
 /** Longer than the whole set-up of a tunnel takes; TCP sends its SYN again anyway. */
 const WAIT = millis(5000)
 const SWEEP_EVERY = millis(250)

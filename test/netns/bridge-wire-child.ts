@@ -14,7 +14,7 @@ import { parseIp6 } from '#ntm-lib/addr/ip6.ts'
 import { instant } from '#ntm-lib/base/time.ts'
 import { delta32 } from '#ntm-lib/packet/checksum.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
-import { batch, type PacketPort, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { batch, type PacketPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts'
 import { PLAN } from './bridge-rules-frames.ts'
 
 const SERVER4 = parseIp4('198.19.0.7') ?? ip4FromWord(0)
@@ -29,7 +29,7 @@ const core = new BridgeCore(config, { bytes: (n) => randomBytes(n) }, counters)
 const tap = openTap('ntmx0')
 await run('ip', ['link', 'set', 'ntmx0', 'up'])
 const out = { host: openPacketSocket('host0', { receive: false }), net: openPacketSocket('net0', { receive: false }) }
-const into = batch(64, 2048)
+const into = superBatch(64, 2048)
 const one = batch(1, 2048)
 let timer: NodeJS.Timeout | undefined
 
@@ -76,7 +76,7 @@ function reflect(v: DataView, at: number, len: number): void {
   v.setUint32(at + 20, ((ports << 16) | (ports >>> 16)) >>> 0)
   // Nothing summed has changed, only its order; one delta of nothing proves that the checksum is still a checksum.
   v.setUint16(at + 26, delta32(v.getUint16(at + 26), 0, 0))
-  const verdict = core.fromTunnel(v, at, len, now())
+  const verdict = core.fromTunnel(v, at, len, 0, now())
   counters.count(`tunnel.${verdict}`)
   if (verdict === 'to-host') {
     const { at: start, len: bytes } = core.toHost

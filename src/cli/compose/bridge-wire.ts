@@ -4,7 +4,7 @@ import type { BridgeOut } from '#bridge/types.ts'
 import { systemClock } from '#io/clock.ts'
 import { type InterfacePort, openPacketSocket, openTap } from '#io/packet-native.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
-import { type Batch, batch, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { type Batch, batch, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts'
 import type { Undo } from './process.ts'
 
 export type WireParts = {
@@ -28,7 +28,7 @@ export class BridgeWire {
   readonly #p: WireParts
   readonly #tap: InterfacePort
   readonly #legs: Readonly<Record<'to-host' | 'to-net', Leg>>
-  readonly #in = batch(SLOTS, SLOT_BYTES)
+  readonly #in = superBatch(SLOTS, SLOT_BYTES)
   readonly #learnt = batch(LEARN_SLOTS, SLOT_BYTES)
   #timer: NodeJS.Timeout | undefined
 
@@ -60,7 +60,7 @@ export class BridgeWire {
     // The frame's head goes in front; the whole frame must begin where the slot does.
     const at = start + PLAIN_HEAD
     b.arena.set(inner, at)
-    const verdict = this.core.fromTunnel(b.view, at, inner.length, systemClock.now())
+    const verdict = this.core.fromTunnel(b.view, at, inner.length, 0, systemClock.now())
     if (verdict !== 'to-host') return
     const { at: from, len } = this.core.toHost
     if (from !== start) b.arena.copyWithin(start, from, from + len)

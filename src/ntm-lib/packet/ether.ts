@@ -66,6 +66,7 @@ export const readLink = (v: DataView, at: number): LinkAddr =>
   (v.getUint16(at) * 0x100000000 + v.getUint32(at + 2)) as LinkAddr
 
 export function writeLink(v: DataView, at: number, link: LinkAddr): void {
-  v.setUint16(at, Math.floor(link / 0x100000000))
-  v.setUint32(at + 2, link % 0x100000000)
+  const high = Math.floor(link / 0x100000000)
+  v.setUint16(at, high)
+  v.setUint32(at + 2, link - high * 0x100000000)
 }

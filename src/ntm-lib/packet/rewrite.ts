@@ -18,14 +18,14 @@ import { CHECK_AT as UDP_CHECK } from './udp.ts'
 export function rewriteSource4(v: DataView, at: number, len: number, to: number): void {
   const from = ip4.source(v, at)
   outer4(v, at, len, ip4.SOURCE_AT, to)
-  rewriteEmbeddedDestination4(v, at, len, from, to)
+  if (ip4.protocol(v, at) === ICMP4) rewriteEmbeddedDestination4(v, at, len, from, to)
 }
 
 /** Changes the destination, and the matching embedded source of an ICMP error. */
 export function rewriteDestination4(v: DataView, at: number, len: number, to: number): void {
   const from = ip4.destination(v, at)
   outer4(v, at, len, ip4.DESTINATION_AT, to)
-  rewriteEmbeddedSource4(v, at, len, from, to)
+  if (ip4.protocol(v, at) === ICMP4) rewriteEmbeddedSource4(v, at, len, from, to)
 }
 
 /** In an ICMP error: changes the embedded packet's source if it is `from`. Whether it did. */
@@ -140,7 +140,7 @@ function both6(
   if (upperLayer(v, at, len, upper) && !(upper.fragmentAt >= 0 && fragment.offset(v, upper.fragmentAt) !== 0)) {
     fixUpper6(v, upper.protocol, upper.at, at + len, before, after)
   }
-  embedded6(v, at, len, embeddedField, old, 0, v, at + field)
+  if (upper.protocol === ICMP6) embedded6(v, at, len, embeddedField, old, 0, v, at + field)
 }
 
 const old = new DataView(new ArrayBuffer(16))

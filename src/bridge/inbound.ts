@@ -1,0 +1,77 @@
+import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import type { LinkAddr } from '#ntm-lib/addr/link.ts'
+import { after, type Instant } from '#ntm-lib/base/time.ts'
+import { clampMss } from '#ntm-lib/packet/clamp.ts'
+import { TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
+import { isSuper } from '#ntm-lib/packet/gso.ts'
+import { validInner } from '#ntm-lib/packet/inner.ts'
+import * as ip4 from '#ntm-lib/packet/ip4.ts'
+import * as ip6 from '#ntm-lib/packet/ip6.ts'
+import { rewriteDestination4, rewriteDestination6 } from '#ntm-lib/packet/rewrite.ts'
+import { isVirtual } from './config.ts'
+import { putHead, wayTo } from './frame.ts'
+import { realFor } from './hosts.ts'
+import { type KnownFlow, KnownFlows } from './known-flows.ts'
+import { KNOWN_FOR, type SideParts } from './outbound.ts'
+import type { Piece, Verdict } from './types.ts'
+
+/** Packets that tunnels delivered: made to go to the host's real address, and put into a frame for it where they lie. */
+export class Inbound {
+  readonly toHost: Piece = { at: 0, len: 0, gso: 0 }
+  readonly #p: Omit<SideParts, 'say'>
+  readonly #known = new KnownFlows()
+  readonly #address = new DataView(new ArrayBuffer(16))
+
+  constructor(parts: Omit<SideParts, 'say'>) {
+    this.#p = parts
+  }
+
+  take(v: DataView, at: number, len: number, gso: number, now: Instant): Verdict {
+    if (validInner(v, at, len) !== 'ok') return this.#drop('bad-inner')
+    const flow = this.#known.find(v, at, this.#p.routes.changes, now) ?? this.#judge(v, at, now)
+    if (typeof flow === 'string') return this.#drop(flow)
+    const { ip, tunnel, way } = flow
+    const four = isIp4(ip)
+    if (four) rewriteDestination4(v, at, len, ip)
+    else {
+      ip6.putAddress(this.#address, 0, ip)
+      rewriteDestination6(v, at, len, this.#address, 0)
+    }
+    if (tunnel !== null && !isSuper(gso)) clampMss(v, at, len, tunnel.wholeBytes - (four ? 40 : 60))
+    const start = putHead(v, at, way, four ? TYPE_IP4 : TYPE_IP6)
+    this.toHost.at = start
+    this.toHost.len = at + len - start
+    this.toHost.gso = gso
+    return 'to-host'
+  }
+
+  /** Whose packet it is, remembered for those that follow; or why it is nobody's. */
+  #judge(v: DataView, at: number, now: Instant): KnownFlow | 'real-source' | 'no-host' {
+    const { config, hosts, routes } = this.#p
+    const four = ip4.version(v, at) === 4
+    const source = four ? ip4.source(v, at) : ip6.source(v, at)
+    if (!isVirtual(config, source)) return 'real-source'
+    const host = four ? hosts.byVip4(ip4.destination(v, at)) : hosts.byVip6(ip6.destination(v, at))
+    const ip = host === null ? null : realFor(host, source)
+    if (host === null || ip === null) return 'no-host'
+    const flow: KnownFlow = {
+      host,
+      tunnel: routes.find(source),
+      ip,
+      far: NOWHERE,
+      way: wayTo(host, config.box),
+      hostChanges: host.changes,
+      routeChanges: routes.changes,
+      until: after(now, KNOWN_FOR),
+    }
+    this.#known.set(v, at, flow)
+    return flow
+  }
+
+  #drop(reason: string): Verdict {
+    this.#p.counters.count(`bridge.drop.${reason}`)
+    return 'dropped'
+  }
+}
+
+const NOWHERE = 0 as LinkAddr
