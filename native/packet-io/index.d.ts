@@ -165,9 +165,10 @@ export interface PacketIo {
   /** A table of keys, `seals` to seal with and `opens` to open with, each named by its index; grows when set beyond. Not shared between threads. */
   newKeys(seals: number, opens: number): Keys
   /**
-   * Puts a key at an index, replacing what was there. `suite`: 1 AES-128-GCM, 2 AES-256-GCM, 3 ChaCha20-Poly1305. Nonce of a packet:
-   * `nonce` (12 bytes) with byte 3 XORed by the lane and bytes 6–11 XORed by the packet's counter (u48, big endian). A sealing key
-   * owns its counters, one per lane 0–3, from 0 up, and refuses after `mostPackets` or `mostBytes`.
+   * Puts a key at an index, replacing what was there. `suite` as on the wire: 0 ChaCha20-Poly1305, 1 AES-128-GCM, 2 AES-256-GCM. Nonce
+   * of a packet: `nonce` (12 bytes, the epoch already XORed into bytes 4–5) with byte 3 XORed by the lane and bytes 6–11 XORed by the
+   * packet's counter (u48, big endian). A sealing key owns its counters, one per lane 0–3, from 0 up, and refuses what would
+   * exceed `mostPackets` or `mostBytes` (of inner packets, over all lanes). `key` is copied.
    */
   setSeal(
     keys: Keys,
@@ -178,25 +179,27 @@ export interface PacketIo {
     mostPackets: number,
     mostBytes: number,
   ): void
-  /** `window`: counters remembered per lane behind the newest, RFC 6479. */
+  /** `window`: counters remembered per lane behind the newest, RFC 6479; a multiple of 32 up to 65,536. Made for a lane when it has opened its first. */
   setOpen(keys: Keys, index: number, suite: number, key: Uint8Array, nonce: Uint8Array, window: number): void
   /** Erases the key. Jobs that still name it are refused with `NO_KEY`. */
   clearSeal(keys: Keys, index: number): void
   clearOpen(keys: Keys, index: number): void
-  /** The counter the lane's next packet will carry. */
+  /** The counter the lane's next packet will carry; -1 without a key. */
   nextCounter(keys: Keys, index: number, lane: number): number
-  /** Newest counter that opened on the lane; -1 before the first. */
+  /** Newest counter that opened on the lane; -1 before the first and without a key. */
   newestCounter(keys: Keys, index: number, lane: number): number
 
   /**
-   * Seals packets, cutting super-packets into segments with headers and checksums of their own. Eight words per job in `jobs`:
+   * Seals jobs `first` to `count` - 1, cutting super-packets into segments with headers and checksums of their own. Eight words per job:
    * key index, row, offset of the inner IP packet, its length, gso as in `recvSuper`, second byte of the header (flags with the
    * lane in bits 4–5), most inner bytes of one datagram, 0. The packet is destroyed. `headers`: 16 bytes per row, put before
    * every datagram with the flags in byte 1 and the counter in bytes 10–15. Datagram = header ‖ sealed ‖ 16-byte tag, header authenticated.
-   * TCP segments longer than `most` are cut smaller; other packets longer than it get `TOO_BIG`.
-   * `runs`: four words per run as `sendRuns` takes them, consecutive datagrams of equal length of one row joined. `status`: one per job:
-   * 0 sealed, else `NO_KEY`, `USED_UP`, `TOO_BIG`, `MALFORMED`. Stops before a job that may not fit `out` or `runs`.
-   * `done`: [jobs done, runs, bytes of `out`, datagrams]. Returns jobs done.
+   * TCP segments longer than `most` are cut smaller, a plain packet (gso 0) too when its checksum is right; other packets longer than it
+   * get `TOO_BIG`. What the flags call frames or a half is sealed as it is.
+   * `runs`: four words per run as `sendRuns` takes them, consecutive datagrams of equal length of one row joined. `status`: one per
+   * job, by its index: 0 sealed, else `NO_KEY`, `USED_UP` (a super-packet is sealed whole or not at all), `TOO_BIG` (for an empty `out`,
+   * too), `MALFORMED` (gso on what is no whole TCP or UDP packet). Stops before a job that may not fit what is left of `out` or `runs`.
+   * `done`: [jobs done, runs, bytes of `out`, datagrams]. Returns jobs done by this call: go on at `first` + that.
    */
   seal(
     keys: Keys,
@@ -211,12 +214,14 @@ export interface PacketIo {
     done: Int32Array,
   ): number
   /**
-   * Opens datagrams into the slots of `out`, each at `i * outSlotBytes + headroom`. Four words per job: key index, offset, length, flags
-   * (bits 0–1 lane, bit 2: never joined with others). With `join`, consecutive TCP segments (and UDP datagrams of equal length) of one
-   * flow become one super-packet, `gso` as in `recvSuper`, only when their checksums are right and no header field differs that
-   * matters (RFC 9293 order; same rules as the kernel's GRO), up to `mostBytes`; the order within a flow is kept. `meta`: three words
-   * per slot: first job, number of jobs, bytes opened. `status`: one per job: 0 opened, else `SHORT`, `REPLAY`, `BAD_TAG`, `NO_KEY`.
-   * Stops before a job when no slot is left. `done`: [jobs done, slots]. Returns jobs done.
+   * Opens jobs `first` to `count` - 1 into the slots of `out`, each at `i * outSlotBytes + headroom`, from slot 0. Four words per job: key index,
+   * offset, length, flags (bits 0–1 lane, bit 2: never joined with others). With `join`, consecutive TCP segments (and UDP datagrams of equal
+   * length, the last may be shorter) of one flow and key become one super-packet, `gso` as in `recvSuper`, only when their checksums are right
+   * and no header field differs that matters (RFC 9293 order; same rules as the kernel's GRO), up to `mostBytes`; the order within
+   * a flow is kept. A packet that nothing joined is left as it was sealed, with gso 0. `meta`: three words per slot: first job, number of
+   * jobs, inner bytes before they were joined (of a joined flow, other jobs may lie between). `status`: one per job, by its index: 0 opened,
+   * else `SHORT`, `REPLAY`, `BAD_TAG`, `NO_KEY`, `TOO_BIG` (for a slot). Stops before a job when no slot is left; memory between a packet and
+   * the end of its slot is written to. `done`: [jobs done, slots]. Returns jobs done by this call: go on at `first` + that.
    */
   open(
     keys: Keys,
@@ -235,9 +240,15 @@ export interface PacketIo {
     status: Int8Array,
     done: Int32Array,
   ): number
-  /** Joins plain packets in place of a batch (jobs of three words as `sendSuper`, rewritten), same rules as `open`. Returns how many are left. */
+  /**
+   * Joins plain IP packets of a batch in place (jobs of three words as `sendSuper`, rewritten), same rules as `open`; those with a gso stay as
+   * they are. `room`: bytes that a packet may grow to from its own offset; nothing else may lie there. Returns how many are left.
+   */
   coalesce(arena: Uint8Array, jobs: Int32Array, count: number, room: number, mostBytes: number): number
-  /** Cuts one super-packet into complete packets of at most `mostBytes` in the slots of `out`. Returns how many, or -1 when there is no room, -2 when it cannot be cut. */
+  /**
+   * Cuts one packet into complete packets of at most `mostBytes` in the slots of `out`, by the rules of `seal`; the packet stays as it was.
+   * Returns how many, or -1 when there is no room, -2 when it cannot be cut.
+   */
   segment(
     arena: Uint8Array,
     at: number,

@@ -128,6 +128,19 @@ napi_value js_open_netlink(napi_env env, napi_callback_info info);
 napi_value js_talk(napi_env env, napi_callback_info info);
 napi_value js_recv_netlink(napi_env env, napi_callback_info info);
 
+/* seal_api.c */
+napi_value js_new_keys(napi_env env, napi_callback_info info);
+napi_value js_set_seal(napi_env env, napi_callback_info info);
+napi_value js_set_open(napi_env env, napi_callback_info info);
+napi_value js_clear_seal(napi_env env, napi_callback_info info);
+napi_value js_clear_open(napi_env env, napi_callback_info info);
+napi_value js_next_counter(napi_env env, napi_callback_info info);
+napi_value js_newest_counter(napi_env env, napi_callback_info info);
+napi_value js_seal(napi_env env, napi_callback_info info);
+napi_value js_open(napi_env env, napi_callback_info info);
+napi_value js_coalesce(napi_env env, napi_callback_info info);
+napi_value js_segment(napi_env env, napi_callback_info info);
+
 /* Tries the privileged form first: an appliance may exceed rmem_max, an ordinary user gets what is allowed. */
 void set_buffer(int fd, int force_option, int option, uint32_t bytes);
 

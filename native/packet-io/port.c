@@ -286,6 +286,17 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "recvRuns", js_recv_runs);
   export_function(env, exports, "sendRuns", js_send_runs);
   export_function(env, exports, "steer", js_steer);
+  export_function(env, exports, "newKeys", js_new_keys);
+  export_function(env, exports, "setSeal", js_set_seal);
+  export_function(env, exports, "setOpen", js_set_open);
+  export_function(env, exports, "clearSeal", js_clear_seal);
+  export_function(env, exports, "clearOpen", js_clear_open);
+  export_function(env, exports, "nextCounter", js_next_counter);
+  export_function(env, exports, "newestCounter", js_newest_counter);
+  export_function(env, exports, "seal", js_seal);
+  export_function(env, exports, "open", js_open);
+  export_function(env, exports, "coalesce", js_coalesce);
+  export_function(env, exports, "segment", js_segment);
   export_function(env, exports, "talk", js_talk);
   export_function(env, exports, "recvNetlink", js_recv_netlink);
   export_function(env, exports, "watch", js_watch);
