@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
@@ -6,6 +6,7 @@ import { icmpError, innerPacket } from '#test/support/inner.ts'
 import { prefixOf, testNetwork } from '#test/support/network.ts'
 import { A4, A6, B4, B6, routePair } from '#test/support/route.ts'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
+import { test } from './mirror-mode.ts'
 import { ALICE, alice, BOB, bob, EVE, Pair, type PairWish, simNetwork } from './pair.ts'
 import { calm, storm } from './weather.ts'
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { innerPacket } from '#test/support/inner.ts'
 import { A4, A6, B4, B6, endpointOf } from '#test/support/route.ts'
+import { test } from './mirror-mode.ts'
 import { Pair, type PairWish } from './pair.ts'
 import { narrow, storm } from './weather.ts'
 

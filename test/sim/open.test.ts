@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { endpointOf } from '#test/support/route.ts'
+import { test } from './mirror-mode.ts'
 import { Nat, PORT_RESTRICTED, SYMMETRIC } from './nat.ts'
 import { ALICE, BOB, Pair } from './pair.ts'
 import { fates, loseFirst, storm } from './weather.ts'

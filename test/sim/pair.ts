@@ -79,7 +79,7 @@ export class Pair {
     const suite = this.#wish.wrap?.(name, seeded) ?? seeded
     const identity: Identity = name === 'alice' ? aliceId : bobId
     const secret = this.#secrets[name]
-    const mirror = mode.mirror ? { suite, cells: mirrorCells(64), lag: mode.lag } : null
+    const mirror = mode.mirror ? { suite, cells: mirrorCells(64) } : null
     const made = tunnelsOf(suite, network, identity, {
       ...(mirror === null ? {} : { mirror }),
       ...(secret === undefined ? {} : { resetSecret: secret }),

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { type Millis, millis, seconds } from '#ntm-lib/base/time.ts'
+import { test } from './mirror-mode.ts'
 import { Pair } from './pair.ts'
 import { calm, type Flight, lcg, storm } from './weather.ts'
 

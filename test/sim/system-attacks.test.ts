@@ -1,10 +1,11 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { endpointText } from '#ntm-lib/addr/endpoint.ts'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { writeTags } from '#ntm-lib/crypto/cookie.ts'
 import { controlTagKey } from '#ntm-lib/crypto/schedule.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { test } from './mirror-mode.ts'
 import { type BoxActor, DC, EVE, OUTSIDE, System } from './system.ts'
 import { lcg, storm } from './weather.ts'
 

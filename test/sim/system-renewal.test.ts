@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { seconds } from '#ntm-lib/base/time.ts'
 import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
+import { test } from './mirror-mode.ts'
 import { System } from './system.ts'
 import { storm } from './weather.ts'
 

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { seconds } from '#ntm-lib/base/time.ts'
+import { test } from './mirror-mode.ts'
 import { System } from './system.ts'
 import { storm } from './weather.ts'
 

@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { seconds } from '#ntm-lib/base/time.ts'
 import { innerPacket } from '#test/support/inner.ts'
+import { test } from './mirror-mode.ts'
 import { dotted, OUTSIDE, System, TT } from './system.ts'
 import { storm } from './weather.ts'
 
@@ -125,9 +126,8 @@ test('a host that appears while its bridge registers gets its pair at once, not 
   }
 })
 
-test.each(['unknown-name', 'bad-address', 'resolver-down'] as const)(
-  'the terminator declines with %s: the asker hears that reason, and nothing stays',
-  (code) => {
+for (const code of ['unknown-name', 'bad-address', 'resolver-down'] as const) {
+  test(`the terminator declines with ${code}: the asker hears that reason, and nothing stays`, () => {
     const s = new System()
     expect(s.up()).toBe(true)
     s.tt.verdict = () => code
@@ -141,12 +141,11 @@ test.each(['unknown-name', 'bad-address', 'resolver-down'] as const)(
     for (const box of [s.bridge, s.tt]) expect(box.tunnels.list(s.world.now)).toEqual([])
     s.tt.verdict = () => ({ ttlSeconds: 60, families: 2 })
     expect(s.resolve('v6only.example').ok).toBe(true)
-  },
-)
+  })
+}
 
-test.each(['silent', 'gone'] as const)(
-  'the terminator is %s: the asker hears peer-silent within 1.8 s, and nothing stays',
-  (how) => {
+for (const how of ['silent', 'gone'] as const) {
+  test(`the terminator is ${how}: the asker hears peer-silent within 1.8 s, and nothing stays`, () => {
     const s = new System()
     expect(s.up()).toBe(true)
     if (how === 'gone') s.world.remove('tt')
@@ -159,8 +158,8 @@ test.each(['silent', 'gone'] as const)(
     drained(s)
     expect(s.rows()).toBe(before)
     for (const box of [s.bridge, s.tt]) expect(box.tunnels.list(s.world.now)).toEqual([])
-  },
-)
+  })
+}
 
 test('the pool of server addresses is used up: pool-exhausted, and names that are known keep working', () => {
   // A /29 has six addresses; the coordinator keeps some of them for itself.

@@ -3,6 +3,7 @@ import { makeNetwork, makeToken } from '#coordinator/network.ts'
 import { type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
 import { MemoryStore } from '#coordinator/store-memory.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
+import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
@@ -14,6 +15,7 @@ import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import { CHACHA20_POLY1305, type CryptoSuite, type KeyPair } from '#ntm-lib/crypto/suite.ts'
 import { ControlClient } from '#ntm-lib/negotiate/control-client.ts'
 import { ControlServer } from '#ntm-lib/negotiate/control-server.ts'
+import type { MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import { Node } from '#ntm-lib/negotiate/node.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { type Path, Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
@@ -26,8 +28,10 @@ import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.t
 import { innerPacket } from '#test/support/inner.ts'
 import { endpointOf } from '#test/support/route.ts'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
+import { mode } from './mirror-mode.ts'
 import { Nat } from './nat.ts'
 import { calm, type Weather } from './weather.ts'
+import { WorkerDouble } from './worker-double.ts'
 import { type Actor, World } from './world.ts'
 
 //  bridge 192.168.1.2 ── NAT 203.0.113.5 ──┬── coordinator 198.51.100.1
@@ -69,6 +73,9 @@ export class BoxActor implements Actor {
   version = 1
   verdict: (server: string) => Verdict = () => ({ ttlSeconds: 60, families: 2 })
   registration: RegistrationResponse | null = null
+  /** Where packets are opened and sealed when not here. */
+  readonly worker: WorkerDouble | null
+  readonly #heard: MirrorEvent[] = []
   readonly #out: Sent[] = []
   #now: Instant
 
@@ -81,8 +88,12 @@ export class BoxActor implements Actor {
     const today = (): WallTime => system.today()
     const trust = { rootPublicKey: root.public, now: today, floor: () => wallTime(0), revoked: () => false }
     const log = system.logOf(actorName)
+    const cells = mode.mirror ? mirrorCells(64) : null
+    const emit = (event: MirrorEvent): void => void this.#heard.push(event)
+    this.worker = cells === null ? null : new WorkerDouble({ suite, cells, counters: this.counters, emit })
     this.tunnels = new Tunnels({
       suite,
+      mirror: cells === null ? null : { cells },
       identity: identityOf(suite, disk.key, disk.chain),
       trust,
       random: { bytes: (n) => suite.random(n) },
@@ -133,8 +144,10 @@ export class BoxActor implements Actor {
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     this.#now = now
     if (((bytes[0] ?? 0) & 15) !== 4) return this.node.handle(from, bytes, now)
-    const opened = this.tunnels.open(from, bytes, now)
-    if (opened !== null) this.received.push(opened.bytes)
+    const inner =
+      this.worker !== null ? this.worker.take(from, bytes, now) : (this.tunnels.open(from, bytes, now)?.bytes ?? null)
+    if (inner !== null) this.received.push(inner)
+    this.#told(now)
     this.node.settle(now)
   }
 
@@ -150,7 +163,8 @@ export class BoxActor implements Actor {
   poll(): Sent | null {
     for (let o = this.node.poll(); o !== null; o = this.node.poll()) {
       if (o.out === 'send') this.#out.push(o)
-      else if (o.out === 'event') this.#onEvent(o.event)
+      else if (o.out === 'mirror') this.worker?.apply(o.command)
+      else this.#onEvent(o.event)
     }
     return this.#out.shift() ?? null
   }
@@ -173,13 +187,22 @@ export class BoxActor implements Actor {
     arena.set(inner, 64)
     const emit = (to: Endpoint, bytes: Uint8Array): void => void this.#out.push({ to, bytes: bytes.slice() })
     const memory = { arena, view: new DataView(arena.buffer) }
-    const sealed = this.tunnels.seal(path, memory, 64, inner.length, emit, now)
+    const sealed =
+      this.worker !== null
+        ? this.worker.put(path.row, inner, emit, now)
+        : this.tunnels.seal(path, memory, 64, inner.length, emit, now)
+    this.#told(now)
     this.node.settle(now)
     return sealed.ok
   }
 
   told<E extends NodeEvent['event']>(event: E): Extract<NodeEvent, { event: E }>[] {
     return this.events.filter((e): e is Extract<NodeEvent, { event: E }> => e.event === event)
+  }
+
+  /** What the worker said goes to the negotiation. */
+  #told(now: Instant): void {
+    for (let e = this.#heard.shift(); e !== undefined; e = this.#heard.shift()) this.node.onMirror(e, now)
   }
 
   #onEvent(event: NodeEvent): void {

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { writeTags } from '#ntm-lib/crypto/cookie.ts'
 import { capsulatedFlags, type Frag, writeCapsulated } from '#ntm-lib/wire/capsulated.ts'
+import { test } from './mirror-mode.ts'
 import { ALICE, EVE, Pair } from './pair.ts'
 
 function opened(): Pair {

@@ -23,7 +23,7 @@ export type MadeTunnels = {
   readonly tunnels: Tunnels
   readonly counters: CounterMap
   /** Present when packets are elsewhere. */
-  readonly mirror?: { readonly suite: CryptoSuite; readonly cells: Float64Array; readonly lag: Millis }
+  readonly mirror?: { readonly suite: CryptoSuite; readonly cells: Float64Array }
 }
 
 /**
@@ -38,7 +38,7 @@ export class TunnelEnd implements Actor {
   readonly received: Uint8Array[] = []
   readonly worker: WorkerDouble | null
   /** How long whatever passes between the two threads takes. */
-  lag: Millis
+  lag: Millis = millis(0)
   /** The negotiation's thread does nothing before this. */
   blockedUntil: Instant = instant(0)
   readonly #out: Sent[] = []
@@ -50,7 +50,6 @@ export class TunnelEnd implements Actor {
     this.name = name
     this.tunnels = tunnels
     this.counters = counters
-    this.lag = mirror?.lag ?? millis(0)
     const emit = (event: MirrorEvent): void => void this.#in.push({ due: after(this.#now, this.lag), event })
     this.worker = mirror === undefined ? null : new WorkerDouble({ ...mirror, counters, emit })
   }

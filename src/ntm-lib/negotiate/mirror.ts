@@ -10,6 +10,8 @@ import type { Direction, SealSecret } from '../crypto/schedule.ts'
 export type MirroredPath = {
   /** Small number of the path, `Path.row`: from 1, its own for as long as it lives and for `ROW_REST` after `gone`. */
   readonly row: number
+  /** `nodeKey` of the box at the other end: several paths may lead to one box. */
+  readonly peer: string
   /** Ids it receives on. */
   readonly ids: readonly number[]
   /** Id it sends on. */

@@ -68,6 +68,8 @@ export class Path {
   readonly contract: Contract
   readonly role: PathRole
   readonly peer: PathPeer
+  /** `nodeKey` of the peer. */
+  readonly peerKey: string
   /** Our D on the wire. */
   readonly direction: Direction
   readonly installedAt: Instant
@@ -117,6 +119,7 @@ export class Path {
     this.contract = s.contract
     this.role = s.role
     this.peer = s.peer
+    this.peerKey = nodeKey(s.peer.node)
     this.direction = s.bond.direction
     this.installedAt = s.now
     this.id = s.contract.pathIds[0]
@@ -201,9 +204,8 @@ export class Paths {
 
   add(path: Path): void {
     this.#byKey.set(path.key, path)
-    const peer = nodeKey(path.peer.node)
-    const others = this.#byPeer.get(peer)
-    if (others === undefined) this.#byPeer.set(peer, new Set([path]))
+    const others = this.#byPeer.get(path.peerKey)
+    if (others === undefined) this.#byPeer.set(path.peerKey, new Set([path]))
     else others.add(path)
     for (const id of path.contract.pathIds) this.#byId.set(id, path)
   }
@@ -236,9 +238,8 @@ export class Paths {
 
   remove(path: Path): void {
     this.#byKey.delete(path.key)
-    const peer = nodeKey(path.peer.node)
-    const others = this.#byPeer.get(peer)
-    if (others?.delete(path) === true && others.size === 0) this.#byPeer.delete(peer)
+    const others = this.#byPeer.get(path.peerKey)
+    if (others?.delete(path) === true && others.size === 0) this.#byPeer.delete(path.peerKey)
     for (const id of path.contract.pathIds) if (this.#byId.get(id) === path) this.#byId.delete(id)
     for (const prefix of path.peerPrefixes) this.#byDestination.remove(prefix, path)
     for (const prefix of this.#bindings.get(path) ?? []) this.#bound.remove(prefix, path)

@@ -86,6 +86,7 @@ function mirrored(path: Path): MirroredPath {
   const open = path.isOpen
   return {
     row: path.row,
+    peer: path.peerKey,
     ids: path.contract.pathIds,
     id: path.id,
     direction: path.direction,

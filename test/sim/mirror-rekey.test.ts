@@ -1,2 +1,0 @@
-import './as-mirror.ts'
-import './rekey.test.ts'
