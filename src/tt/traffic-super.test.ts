@@ -77,6 +77,13 @@ describe.each([
     const [first] = segmentsOf(big, 1400)
     expect(bench.inward(first!)).toMatchObject({ verdict: 'reply', reason: 'too-big' })
     expect(bench.inward(back(outside, udp(80, 5000, bytes(5000)), UDP), 1200).verdict).toBe('forward')
+
+    bench.out.mtu4 = bench.out.mtu6 = 1300
+    const wide = out(inside, udp(5000, 80, bytes(5600)), UDP)
+    const keptOut = wide.slice()
+    expect(bench.outward(box, wide, 1400).verdict).toBe('cut')
+    expect(wide).toEqual(keptOut)
+    expect(bench.outward(box, segmentsOf(wide, 1400)[0]!)).toMatchObject({ verdict: 'reply', reason: 'too-big' })
   })
 
   test('a plain packet without its checksum goes on without it', () => {
@@ -90,6 +97,16 @@ describe.each([
     const want = alone.bench.outward(alone.box, plain)
     expect(segmentsOf(went.packets[0]!, 2000).map(body)).toEqual(want.packets.map(body))
   })
+})
+
+test('a missing checksum is made before the packet is cut into fragments', () => {
+  const { bench, box } = build(4)
+  bench.out.mtu4 = 700
+  const ends = { from: HOST[4], to: VIRTUAL[4] }
+  const plain = packet(ends, UDP, udp(5000, 80, bytes(1200)))
+  const want = bench.outward(box, plain.slice()).packets
+  expect(want.length).toBe(2)
+  expect(bench.outward(box, unfinished(plain, UDP), CSUM_MISSING).packets).toEqual(want)
 })
 
 test('fragments, ICMP and other protocols are never super-packets', () => {

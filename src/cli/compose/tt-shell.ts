@@ -1,67 +1,39 @@
-import { systemClock, systemRandom } from '#io/clock.ts'
+import { systemClock } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
-import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import type { NodeId } from '#ntm-lib/addr/ids.ts'
-import type { Family } from '#ntm-lib/addr/ip.ts'
-import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
-import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
-import type { Counters } from '#ntm-lib/ports/counters.ts'
+import type { Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
+import { decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
-import { EgressPolicy, type EgressSettings } from '#tt/egress.ts'
-import type { FlowWatch } from '#tt/flows.ts'
-import { Resolver } from '#tt/resolver.ts'
-import { Servers, type ServersOut } from '#tt/servers.ts'
-import { TranslationTable } from '#tt/translation-table.ts'
-import { Customers, pairKey } from './customers.ts'
-import type { EdgePort } from './edge-port.ts'
+import type { TtIn, TtOut, VirtualPlan } from '../worker/tt-words.ts'
 import type { NtmNode } from './ntm-node.ts'
-import { ResolverSockets } from './resolver-sockets.ts'
-import { TtWire } from './tt-wire.ts'
+import type { PacketHost } from './packet-host.ts'
 
 export type TtShellParts = {
   readonly made: NtmNode
   readonly log: Log
-  readonly counters: Counters
-  readonly resolvers: readonly Endpoint[]
-  readonly egress: Omit<EgressSettings, 'virtual'>
-  readonly uplinkMtuBytes: number
-  readonly send: (to: Endpoint, bytes: Uint8Array) => void
+  readonly host: Pick<PacketHost<TtIn>, 'tell'>
+  /** The node was used: its outputs are due. */
   readonly touch: () => void
-  readonly seed: number
-  /** Families that the uplink can reach. */
-  readonly families: readonly Family[]
-  readonly watch: FlowWatch | null
-  /** Opens the edge for the nodes' prefixes. */
-  readonly openEdge: (nodes: readonly Prefix[]) => Promise<Pick<EdgePort, 'port' | 'kernelSpendsHop'>>
+  /** Opens the edge for the network's ranges; packets flow when it resolves. */
+  readonly openEdge: (virtual: VirtualPlan) => Promise<void>
   readonly ready: () => void
   readonly fail: (why: Error) => void
 }
 
-/** What runs once the network's ranges are known. */
-type Running = {
-  readonly table: TranslationTable
-  readonly servers: Servers
-  readonly wire: TtWire
-  readonly sockets: ResolverSockets
-  readonly policy: EgressPolicy
-  readonly virtual: string
-}
-
-/** The terminator between its node, its servers and its packet loop. */
+/** The terminator between its node and its packet side: directions become servers asked for, and their answers go back. */
 export class TtShell {
   readonly #p: TtShellParts
-  readonly #customers: Customers
   readonly #asked = new Map<string, RouteDirection | PathExtend>()
-  #running: Running | null = null
+  /** The virtual ranges that the edge is open for. */
+  #virtual: string | null = null
+  #isOpen = false
   #starting: Promise<void> = Promise.resolve()
-  #timer: NodeJS.Timeout | undefined
 
   constructor(parts: TtShellParts) {
     this.#p = parts
-    this.#customers = new Customers(parts.made.node.tunnels)
   }
 
   onEvent(event: NodeEvent): void {
@@ -81,23 +53,32 @@ export class TtShell {
       case 'asked':
         return this.#onAsked(event.transaction, event.message)
       case 'path-gone':
-        return this.#onGone(event.peer)
       case 'directed':
       case 'path-open':
       case 'path-mtu':
+        // What paths mean to packets, the packet side reads in its tunnel table.
         return
       default:
         return event satisfies never
     }
   }
 
-  onInner(path: Path, bytes: Uint8Array): void {
-    const customer = this.#customers.of(path)
-    this.#running?.wire.fromTunnel(bytes, customer.node, (source) => customer.pairs.get(pairKey(source)) ?? null)
-  }
-
-  flush(): void {
-    this.#running?.wire.flush()
+  /** The packet side knows more about a server that was asked for. */
+  onOut(out: TtOut): void {
+    const { made, log, touch } = this.#p
+    const now = systemClock.now()
+    const message = this.#asked.get(out.id)
+    this.#asked.delete(out.id)
+    if (message === undefined) return
+    if (out.say === 'ready') {
+      const { ttlSeconds, families } = out
+      log.debug('server.ready', { name: out.name, ttlSeconds, families })
+      made.node.accept(out.id, message, { ttlSeconds, families }, now)
+    } else {
+      log.info('server.refused', { code: out.code, text: out.text })
+      made.node.decline(out.id, out.code, out.text, now)
+    }
+    touch()
   }
 
   /** Settles when nothing is being set up any more. */
@@ -105,141 +86,44 @@ export class TtShell {
     return this.#starting
   }
 
-  /** This machine's addresses or routes changed. */
-  onAddresses(egress: Pick<EgressSettings, 'own' | 'subnets'>, families: readonly Family[]): void {
-    this.#running?.policy.update(egress)
-    this.#running?.servers.setFamilies(families)
-  }
-
-  /** How full the packet side's tables are. */
-  get tables(): { readonly customers: number; readonly flows: number; readonly servers: number } {
-    const running = this.#running
-    return {
-      customers: this.#customers.size,
-      flows: running?.wire.flows.size ?? 0,
-      servers: running?.table.total ?? 0,
-    }
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer)
-    this.#running?.sockets.closeAll()
-  }
-
   async #onRegistered(answer: RegistrationResponse): Promise<void> {
     const virtual = JSON.stringify(answer.virtual)
-    if (this.#running !== null) {
-      if (this.#running.virtual === virtual) return
+    if (this.#virtual !== null) {
+      if (this.#virtual === virtual) return
       throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
     }
     const [nodes4, servers4, nodes6, servers6] = answer.virtual
     if (nodes4 === undefined || servers4 === undefined || nodes6 === undefined || servers6 === undefined) {
       throw new IoFault('join the network', new Error('the coordinator did not tell its four virtual ranges'))
     }
-    const { counters, egress, families, resolvers, made, send, seed, uplinkMtuBytes, watch } = this.#p
-    const policy = new EgressPolicy({ ...egress, virtual: answer.virtual })
-    const table = new TranslationTable(SERVERS_PER_NODE)
-    const settings = { resolvers, families: [4, 6] as const, leastTtl: 5, mostTtl: 86_400 }
-    const servers = new Servers(table, new Resolver(settings, systemRandom, counters), policy, families, counters)
-    const edge = await this.#p.openEdge([nodes4, nodes6])
-    const wire = new TtWire({
-      edge: edge.port,
-      kernelSpendsHop: edge.kernelSpendsHop,
-      watch,
-      innerMtu: (node) => {
-        const customer = this.#customers.get(node.key)
-        return customer === undefined ? LEAST_INNER_MTU : made.node.tunnels.innerMtu(customer.path)
-      },
-      table,
-      egress: policy,
-      counters,
-      servers4,
-      servers6,
-      uplinkMtuBytes,
-      seed,
-      toTunnel: (node, memory, at, len) => {
-        const customer = this.#customers.get(node.key)
-        // Too big only when the path shrank since `innerMtu` was asked: counted there, and the sender tries again.
-        if (customer !== undefined) made.node.tunnels.seal(customer.path, memory, at, len, send, systemClock.now())
-      },
-      touched: this.#p.touch,
-    })
-    const sockets = new ResolverSockets((socket, from, bytes) => {
-      servers.datagram({ kind: 'datagram', from, bytes, socket }, systemClock.now())
-      this.#settle()
-    })
-    this.#running = { table, servers, wire, sockets, policy, virtual }
+    this.#virtual = virtual
+    await this.#p.openEdge({ nodes4, servers4, nodes6, servers6 })
+    this.#isOpen = true
     this.#p.log.info('box.registered')
     this.#p.ready()
-    this.#settle()
   }
 
   #onAsked(transaction: string, message: RouteDirection | PathExtend): void {
-    const { made } = this.#p
+    const { made, host } = this.#p
     const now = systemClock.now()
-    if (this.#running === null) return made.node.decline(transaction, 'busy', 'not ready yet', now)
-    const node = this.#customers.keyFor(message)
+    if (!this.#isOpen) return made.node.decline(transaction, 'busy', 'not ready yet', now)
+    const node = boxOf(message, made.node.tunnels)
     if (message.target === null || node === null) {
       return made.node.accept(transaction, message, { ttlSeconds: 0, families: 0 }, now)
     }
     const { name, vip4, vip6 } = message.target
     this.#asked.set(transaction, message)
-    this.#running.servers.ask({ id: transaction, node, name, pair: { vip4, vip6 } }, now)
-    this.#settle()
-  }
-
-  #settle(): void {
-    const running = this.#running
-    if (running === null) return
-    for (let out = running.servers.poll(); out !== null; out = running.servers.poll()) this.#onServers(out, running)
-    running.wire.tick()
-    this.#p.touch()
-    clearTimeout(this.#timer)
-    const due = running.servers.deadline()
-    const wait = due === null ? IDLE_TICK : Math.min(IDLE_TICK, Math.max(0, Math.ceil(due - systemClock.now())))
-    this.#timer = setTimeout(() => {
-      running.servers.tick(systemClock.now())
-      this.#settle()
-    }, wait)
-  }
-
-  #onServers(out: ServersOut, running: Running): void {
-    const { made, log } = this.#p
-    const now = systemClock.now()
-    switch (out.kind) {
-      case 'send':
-        return running.sockets.send(out.socket, out.to, out.bytes)
-      case 'ask-tcp':
-        return running.sockets.askTcp(out.socket, out.to, out.bytes)
-      case 'close':
-        return running.sockets.close(out.socket)
-      case 'ready': {
-        const message = this.#asked.get(out.id)
-        this.#asked.delete(out.id)
-        if (message === undefined) return
-        const { ttlSeconds, families } = out
-        log.debug('server.ready', { name: out.entry.name, ttlSeconds, families })
-        return made.node.accept(out.id, message, { ttlSeconds, families }, now)
-      }
-      case 'refused':
-        this.#asked.delete(out.id)
-        log.info('server.refused', { code: out.code, text: out.text })
-        return made.node.decline(out.id, out.code, out.text, now)
-      default:
-        return out satisfies never
-    }
-  }
-
-  #onGone(peer: NodeId): void {
-    const gone = this.#customers.gone(peer)
-    if (gone === null) return
-    this.#running?.servers.forget(gone.key, systemClock.now())
-    if (gone.customer !== undefined) this.#running?.wire.traffic.removeNode(gone.customer.node)
+    host.tell({ say: 'server', asked: { id: transaction, node, name, pair: { vip4, vip6 } } })
   }
 }
 
-const SERVERS_PER_NODE = 16_384
-/** RFC 8200 §5: every path takes this. */
-const LEAST_INNER_MTU = 1280
-/** Flows are swept at least this often, in milliseconds. */
-const IDLE_TICK = 10_000
+/** `nodeKey` of the box that a direction is for; null when the direction names none. */
+export function boxOf(message: RouteDirection | PathExtend, tunnels: Pick<Tunnels, 'byContract'>): string | null {
+  if (message.kind === 'path-extend') {
+    const path = tunnels.byContract(message.contractHash)
+    return path === null ? null : nodeKey(path.peer.node)
+  }
+  const contract = decodeContract(message.route.contract)
+  if (!contract.ok) return null
+  return nodeKey(message.route.youAre === 'opener' ? contract.value.acceptor : contract.value.opener)
+}

@@ -2,7 +2,6 @@ import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
-import { openUdp } from '#io/udp-native.ts'
 import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
@@ -14,14 +13,18 @@ import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { EgressSettings } from '#tt/egress.ts'
 import { DEFAULT_PORTS, type NatPlan } from '#tt/nat/plan.ts'
 import type { TtConfig } from '../config/schema.ts'
+import { startTtPlane } from '../worker/tt-plane.ts'
+import type { TtIn, TtOut, TtPlaneConfig, TtTables } from '../worker/tt-words.ts'
 import { followAddresses, locate } from './addresses.ts'
 import { type Box, openBox } from './box.ts'
 import { Edge } from './edge.ts'
-import { openEdgePort } from './edge-port.ts'
-import { flowLog } from './flow-log.ts'
+import { makeRawPair, setUpTun } from './edge-device.ts'
+import { startInlineHost } from './inline-host.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode, REHEARSALS } from './ntm-node.ts'
+import type { HostParts, PacketHost } from './packet-host.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
+import { startPacketHost } from './thread-host.ts'
 import { TtShell } from './tt-shell.ts'
 
 /** Joins the terminator to its node, its edge and its resolvers. Resolves when it is registered and carries packets. */
@@ -42,51 +45,64 @@ export async function startTt(
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
   const inside = config.tt.port === 'tun' ? config.tt.tun : config.tt.veth
   await locate(made, config.udp.port, [inside])
-  const udp = openUdp({ port: config.udp.port })
-  undo.add(() => udp.close())
   const edge = new Edge(config.state, undo)
   let plan: NatPlan | null = null
   let virtual: readonly Prefix[] = []
 
-  let ready: () => void = () => {}
-  const registered = new Promise<void>((resolve) => {
-    ready = resolve
-  })
-  tellCounters(log, counters, () => ({ paths: made.node.tunnels.size, ...shell.tables }))
-  const shell: TtShell = new TtShell({
-    made,
+  const registered = Promise.withResolvers<void>()
+  const parts: HostParts<TtOut> = {
+    udp: { port: config.udp.port },
+    cells: made.cells,
     log,
     counters,
+    onOut: (out) => shell.onOut(out),
+    onFail: fail,
+  }
+  const role: TtPlaneConfig = {
     resolvers: config.tt.resolvers,
     egress: { allow: config.tt.allow, deny: config.tt.deny, ...places(box, addresses) },
     families: familiesOf(config, addresses),
     uplinkMtuBytes: link.mtuBytes,
-    send: (to, bytes) => udp.send(to, bytes),
-    touch: () => nodeShell.touch(),
     seed: new DataView(systemRandom.bytes(4).buffer).getUint32(0),
-    watch: config.tt.flow_log ? flowLog(log) : null,
-    openEdge: async (nodes) => {
-      virtual = nodes
-      const opened = await openEdgePort(config.tt, EDGE_MTU, undo)
+    flowLog: config.tt.flow_log,
+  }
+  const host: PacketHost<TtIn> =
+    config.tt.port === 'tun'
+      ? await startPacketHost<TtIn, TtOut>({ ...parts, kind: 'tt', role })
+      : // raw-socket works in the main thread only.
+        await startInlineHost<TtPlaneConfig, TtIn, TtOut>({ ...parts, startRole: startTtPlane, role })
+  undo.add(() => host.stop())
+  tellCounters(
+    log,
+    counters,
+    async () => ({ paths: made.node.tunnels.size, ...((await host.ask({ say: 'tables' })) as TtTables) }),
+    () => host.refresh(),
+  )
+  const shell: TtShell = new TtShell({
+    made,
+    log,
+    host,
+    touch: () => nodeShell.touch(),
+    openEdge: async (ranges) => {
+      virtual = [ranges.nodes4, ranges.nodes6]
+      if (config.tt.port === 'raw') await makeRawPair(inside, EDGE_MTU, undo)
+      await host.ask({ say: 'open', virtual: ranges, edge: { port: config.tt.port, name: inside } })
+      if (config.tt.port === 'tun') await setUpTun(inside, EDGE_MTU)
       plan = planOf(config, link.mtuBytes, virtual, addresses)
       await edge.apply(plan)
-      return opened
     },
-    ready,
+    ready: registered.resolve,
     fail,
   })
   const nodeShell = new NodeShell({
     node: made.node,
-    udp,
+    host,
     clock: systemClock,
     onEvent: (event) => shell.onEvent(event),
-    onInner: (path, bytes) => shell.onInner(path, bytes),
-    onBurstEnd: () => shell.flush(),
   })
   undo.add(() => nodeShell.stop())
-  undo.add(() => shell.stop())
   nodeShell.start()
-  await Promise.race([registered, undo.stopping])
+  await Promise.race([registered.promise, undo.stopping])
   await shell.starting
   if (undo.isStopping) throw new Stopping()
 
@@ -96,7 +112,7 @@ export async function startTt(
       nodeShell.touch()
     }
     const now = await listAddresses()
-    shell.onAddresses(places(box, now), familiesOf(config, now))
+    host.tell({ say: 'addresses', egress: places(box, now), families: familiesOf(config, now) })
     const next = planOf(config, link.mtuBytes, virtual, now)
     // The ruleset names what is announced: only then is it written anew.
     if (undo.isStopping || JSON.stringify(next.nodes) === JSON.stringify(plan?.nodes)) return

@@ -1,4 +1,5 @@
 import type { RoleKind, RoleParts, RolePlane } from './role-plane.ts'
+import type { TtPlaneConfig } from './tt-words.ts'
 import type { TunPlaneConfig } from './tun-plane.ts'
 
 /** Starts the role plane of a kind; loaded only now, for a terminator needs no bridge. */
@@ -6,8 +7,9 @@ export async function startRole(kind: RoleKind, config: unknown, parts: RolePart
   switch (kind) {
     case 'tun':
       return (await import('./tun-plane.ts')).startTunPlane(config as TunPlaneConfig, parts)
-    case 'bridge':
     case 'tt':
+      return (await import('./tt-plane.ts')).startTtPlane(config as TtPlaneConfig, parts)
+    case 'bridge':
       throw new Error(`no ${kind} yet`)
     default:
       return kind satisfies never
