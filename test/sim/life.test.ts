@@ -41,6 +41,27 @@ test('a path with flows keeps the NAT open every 20 s, from the opener only', ()
   expect(pads('bob')).toBeLessThanOrEqual(1)
 })
 
+test('a packet that nobody answers is owed a sign of life: it comes after 10 s, not later', () => {
+  const pair = opened()
+  pair.world.wait(seconds(2))
+  pair.aliceSays()
+  const said = pair.world.now
+  pair.world.wait(seconds(11))
+  const signs = pair.world.captured.filter((c) => c.sender === 'bob' && c.when > said)
+  expect(signs.map((c) => c.when - said)).toEqual([10_020])
+})
+
+test('what was carried is counted in whole inner packets and their bytes', () => {
+  const pair = opened()
+  for (let i = 0; i < 3; i++) pair.aliceSays(1280)
+  pair.bobSays(200)
+  pair.world.wait(seconds(1))
+  const counts = (end: typeof pair.alice): unknown =>
+    end.tunnels.list(pair.world.now).map((p) => [p.innerPacketsOut, p.innerBytesOut, p.innerPacketsIn, p.innerBytesIn])
+  expect(counts(pair.alice)).toEqual([[3, 3840, 1, 200]])
+  expect(counts(pair.bob)).toEqual([[1, 200, 3, 3840]])
+})
+
 test('silence while sending: three challenges 0.3 s apart, then one event; an answer ends it', () => {
   const pair = opened()
   pair.world.weather = () => []

@@ -1,5 +1,6 @@
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
+import type { Millis } from '#ntm-lib/base/time.ts'
 import type { Identity } from '#ntm-lib/crypto/identity.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
@@ -33,6 +34,8 @@ const aliceId = network.member('alice.plant.example')
 const bobId = network.member('bob.plant.example')
 
 export type PairWish = {
+  /** Packets elsewhere, whatever the mode: `lag` for all that passes between the two threads, rows of the table. */
+  readonly workers?: { readonly lag?: Millis; readonly rows?: number }
   readonly seed?: string | number
   readonly weather?: Weather
   readonly nat?: Nat
@@ -79,13 +82,15 @@ export class Pair {
     const suite = this.#wish.wrap?.(name, seeded) ?? seeded
     const identity: Identity = name === 'alice' ? aliceId : bobId
     const secret = this.#secrets[name]
-    const mirror = mode.mirror ? { suite, cells: mirrorCells(64) } : null
+    const workers = this.#wish.workers ?? (mode.mirror ? {} : null)
+    const mirror = workers === null ? null : { suite, cells: mirrorCells(workers.rows ?? 64) }
     const made = tunnelsOf(suite, network, identity, {
       ...(mirror === null ? {} : { mirror }),
       ...(secret === undefined ? {} : { resetSecret: secret }),
       ...this.#wish[name],
     })
     const end = new TunnelEnd(name, mirror === null ? made : { ...made, mirror })
+    end.lag = workers?.lag ?? end.lag
     if (name === 'alice') this.alice = end
     else this.bob = end
     this.world.add(end, name === 'alice' ? ALICE : BOB, name === 'alice' ? (this.#wish.nat ?? null) : null)
