@@ -14,6 +14,7 @@ export default defineConfig({
           include: [
             'src/**/*.test.ts',
             'test/{arch,cli,docs,sim,vectors,contract,lab}/**/*.test.ts',
+            'bench/**/*.test.ts',
             'tools/**/*.test.ts',
           ],
           exclude: ['**/*.netns.test.ts'],

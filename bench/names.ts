@@ -1,8 +1,8 @@
 import { LabError } from '#lab/ip.ts'
 import { pause } from '#lab/process.ts'
 import { PLACE } from '#lab/scenes/v4-host-to-v6-server.ts'
-import { type Place, timesOf } from './place.ts'
-import type { Row } from './report.ts'
+import { FAR, type Place, place, timesOf } from './place.ts'
+import type { Row } from './row.ts'
 import { median, stats } from './stats.ts'
 
 export type NamesPlan = { readonly samples: number; readonly restarts: number }
@@ -16,8 +16,30 @@ export type RoundTrips = {
   readonly bridgeTt: number
 }
 
+/** Both labs: cables only, and round trips of the seeds' order. Throws LabError when a lab does not come up. */
+export async function measureEverythingOfNames(quick: boolean, say: (text: string) => void): Promise<Row[]> {
+  const plan = quick ? { samples: 15, restarts: 3 } : { samples: 60, restarts: 12 }
+  const rows: Row[] = []
+  for (const [lab, weather] of [
+    ['plain', {}],
+    ['far', FAR],
+  ] as const) {
+    say(`names, lab ${lab}`)
+    const p = await place(weather)
+    try {
+      rows.push(...(await measureNames(p, lab, plan)))
+    } catch (fault) {
+      say(`the lab's logs: ${p.scene.lab.keepLogs('failed-bench')}`)
+      throw fault
+    } finally {
+      p.scene.dispose()
+    }
+  }
+  return rows
+}
+
 /** Time from the host's DNS query to its answer, measured on the host. */
-export async function measureNames(p: Place, lab: Row['lab'], plan: NamesPlan): Promise<Row[]> {
+export async function measureNames(p: Place, lab: Lab, plan: NamesPlan): Promise<Row[]> {
   const row = rowsOf(lab)
   const rtt = await roundTrips(p, plan.samples)
   const newName = rtt.dnsNew + rtt.bridgeCoordinator + rtt.coordinatorTt + rtt.ttResolver
@@ -111,14 +133,18 @@ async function ordinary(p: Place, samples: number): Promise<{ host: number[]; ne
 }
 
 const rowsOf =
-  (lab: Row['lab']) =>
+  (lab: Lab) =>
   (name: string, values: readonly number[], goal?: string, note?: string): Row => ({
+    group: 'names',
     name,
+    peer: null,
     lab,
     unit: 'ms',
     stats: stats(values),
     ...(goal === undefined ? {} : { goal }),
     ...(note === undefined ? {} : { note }),
   })
+
+type Lab = 'plain' | 'far'
 
 const TURNS = 5

@@ -1,62 +1,110 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ROOT, whyNoLab } from '#lab/netns.ts'
-import { measureNames } from './names.ts'
-import { FAR, place } from './place.ts'
-import { type Row, report, table } from './report.ts'
-import { measureTraffic } from './traffic.ts'
+import { charts } from './charts.ts'
+import { measureEverythingOfNames } from './names.ts'
+import { buildAll } from './peers/all.ts'
+import { PEERS, type PeerName } from './peers/peer.ts'
+import { FULL, MEASURES, type MeasureName, measure, QUICK } from './plan.ts'
+import { ratios } from './ratios.ts'
+import { markdown, type Report, report } from './report.ts'
+import type { Row } from './row.ts'
 
 /**
- * `npm run bench`: measures the main job in the lab and prints a table; `bench/results/latest.json` has the same for programs.
+ * `npm run bench` (root): measures the product beside its peers, prints tables, and leaves `latest.json`, `latest.md` and charts.
  *
- *   run.ts [--only names|traffic] [--quick] [--keep-logs]
+ *   run.ts [--quick] [--only MEASURE,…] [--peers PEER,…] [--rounds N] [--product DIR]
+ *
+ * A whole run goes to `bench/results`; anything less to `.run/bench/last`, for looking at.
  */
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    'keep-logs': { type: 'boolean', default: false },
-  },
-})
-const why = whyNoLab()
-if (why !== null) {
-  process.stderr.write(`bench: ${why}\n`)
-  process.exit(1)
+async function main(): Promise<number> {
+  let asked: ReturnType<typeof read>
+  try {
+    asked = read()
+  } catch (fault) {
+    // parseArgs throws for every mistake in the command line, with a message meant for people.
+    process.stderr.write(`bench: ${fault instanceof Error ? fault.message : String(fault)}\n${usage}`)
+    return 2
+  }
+  const why = whyNoLab()
+  if (why !== null) {
+    process.stderr.write(`bench: ${why}\n`)
+    return 1
+  }
+  execFileSync('make', ['-s', '-C', join(ROOT, 'bench/native')], { stdio: 'inherit' })
+  const begun = performance.now()
+  const say = (text: string): void => {
+    process.stdout.write(`${((performance.now() - begun) / 1000).toFixed(0).padStart(5)} s  ${text}\n`)
+  }
+
+  const rows: Row[] = []
+  let peers: Report['peers'] = {}
+  const plan = { ...(asked.quick ? QUICK : FULL), ...(asked.rounds === null ? {} : { rounds: asked.rounds }) }
+  const compared = asked.measures.filter((name) => name !== 'names')
+  if (compared.length > 0) {
+    const built = await buildAll(asked.peers, asked.product, say)
+    peers = built.peers
+    try {
+      for (const name of compared)
+        rows.push(...(await measure(name, { ...plan, arenas: built.arenas, say }, asked.product)))
+    } finally {
+      for (const arena of built.arenas) arena.dispose()
+    }
+  }
+  if (asked.measures.includes('names')) rows.push(...(await measureEverythingOfNames(asked.quick, say)))
+
+  const done = report(rows, compared.length > 0 ? ratios(rows) : {}, peers, asked.product)
+  const whole = asked.isWhole && !asked.quick
+  const dir = write(done, join(ROOT, whole ? 'bench/results' : '.run/bench/last'))
+  process.stdout.write(`\n${markdown(done)}\n${dir}\n`)
+  return 0
 }
 
-const wants = (part: 'names' | 'traffic'): boolean => options.only === undefined || options.only === part
-const namesPlan = options.quick ? { samples: 15, restarts: 3 } : { samples: 60, restarts: 12 }
-const rows: Row[] = []
-const ratios: Record<string, number> = {}
+function write(done: Report, dir: string): string {
+  mkdirSync(dir, { recursive: true })
+  writeFileSync(join(dir, 'latest.json'), `${JSON.stringify(done, null, 2)}\n`)
+  writeFileSync(join(dir, 'latest.md'), markdown(done))
+  for (const [file, svg] of Object.entries(charts(done.rows))) writeFileSync(join(dir, file), svg)
+  return dir
+}
 
-for (const [lab, weather] of [
-  ['plain', {}],
-  ['far', FAR],
-] as const) {
-  if (lab === 'far' && !wants('names')) continue
-  process.stdout.write(`lab ${lab}: building\n`)
-  const p = await place(weather, options['keep-logs'])
-  try {
-    if (options['keep-logs']) p.scene.lab.keepLogs(`last-bench-${lab}`)
-    if (lab === 'plain' && wants('traffic')) {
-      const traffic = await measureTraffic(p, options.quick ? { runs: 2, seconds: 2 } : { runs: 5, seconds: 5 })
-      rows.push(...traffic.rows)
-      Object.assign(ratios, traffic.ratios)
-    }
-    if (wants('names')) rows.push(...(await measureNames(p, lab, namesPlan)))
-  } catch (fault) {
-    process.stderr.write(`the lab's logs: ${p.scene.lab.keepLogs('failed-bench')}\n`)
-    throw fault
-  } finally {
-    p.scene.dispose()
+function read() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      peers: { type: 'string' },
+      rounds: { type: 'string' },
+      product: { type: 'string', default: ROOT },
+    },
+  })
+  const chosen = <T extends string>(text: string | undefined, all: readonly T[], what: string): T[] =>
+    text === undefined
+      ? [...all]
+      : text.split(',').map((word) => {
+          const found = all.find((one) => one === word)
+          if (found === undefined) throw new Error(`no ${what} ${word}`)
+          return found
+        })
+  const rounds = values.rounds === undefined ? null : Number(values.rounds)
+  if (rounds !== null && !(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds: a number of at least 1')
+  return {
+    quick: values.quick,
+    measures: chosen<MeasureName>(values.only, MEASURES, 'measure'),
+    peers: chosen<PeerName>(values.peers, PEERS, 'peer'),
+    rounds,
+    product: values.product,
+    isWhole: values.only === undefined && values.peers === undefined && rounds === null && values.product === ROOT,
   }
 }
 
-const done = report(rows, ratios)
-process.stdout.write(`\n${table(done)}`)
-// Half a run is for looking at; only a whole one is a result.
-if (options.only === undefined && !options.quick) {
-  mkdirSync(join(ROOT, 'bench/results'), { recursive: true })
-  writeFileSync(join(ROOT, 'bench/results/latest.json'), `${JSON.stringify(done, null, 2)}\n`)
-}
+const usage = `usage: npm run bench -- [--quick] [--only MEASURE,...] [--peers PEER,...] [--rounds N] [--product DIR]
+  MEASURE    ${MEASURES.join(' ')}
+  PEER       ${PEERS.join(' ')}
+  --quick    two short rounds
+  --product  measures the code in another directory, as of an older commit
+`
+
+process.exitCode = await main()

@@ -1,0 +1,55 @@
+import type { Arena } from '../peers/peer.ts'
+import { UDPLOAD, UDPLOAD_PORT } from '../peers/rooms.ts'
+import { type Row, row } from '../row.ts'
+import { since, spent } from './cpu.ts'
+import { type Found, highestRate, type Trial } from './search.ts'
+import { cpuRows } from './tcp.ts'
+import { type Circuit, inTurn } from './turns.ts'
+
+export const UDP_SIZES = [64, 128, 512, 1400] as const
+
+/** Highest rate at 1 % loss or less, for datagrams of `bytes` of payload from host to server. */
+export async function measureUdp(circuit: Circuit, bytes: number, millis: number): Promise<Row[]> {
+  const what = `UDP ${bytes} B to server, at most 1 % lost`
+  const guess = new Map<string, number>()
+  const runs = await inTurn(circuit, what, async (arena) => {
+    const last = guess.get(arena.name)
+    // A later round begins near what the first one found; it may still end anywhere.
+    const near =
+      last === undefined || last === 0 ? { start: FIRST_RATE, grow: 1.6 } : { start: last * 0.92, grow: 1.12 }
+    let confirming = spent(arena)
+    let cpu = since(confirming, confirming)
+    let packets = 0
+    const found = await highestRate({ ...near, mostLoss: 0.01, precision: 0.06 }, async (rate, confirm) => {
+      if (confirm) confirming = spent(arena)
+      const t = await udpRun(arena, bytes, rate, confirm ? millis * 2 : millis)
+      if (confirm) cpu = since(confirming, spent(arena))
+      packets = t.received
+      return t
+    })
+    guess.set(arena.name, found.rate)
+    return { found, cpu, packets }
+  })
+  return [...runs].flatMap(([peer, all]) => [
+    row(
+      'udp',
+      what,
+      peer,
+      'kpps',
+      all.map((r) => r.found.rate / 1000),
+      noteOf(all.map((r) => r.found)),
+    ),
+    ...(bytes === 128 || bytes === 1400 ? cpuRows(`UDP ${bytes} B at that rate, per packet`, peer, all) : []),
+  ])
+}
+
+/** Offers `rate` datagrams a second for `millis`. */
+export async function udpRun(arena: Arena, bytes: number, rate: number, millis: number): Promise<Trial> {
+  const args = ['up', arena.target, `${UDPLOAD_PORT}`, `${bytes}`, `${Math.round(rate)}`, `${millis}`]
+  return JSON.parse(await arena.lab.must('host', UDPLOAD, args)) as Trial
+}
+
+const noteOf = (all: readonly Found[]): string | undefined =>
+  all.filter((found) => found.capped).length * 2 > all.length ? 'the generator sent no more' : undefined
+
+const FIRST_RATE = 15_000

@@ -1,0 +1,73 @@
+import { measureLatency } from './measures/latency.ts'
+import { measureLink } from './measures/link.ts'
+import { measureMemory } from './measures/memory.ts'
+import { measureTcp } from './measures/tcp.ts'
+import { measureTranslation } from './measures/translate.ts'
+import type { Circuit } from './measures/turns.ts'
+import { measureUdp } from './measures/udp.ts'
+import type { Row } from './row.ts'
+
+/** What can be asked for by `--only`, in the order it is done. Memory first: nothing has passed yet. */
+export const MEASURES = [
+  'memory',
+  'tcp1',
+  'tcp8',
+  'tcp1-bare',
+  'tcp8-bare',
+  'udp64',
+  'udp128',
+  'udp512',
+  'udp1400',
+  'latency',
+  'link1g',
+  'link100m',
+  'translate',
+  'names',
+] as const
+export type MeasureName = (typeof MEASURES)[number]
+
+export type Plan = {
+  readonly rounds: number
+  readonly tcpSeconds: number
+  readonly otherTcpSeconds: number
+  readonly udpMillis: number
+  readonly pings: number
+  readonly loadSeconds: number
+}
+
+/** About 25 minutes with everybody. */
+export const FULL: Plan = { rounds: 5, tcpSeconds: 2, otherTcpSeconds: 1, udpMillis: 300, pings: 200, loadSeconds: 3 }
+/** For development: says which way, not how much. */
+export const QUICK: Plan = { rounds: 2, tcpSeconds: 1, otherTcpSeconds: 1, udpMillis: 200, pings: 60, loadSeconds: 2 }
+
+/** Does one measure in all arenas. `product` is the directory of the code that is measured. */
+export function measure(name: Exclude<MeasureName, 'names'>, c: Circuit & Plan, product: string): Promise<Row[]> {
+  switch (name) {
+    case 'tcp1':
+      return measureTcp(c, 1, c.tcpSeconds, true)
+    case 'tcp8':
+      return measureTcp(c, 8, c.otherTcpSeconds, true)
+    case 'tcp1-bare':
+      return measureTcp(c, 1, c.otherTcpSeconds, false)
+    case 'tcp8-bare':
+      return measureTcp(c, 8, c.otherTcpSeconds, false)
+    case 'udp64':
+      return measureUdp(c, 64, c.udpMillis)
+    case 'udp128':
+      return measureUdp(c, 128, c.udpMillis)
+    case 'udp512':
+      return measureUdp(c, 512, c.udpMillis)
+    case 'udp1400':
+      return measureUdp(c, 1400, c.udpMillis)
+    case 'latency':
+      return measureLatency(c, { count: c.pings, loadSeconds: c.loadSeconds })
+    case 'link1g':
+      return measureLink(c, 1000, c.otherTcpSeconds)
+    case 'link100m':
+      return measureLink(c, 100, c.otherTcpSeconds)
+    case 'memory':
+      return measureMemory(c, product)
+    case 'translate':
+      return measureTranslation(c, product, c.tcpSeconds)
+  }
+}
