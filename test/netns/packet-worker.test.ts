@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ROOT } from '#lab/netns.ts'
+import { type Program, pause } from '#lab/process.ts'
+import { describeLab } from '#test/support/lab.ts'
+import { type TunEnds, tunEnds } from './tun-ends.ts'
+
+// a ── b, two plain ends with a packet worker each, a tunnel between their TUN devices (`tun-ends.ts`).
+
+const TCP = join(ROOT, 'test/netns/programs/counted-tcp.ts')
+const COUNTED = join(ROOT, 'test/netns/programs/counted-udp.ts')
+
+describeLab('a packet worker between two TUN devices', () => {
+  let ends: TunEnds
+  let sink: Program
+  beforeAll(async () => {
+    ends = await tunEnds(['--mtu', '9000'])
+    sink = ends.lab.spawn('b', 'sink', process.execPath, [COUNTED, 'sink', '7000'])
+    await sink.line(/"listening"/)
+  })
+  afterAll(() => ends?.lab.dispose())
+
+  test.each(['198.18.0.2', 'fd12:3456:789a::2'])(
+    '%s answers, with packets of every size that the tunnel takes whole',
+    async (ip) => {
+      for (const bytes of [16, 1200, 1392])
+        expect(await ping(ip, '-c', '5', '-i', '0.01', '-s', String(bytes))).toMatch(/ 0% packet loss/)
+    },
+  )
+
+  test.each(['198.18.0.2', 'fd12:3456:789a::2'])(
+    'TCP to %s arrives whole, in super-packets, and is counted',
+    async (ip) => {
+      const before = await ends.counters('b')
+      const server = ends.lab.spawn('b', `tcp-${ip.length}`, process.execPath, [TCP, 'serve', `${7100 + ip.length}`])
+      await server.line(/"listening"/)
+      const sent = await ends.lab.must('a', process.execPath, [TCP, 'send', ip, `${7100 + ip.length}`, '4000000'])
+      expect(await server.line(/"digest"/)).toBe(sent.trim())
+      const after = await ends.counters('b')
+      const rose = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0)
+      expect(rose('port.udp.in')).toBeGreaterThan(2800)
+      expect(rose('port.tun.out')).toBeGreaterThan(0)
+      expect((await ends.counters('a'))['port.tun.superIn']).toBeGreaterThan(0)
+    },
+  )
+
+  test('what is too big for the tunnel is told, or cut where that is allowed', async () => {
+    const told = await ends.lab.run('a', 'ping', ['-c', '2', '-W', '1', '-M', 'do', '-s', '4000', '198.18.0.2'])
+    expect(told.stdout + told.stderr).toMatch(/mtu ?= ?1440/)
+    ends.lab.ip('a', 'route flush cache')
+    expect(await ping('198.18.0.2', '-c', '3', '-i', '0.01', '-M', 'dont', '-s', '4000')).toMatch(/ 0% packet loss/)
+    const six = await ends.lab.run('a', 'ping', ['-c', '5', '-W', '1', '-i', '0.2', '-s', '4000', 'fd12:3456:789a::2'])
+    // The first is too big in one direction, the next in the other; then both kernels cut them themselves.
+    expect(six.stdout).toMatch(/mtu=1440/)
+    expect(six.stdout).toMatch(/icmp_seq=5 ttl/)
+  })
+
+  test('a destination that no path leads to is counted', async () => {
+    await ends.lab.run('a', 'ping', ['-c', '1', '-W', '1', '198.18.7.7'])
+    expect((await ends.counters('a'))['tun.drop.no-path']).toBeGreaterThan(0)
+  })
+
+  test('control threads that stand still for a second delay no packet', async () => {
+    const pings = ping('198.18.0.2', '-c', '250', '-i', '0.01')
+    const source = ends.lab.must('a', process.execPath, [COUNTED, 'source', '198.18.0.2', '7000', '1000', '3'])
+    await pause(800)
+    for (const end of [ends.a, ends.b]) end.kill('SIGUSR2')
+    const { sent, from } = JSON.parse(await source) as { sent: number; from: number }
+    const run = JSON.parse(await sink.line(new RegExp(`"run":${from},`))) as Record<string, number>
+    for (const end of [ends.a, ends.b]) await end.line(/"blocked":"ends"/)
+    expect(run).toMatchObject({ received: sent, disorder: 0 })
+    expect(run['gapMs']).toBeLessThan(300)
+    const rtt = await pings
+    expect(rtt).toMatch(/ 0% packet loss/)
+    expect(Number(/= [\d.]+\/[\d.]+\/([\d.]+)\//.exec(rtt)?.[1])).toBeLessThan(300)
+  })
+
+  test('an idle end sleeps: less than one hundredth of a core', async () => {
+    await pause(500)
+    const before = ticks(ends.b.pid)
+    await pause(3000)
+    // In hundredths of a second.
+    expect(ticks(ends.b.pid) - before).toBeLessThanOrEqual(3)
+  })
+
+  test('a worker whose device is removed ends the program with the reason', async () => {
+    ends.lab.ip('a', 'link del ntm0')
+    expect(await ends.a.exited).toBe(1)
+    expect(ends.a.text()).toMatch(/IoFault: use ntm0: the interface was removed/)
+  })
+
+  async function ping(ip: string, ...options: string[]): Promise<string> {
+    return (await ends.lab.run('a', 'ping', ['-W', '2', ...options, ip])).stdout
+  }
+})
+
+/** Processor time of all of a process's threads. */
+function ticks(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => {
+    const fields = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    return sum + Number(fields[11]) + Number(fields[12])
+  }, 0)
+}
