@@ -50,7 +50,8 @@ export class Outward {
     const most = t.whole[row] ?? 0
     if (gso === 0 || gso === CSUM_MISSING) {
       if (len <= most) return this.#queue(memory, key, row, at, len, gso, 0, most, now)
-      if (len <= (t.inner[row] ?? 0)) return this.#halve(memory, key, row, at, len, gso, most, now)
+      if (len <= (t.inner[row] ?? 0) && cutAt(len) <= most)
+        return this.#halve(memory, key, row, at, len, gso, most, now)
       this.#p.counters.count('ntm.too-big')
       return 'too-big'
     }

@@ -1,0 +1,5 @@
+import { nodeCrypto } from '#io/crypto-node.ts'
+import { ScriptEngine } from '#ntm-lib/plane/engine-script.ts'
+import { tunnelPlaneContract } from './tunnel-plane.ts'
+
+tunnelPlaneContract('in JavaScript', () => new ScriptEngine(nodeCrypto))

@@ -1,0 +1,5 @@
+import { nativeEngine } from '#io/engine-native.ts'
+import { tunnelPlaneContract } from '#test/contract/tunnel-plane.ts'
+
+tunnelPlaneContract('native', () => nativeEngine())
+tunnelPlaneContract('native, not joining', () => nativeEngine({ join: false }))
