@@ -61,6 +61,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
       const t = this.#routes.tunnel(input.tunnel)
       t.innerBytes = input.innerBytes
       t.wholeBytes = input.wholeBytes
+      t.clampBytes = input.clampBytes ?? input.wholeBytes
     } else this.#directed(input.id, input.result, now)
   }
 

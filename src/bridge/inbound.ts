@@ -37,7 +37,7 @@ export class Inbound {
       ip6.putAddress(this.#address, 0, ip)
       rewriteDestination6(v, at, len, this.#address, 0)
     }
-    if (tunnel !== null && !isSuper(gso)) clampMss(v, at, len, tunnel.wholeBytes - (four ? 40 : 60))
+    if (tunnel !== null && !isSuper(gso)) clampMss(v, at, len, tunnel.clampBytes - (four ? 40 : 60))
     const start = putHead(v, at, way, four ? TYPE_IP4 : TYPE_IP6)
     this.toHost.at = start
     this.toHost.len = at + len - start

@@ -145,7 +145,7 @@ export class Outbound {
       rewriteSource6(v, at, len, this.#address, 0)
     }
     // TCP is never sent in halves: its segments fit T. A SYN is never a super-packet.
-    if (!isSuper(gso)) clampMss(v, at, len, t.wholeBytes - (four ? 40 : 60))
+    if (!isSuper(gso)) clampMss(v, at, len, t.clampBytes - (four ? 40 : 60))
     if (cut) return this.#fragment(t, v, at, len, gso)
     place(this.toTunnel, at, len, gso)
     this.toTunnel.tunnel = t.ref

@@ -10,6 +10,8 @@ export type Tunnel = {
   innerBytes: number
   /** T: the largest inner packet that goes whole. */
   wholeBytes: number
+  /** What segments of TCP are made for: T, or what it is hoped to be before it has been measured. */
+  clampBytes: number
 }
 
 /** Which virtual address is behind which tunnel. Bounded: the oldest address goes first and is asked for again when used. */
@@ -38,7 +40,7 @@ export class Routes {
   tunnel(ref: TunnelRef): Tunnel {
     let t = this.#tunnels.get(ref)
     if (t === undefined) {
-      t = { ref, innerBytes: LEAST_INNER, wholeBytes: LEAST_WHOLE }
+      t = { ref, innerBytes: LEAST_INNER, wholeBytes: LEAST_WHOLE, clampBytes: LEAST_WHOLE }
       this.#tunnels.set(ref, t)
     }
     return t

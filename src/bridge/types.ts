@@ -28,12 +28,13 @@ export type BridgeIn =
   | { readonly in: 'granted'; readonly hosts: readonly HostGrant[] }
   /** Outcome of the `direct` with this id, given once the tunnel stands. May come any time later; once per id counts. */
   | { readonly in: 'directed'; readonly id: number; readonly result: BridgeDirected }
-  /** M and T of a tunnel, in bytes of inner packet. Again whenever they change. */
+  /** M and T of a tunnel, in bytes of inner packet; what TCP is clamped to where that is not T. Again whenever they change. */
   | {
       readonly in: 'tunnel-mtu'
       readonly tunnel: TunnelRef
       readonly innerBytes: number
       readonly wholeBytes: number
+      readonly clampBytes?: number
     }
   /** The tunnel is no more: its virtual addresses are asked for again when used. */
   | { readonly in: 'tunnel-gone'; readonly tunnel: TunnelRef }

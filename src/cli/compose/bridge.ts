@@ -1,26 +1,26 @@
-import type { BridgeDirected } from '#bridge/types.ts'
+import type { BridgeDirected, BridgeIn } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
 import { type Link, listLinks } from '#io/links.ts'
-import { openUdp } from '#io/udp-native.ts'
 import { parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import type { Batch } from '#ntm-lib/ports/packet-port.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
 import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { BridgeConfig } from '../config/schema.ts'
+import type { BridgeFromPlane, BridgeToPlane } from '../worker/bridge-words.ts'
 import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
+import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
-import { TunnelRefs } from './tunnel-refs.ts'
+import { startPacketHost } from './thread-host.ts'
 import { WireKeeper } from './wire-keeper.ts'
 
 /** Joins the bridge's core to its node, its ports and its rules. Resolves when the wire is being watched. */
@@ -40,25 +40,33 @@ export async function startBridge(
   for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
-  tellCounters(log, counters, () => ({ paths: made.node.tunnels.size }))
-  const udp = openUdp({ port: config.udp.port })
-  undo.add(() => udp.close())
-  const shell = new BridgeShell({ config, bridge, made, log, counters, undo, fail })
+  const host = await startPacketHost<BridgeToPlane, BridgeFromPlane>({
+    kind: 'bridge',
+    role: null,
+    udp: { port: config.udp.port },
+    cells: made.cells,
+    log,
+    counters,
+    onOut: (out) => shell.onOut(out),
+    onFail: fail,
+  })
+  undo.add(() => host.stop())
+  tellCounters(
+    log,
+    counters,
+    () => ({ paths: made.node.tunnels.size }),
+    () => host.refresh(),
+  )
+  const shell: BridgeShell = new BridgeShell({
+    ...{ config, bridge, made, host, log, undo, fail },
+    touch: () => nodeShell.touch(),
+  })
   const nodeShell = new NodeShell({
     node: made.node,
-    udp,
+    host,
     clock: systemClock,
     onEvent: (event) => shell.onEvent(event),
-    onInner: (_path, bytes) => shell.keeper?.fromTunnel(bytes),
-    onBurstEnd: () => shell.keeper?.flush(),
   })
-  shell.send = (tunnel, memory, at, len) => {
-    const key = shell.refs.keyOf(tunnel)
-    const path = key === null ? null : made.node.tunnels.byKey(key)
-    if (path === null) return counters.count('bridge.drop.no-path')
-    made.node.tunnels.seal(path, memory, at, len, (to, bytes) => udp.send(to, bytes), systemClock.now())
-  }
-  shell.touch = () => nodeShell.touch()
   undo.add(() => nodeShell.stop())
   await shell.resume()
   const notPlaces = [names.tap, names.host, names.net]
@@ -79,19 +87,20 @@ type ShellParts = {
   readonly config: BridgeConfig
   readonly bridge: Link
   readonly made: NtmNode
+  readonly host: PacketHost<BridgeToPlane>
   readonly log: Log
-  readonly counters: CounterMap
   readonly undo: Undo
   readonly fail: (why: Error) => void
+  /** The node was used: its outputs are due. */
+  readonly touch: () => void
 }
 
+/** Between the bridge's packet side and its negotiation: each asks the other through here. */
 class BridgeShell {
-  readonly refs = new TunnelRefs()
-  keeper: WireKeeper | null = null
-  send: (tunnel: number, memory: Batch, at: number, len: number) => void = () => {}
-  touch: () => void = () => {}
   readonly #p: ShellParts
   readonly #store: Keystore
+  /** Null until the network's plan is known; before that the packet side has nothing to look after. */
+  #keeper: WireKeeper | null = null
   /** The network's plan that the wire is on; null before it is known. */
   #plan: Plan | null = null
   #tellRegistered: () => void = () => {}
@@ -112,7 +121,15 @@ class BridgeShell {
     // Written by an earlier version, it has no zones.
     const { virtual, zones = [] } = kept as { virtual: string[]; zones?: string[] }
     await this.#startWire({ virtual, zones })
-    this.keeper?.handle({ in: 'zones', zones })
+    this.#tell({ in: 'zones', zones })
+  }
+
+  onOut(out: BridgeFromPlane): void {
+    if (out.out === 'port-gone') return this.#keeper?.lost()
+    if (out.out === 'claim-hosts') return this.#claim(out.hosts)
+    const { sought, why, sources } = out
+    this.#p.made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
+    this.#p.touch()
   }
 
   onEvent(event: NodeEvent): void {
@@ -128,7 +145,7 @@ class BridgeShell {
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
-        this.keeper?.handle({ in: 'online', online: false })
+        this.#tell({ in: 'online', online: false })
         return log.warn('coordinator.lost')
       case 'directed':
         return this.#onDirected(Number(event.tag), event.result)
@@ -142,12 +159,9 @@ class BridgeShell {
         )
       case 'path-open':
       case 'path-mtu':
-        return this.#tellMtu(event.contractHash)
-      case 'path-gone': {
-        const ref = this.refs.remove(event.contractHash)
-        if (ref !== null) this.keeper?.handle({ in: 'tunnel-gone', tunnel: ref })
+      case 'path-gone':
+        // The packet side sees paths for itself.
         return
-      }
       default:
         return event satisfies never
     }
@@ -163,40 +177,31 @@ class BridgeShell {
     if (old === null) await this.#startWire(plan)
     else if (String(old.virtual) !== String(plan.virtual)) {
       throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
-    } else if (String(old.zones) !== String(plan.zones)) await this.keeper?.close(this.#closed(plan))
+    } else if (String(old.zones) !== String(plan.zones)) await this.#keeper?.close(this.#closed(plan))
     if (first) this.#p.log.info('box.registered', { hosts: answer.hosts.length })
-    this.keeper?.handle({ in: 'online', online: true })
-    this.keeper?.handle({ in: 'zones', zones: answer.zones })
-    this.keeper?.handle({ in: 'granted', hosts: answer.hosts })
+    this.#tell({ in: 'online', online: true })
+    this.#tell({ in: 'zones', zones: answer.zones })
+    this.#tell({ in: 'granted', hosts: answer.hosts })
     this.#tellRegistered()
   }
 
   async #startWire(plan: Plan): Promise<void> {
-    const { config, bridge, log, undo, fail, counters, made } = this.#p
+    const { config, bridge, host, log, undo, fail } = this.#p
     this.#plan = plan
-    const { host, net, tap } = config.bridge
     const box = bridge.linkAddr
     if (box === null) throw new IoFault(`use ${bridge.name}`, new Error('it has no link address'))
     const virtual = plan.virtual.flatMap((text) => parsePrefix(text) ?? [])
-    this.keeper = new WireKeeper({
+    const closed = config.bridge.fail === 'closed'
+    host.tell({ say: 'begin', config: { box, virtual, holdMillis: config.dns.hold_ms, closed } })
+    this.#keeper = new WireKeeper({
+      host,
       bridge: bridge.name,
-      names: { host, net, tap },
+      names: { host: config.bridge.host, net: config.bridge.net, tap: config.bridge.tap },
       plan: { box, virtual, closed: this.#closed(plan) },
-      holdMillis: config.dns.hold_ms,
-      closed: config.bridge.fail === 'closed',
       log,
       fail,
-      counters,
-      toTunnel: (tunnel, memory, at, len) => this.send(tunnel, memory, at, len),
-      onOut: (out) => {
-        if (out.out === 'claim-hosts') return this.#claim(out.hosts)
-        const { sought, why, sources } = out
-        made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
-        this.touch()
-      },
-      touched: () => this.touch(),
     })
-    await this.keeper.start(undo)
+    await this.#keeper.start(undo)
   }
 
   #closed(plan: Plan): readonly string[] {
@@ -208,12 +213,12 @@ class BridgeShell {
     where.hosts = hosts
     where.version++
     node.changed(systemClock.now())
-    this.touch()
+    this.#p.touch()
   }
 
   #onDirected(id: number, result: Directed): void {
     const { log } = this.#p
-    this.keeper?.handle({ in: 'directed', id, result: this.#directed(result) })
+    this.#tell({ in: 'directed', id, result: this.#directed(result) })
     if (!result.ok) log.info('direction.refused', { code: result.code, text: result.text })
   }
 
@@ -221,17 +226,12 @@ class BridgeShell {
     if (!result.ok) return { ok: false, why: result.code === 'timeout' ? 'unreachable' : result.code }
     if (result.target === null) return { ok: false, why: 'unsupported' }
     const { vip4, vip6, ttlSeconds } = result.target
-    this.#tellMtu(result.contractHash)
-    return { ok: true, vip4, vip6, ttlSeconds, tunnel: this.refs.refOf(result.contractHash) }
+    return { ok: true, vip4, vip6, ttlSeconds, tunnel: result.row }
   }
 
-  #tellMtu(contractHash: Uint8Array): void {
-    const { tunnels } = this.#p.made.node
-    const path = tunnels.byContract(contractHash)
-    if (path === null) return
-    const tunnel = this.refs.refOf(contractHash)
-    const [innerBytes, wholeBytes] = [tunnels.innerMtu(path), tunnels.clampMtu(path)]
-    this.keeper?.handle({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes })
+  /** Before the network's plan is known there are no hosts that it could concern. */
+  #tell(input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-gone' }>): void {
+    if (this.#keeper !== null) this.#p.host.tell({ say: 'core', input })
   }
 }
 

@@ -7,22 +7,35 @@ import {
   refreshScript,
   removeScript,
 } from '#bridge/ruleset.ts'
+import { IoFault } from '#io/fault.ts'
 import { applyNft, OwnedTables } from '#io/nft.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 
+/** Who looks after the packets that the rules take off the wire. */
+export type Reader = {
+  /** Advances several times a second for as long as it does. */
+  readonly beat: number
+}
+
 /**
  * Keeps the diversion rules alive: the guard first, then the owned table, armed only when the reader is ready, refreshed
- * each second. When nft or this process ends, the kernel takes the diversion away by itself.
+ * each second in which the reader's beat advanced. When nft or this process ends, the kernel takes the diversion away by itself;
+ * when the reader or this thread hangs, it disarms it within `ALIVE_SECONDS`.
  */
 export class Divert {
   #plan: DivertPlan
+  readonly #reader: Reader
   readonly #log: Log
   readonly #fail: (why: Error) => void
   #tables: OwnedTables | null = null
   #timer: NodeJS.Timeout | undefined
+  #beat = 0
+  /** Looks in a row that found nobody. */
+  #silent = 0
 
-  constructor(plan: DivertPlan, log: Log, fail: (why: Error) => void) {
+  constructor(plan: DivertPlan, reader: Reader, log: Log, fail: (why: Error) => void) {
     this.#plan = plan
+    this.#reader = reader
     this.#log = log
     this.#fail = fail
   }
@@ -35,10 +48,33 @@ export class Divert {
     tables.onExit(this.#fail)
     await tables.run(divertScript(this.#plan))
     await tables.run(refreshScript(this.#plan))
-    this.#timer = setInterval(() => {
-      tables.run(refreshScript(this.#plan)).catch((why: Error) => this.#fail(why))
-    }, REFRESH_MS)
+    this.#beat = this.#reader.beat
+    this.#keep(tables, REFRESH_MS)
     this.#log.info('bridge.diverting', { host: this.#plan.host, net: this.#plan.net })
+  }
+
+  #keep(tables: OwnedTables, waitMs: number): void {
+    this.#timer = setTimeout(() => {
+      const isRead = this.#isRead()
+      if (isRead) tables.run(refreshScript(this.#plan)).catch((why: Error) => this.#fail(why))
+      this.#keep(tables, isRead ? REFRESH_MS : LOOK_AGAIN_MS)
+    }, waitMs)
+  }
+
+  /** Whether the reader was seen alive since the last refresh. A reader that stays away for good ends the role. */
+  #isRead(): boolean {
+    const { beat } = this.#reader
+    if (beat === this.#beat) {
+      this.#silent++
+      if (this.#silent === TELL_AFTER)
+        this.#log.warn('bridge.reader-silent', { what: 'names pass by until it is back' })
+      if (this.#silent === GIVE_UP_AFTER) this.#fail(new IoFault('read frames', new Error('the packet worker hangs')))
+      return false
+    }
+    if (this.#silent >= TELL_AFTER) this.#log.info('bridge.reader-back')
+    this.#beat = beat
+    this.#silent = 0
+    return true
   }
 
   /** `fail = "closed"`: these zones' names stay in from now on, also when this program is dead. */
@@ -49,13 +85,13 @@ export class Divert {
 
   /** Takes no more queries; their replies, and those to our own questions, are still taken. */
   async ease(): Promise<void> {
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     await this.#tables?.run(easeScript(this.#plan))
   }
 
   /** Lets DNS pass at once, then takes the rules away. The guard stays: virtual prefixes never go upstream. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     const tables = this.#tables
     this.#tables = null
     if (tables === null) return
@@ -66,3 +102,9 @@ export class Divert {
 }
 
 const REFRESH_MS = 1000
+/** Soon: a process that was frozen as a whole must be armed again as soon as it has thawed. */
+const LOOK_AGAIN_MS = 250
+/** The element has lapsed by then, `ALIVE_SECONDS`. */
+const TELL_AFTER = 3000 / LOOK_AGAIN_MS
+/** Half a minute. */
+const GIVE_UP_AFTER = 30_000 / LOOK_AGAIN_MS

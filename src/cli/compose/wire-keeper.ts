@@ -1,38 +1,35 @@
-import { BridgeCore } from '#bridge/core.ts'
 import type { DivertPlan } from '#bridge/ruleset.ts'
-import type { BridgeIn } from '#bridge/types.ts'
-import { systemClock, systemRandom } from '#io/clock.ts'
 import { IoFault } from '#io/fault.ts'
 import { currentLinks, type LinkEvent, type LinkState, watchLinks } from '#io/link-events.ts'
 import { ip } from '#io/links.ts'
-import { after, millis } from '#ntm-lib/base/time.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import { BridgeWire, type WireParts } from './bridge-wire.ts'
+import type { BridgeToPlane, WireNames } from '../worker/bridge-words.ts'
 import { Divert } from './divert.ts'
+import type { PacketHost } from './packet-host.ts'
 import { Undo } from './process.ts'
 
-export type KeeperParts = Omit<WireParts, 'core' | 'onGone'> & {
+export type KeeperParts = {
+  /** Has begun with this plan. */
+  readonly host: Pick<PacketHost<BridgeToPlane>, 'ask' | 'beat'>
   /** The kernel bridge; the box's own Ethernet address is its. */
   readonly bridge: string
+  readonly names: WireNames
+  /** `closed` has the zones that are shut, `fail = "closed"`. */
   readonly plan: Omit<DivertPlan, 'host' | 'net' | 'tap'>
-  readonly holdMillis: number
-  /** `fail = "closed"`: the plan's zones are shut then. */
-  readonly closed: boolean
   readonly log: Log
   readonly fail: (why: Error) => void
 }
 
 /**
- * Keeps the wire and its rules on the two ports for as long as these exist. When one leaves (a USB NIC), everything on it is
- * taken down; when it returns, ports and rules are made anew, because a kernel may have dropped the rules with the
- * interface. What the core has learnt stays. Joining the returned port to the bridge is the system's part.
+ * Keeps the wire, which is the packet side's, and its rules on the two ports for as long as these exist. When one leaves (a USB
+ * NIC), everything on it is taken down; when it returns, ports and rules are made anew, because a kernel may have dropped the
+ * rules with the interface. What the core has learnt stays. Joining the returned port to the bridge is the system's part.
  */
 export class WireKeeper {
-  readonly core: BridgeCore
   readonly #p: KeeperParts
   /** Undoes the wire that is up; empty when it is down. */
   readonly #down: Undo
-  #wire: BridgeWire | null = null
+  #isUp = false
   #divert: Divert | null = null
   #closed: readonly string[]
   /** Interface indexes of the ports that the wire is on; empty when it is down or has lost one of them. */
@@ -47,9 +44,6 @@ export class WireKeeper {
     this.#p = parts
     this.#down = new Undo(parts.log)
     this.#closed = parts.plan.closed ?? []
-    const { box, virtual } = parts.plan
-    const { holdMillis, closed } = parts
-    this.core = new BridgeCore({ box, virtual, holdMillis, closed }, systemRandom, parts.counters)
   }
 
   /** Brings the wire up and follows the interfaces from then on. IoFault when the machine refuses. */
@@ -59,20 +53,10 @@ export class WireKeeper {
     await this.#settle()
   }
 
-  handle(input: BridgeIn): void {
-    this.core.handle(input, systemClock.now())
-    if (this.#wire !== null) this.#wire.settle()
-    else this.#discard()
-  }
-
-  /** An inner packet from a tunnel; without a wire there is nobody to give it to. */
-  fromTunnel(inner: Uint8Array): void {
-    if (this.#wire === null) this.#p.counters.count('bridge.drop.no-wire')
-    else this.#wire.fromTunnel(inner)
-  }
-
-  flush(): void {
-    this.#wire?.flush()
+  /** The packet side found an interface of the wire removed. */
+  lost(): void {
+    this.#on = []
+    this.#check()
   }
 
   /** `fail = "closed"`: the zones whose names must not leave when this program is dead. */
@@ -83,7 +67,7 @@ export class WireKeeper {
 
   #onEvent(event: LinkEvent): void {
     // What was not told may be a port that went and came.
-    if (event.kind === 'lost') return this.#lost()
+    if (event.kind === 'lost') return this.lost()
     if (event.kind !== 'link' && event.kind !== 'link-gone') return
     const { names } = this.#p
     const { ifindex, name } = event.kind === 'link' ? event.link : event
@@ -112,9 +96,9 @@ export class WireKeeper {
       this.#again = false
       const { host, net } = this.#ports()
       const still = host?.ifindex === this.#on[0] && net?.ifindex === this.#on[1]
-      if (this.#wire !== null && !still) await this.#takeDown()
+      if (this.#isUp && !still) await this.#takeDown()
       if (host === null || net === null) this.#wait(host === null ? this.#p.names.host : this.#p.names.net)
-      else if (this.#wire === null) await this.#bringUp(host, net)
+      else if (!this.#isUp) await this.#bringUp(host, net)
       else await this.#fitTap(host, net)
     }
   }
@@ -132,19 +116,21 @@ export class WireKeeper {
   }
 
   async #bringUp(host: LinkState, net: LinkState): Promise<void> {
-    const { names, plan, log } = this.#p
+    const { names, plan, log, host: packets } = this.#p
     const bridge = currentLinks().find((l) => l.name === this.#p.bridge)
     if (bridge !== undefined && bridge.linkAddr !== plan.box) {
       throw new IoFault(`use ${this.#p.bridge}`, new Error('it has another link address now; start again to use that'))
     }
     this.#on = [host.ifindex, net.ifindex]
     try {
-      this.#wire = new BridgeWire({ ...this.#p, core: this.core, onGone: () => this.#lost() }, this.#down)
+      this.#isUp = true
+      this.#down.add(() => this.#ask({ say: 'wire-down' }))
+      await this.#ask({ say: 'wire-up', names })
       // Silent on the TAP: nothing of our own kernel's may mix with the hosts' frames.
       await ip('link', 'set', names.tap, 'addrgenmode', 'none')
       await ip('link', 'set', names.tap, 'arp', 'off', 'multicast', 'off', 'up')
       await this.#fitTap(host, net)
-      const divert = new Divert({ ...plan, ...names, closed: this.#closed }, log, (why) => this.#p.fail(why))
+      const divert = new Divert({ ...plan, ...names, closed: this.#closed }, packets, log, this.#p.fail)
       this.#divert = divert
       this.#down.add(() => divert.stop())
       await divert.start()
@@ -168,36 +154,38 @@ export class WireKeeper {
   }
 
   async #takeDown(): Promise<void> {
-    this.#wire = null
+    this.#isUp = false
     this.#divert = null
     this.#mtuBytes = 0
     this.#on = []
     await this.#down.run()
   }
 
-  #lost(): void {
-    this.#on = []
-    this.#check()
-  }
-
-  /** Frames for a wire that is down go nowhere; what concerns the coordinator goes on. */
-  #discard(): void {
-    for (let out = this.core.poll(); out !== null; out = this.core.poll()) {
-      if (out.out === 'direct' || out.out === 'claim-hosts') this.#p.onOut(out)
+  /** A packet side that hangs keeps nobody waiting. */
+  async #ask(input: BridgeToPlane): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new IoFault(`ask for ${input.say}`, new Error('no answer'))), ANSWER_MS)
+    })
+    try {
+      await Promise.race([this.#p.host.ask(input), late])
+    } finally {
+      clearTimeout(timer)
     }
   }
 
   /** Nobody is left waiting: our own questions get their replies, and a host whose reply or name is held gets that now. */
   async #finish(): Promise<void> {
-    if (this.#wire === null || this.#divert === null) return
+    if (!this.#isUp || this.#divert === null) return
     try {
       await this.#divert.ease()
       await new Promise((resolve) => setTimeout(resolve, EASE_MS))
     } catch {
       // The rules are gone already, which is what the next step is for.
     }
-    this.core.tick(after(systemClock.now(), millis(FAR_MS)))
-    this.#wire.settle()
+    await this.#ask({ say: 'let-go' }).catch((why: Error) =>
+      this.#p.log.warn('bridge.not-let-go', { why: why.message }),
+    )
   }
 
   async #stop(watch: { close(): void }): Promise<void> {
@@ -212,7 +200,6 @@ export class WireKeeper {
 
 /** A resolver that answers at all has done so by then. */
 const EASE_MS = 150
-/** Later than any hold of the DNS function, so that it lets everything go. */
-const FAR_MS = 60_000
+const ANSWER_MS = 3000
 /** The kernel's own limit for TAP devices. */
 const MOST_TAP_MTU = 65_521

@@ -10,7 +10,7 @@ export async function startRole(kind: RoleKind, config: unknown, parts: RolePart
     case 'tt':
       return (await import('./tt-plane.ts')).startTtPlane(config as TtPlaneConfig, parts)
     case 'bridge':
-      throw new Error(`no ${kind} yet`)
+      return (await import('./bridge-plane.ts')).startBridgePlane(null, parts)
     default:
       return kind satisfies never
   }
