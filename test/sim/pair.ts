@@ -2,6 +2,7 @@ import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Millis } from '#ntm-lib/base/time.ts'
 import type { Identity } from '#ntm-lib/crypto/identity.ts'
+import type { KeyLimits } from '#ntm-lib/crypto/seal.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
 import { innerPacket } from '#test/support/inner.ts'
@@ -35,7 +36,7 @@ const bobId = network.member('bob.plant.example')
 
 export type PairWish = {
   /** Packets elsewhere, whatever the mode: `lag` for all that passes between the two threads, rows of the table. */
-  readonly workers?: { readonly lag?: Millis; readonly rows?: number }
+  readonly workers?: { readonly lag?: Millis; readonly rows?: number; readonly limits?: KeyLimits }
   readonly seed?: string | number
   readonly weather?: Weather
   readonly nat?: Nat
@@ -83,7 +84,8 @@ export class Pair {
     const identity: Identity = name === 'alice' ? aliceId : bobId
     const secret = this.#secrets[name]
     const workers = this.#wish.workers ?? (mode.mirror ? {} : null)
-    const mirror = workers === null ? null : { suite, cells: mirrorCells(workers.rows ?? 64) }
+    const limits = workers?.limits === undefined ? {} : { limits: workers.limits }
+    const mirror = workers === null ? null : { suite, cells: mirrorCells(workers.rows ?? 64), ...limits }
     const made = tunnelsOf(suite, network, identity, {
       ...(mirror === null ? {} : { mirror }),
       ...(secret === undefined ? {} : { resetSecret: secret }),

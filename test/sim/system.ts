@@ -30,8 +30,8 @@ import { endpointOf } from '#test/support/route.ts'
 import { seededCrypto } from '#test/support/seeded-crypto.ts'
 import { mode } from './mirror-mode.ts'
 import { Nat } from './nat.ts'
+import { PlaneWorker } from './plane-worker.ts'
 import { calm, type Weather } from './weather.ts'
-import { WorkerDouble } from './worker-double.ts'
 import { type Actor, World } from './world.ts'
 
 //  bridge 192.168.1.2 ── NAT 203.0.113.5 ──┬── coordinator 198.51.100.1
@@ -74,7 +74,7 @@ export class BoxActor implements Actor {
   verdict: (server: string) => Verdict = () => ({ ttlSeconds: 60, families: 2 })
   registration: RegistrationResponse | null = null
   /** Where packets are opened and sealed when not here. */
-  readonly worker: WorkerDouble | null
+  readonly worker: PlaneWorker | null
   readonly #heard: MirrorEvent[] = []
   readonly #out: Sent[] = []
   #now: Instant
@@ -90,7 +90,7 @@ export class BoxActor implements Actor {
     const log = system.logOf(actorName)
     const cells = mode.mirror ? mirrorCells(64) : null
     const emit = (event: MirrorEvent): void => void this.#heard.push(event)
-    this.worker = cells === null ? null : new WorkerDouble({ suite, cells, counters: this.counters, emit })
+    this.worker = cells === null ? null : new PlaneWorker({ suite, cells, counters: this.counters, emit })
     this.tunnels = new Tunnels({
       suite,
       mirror: cells === null ? null : { cells },
@@ -163,7 +163,7 @@ export class BoxActor implements Actor {
   poll(): Sent | null {
     for (let o = this.node.poll(); o !== null; o = this.node.poll()) {
       if (o.out === 'send') this.#out.push(o)
-      else if (o.out === 'mirror') this.worker?.apply(o.command)
+      else if (o.out === 'mirror') this.worker?.apply(o.command, this.#now)
       else this.#onEvent(o.event)
     }
     return this.#out.shift() ?? null

@@ -1,12 +1,12 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { after, type Instant, instant, type Millis, millis, sooner } from '#ntm-lib/base/time.ts'
+import type { KeyLimits } from '#ntm-lib/crypto/seal.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
-import { allowed } from '#ntm-lib/negotiate/filter.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import type { Path, Sealed, Tunnels, TunnelsOut } from '#ntm-lib/negotiate/tunnels.ts'
 import type { CounterMap } from '#ntm-lib/ports/counters.ts'
-import { WorkerDouble } from './worker-double.ts'
+import { PlaneWorker } from './plane-worker.ts'
 import type { Actor } from './world.ts'
 
 type TunnelEvent = Exclude<TunnelsOut, { out: 'send' }>
@@ -23,12 +23,12 @@ export type MadeTunnels = {
   readonly tunnels: Tunnels
   readonly counters: CounterMap
   /** Present when packets are elsewhere. */
-  readonly mirror?: { readonly suite: CryptoSuite; readonly cells: Float64Array }
+  readonly mirror?: { readonly suite: CryptoSuite; readonly cells: Float64Array; readonly limits?: KeyLimits }
 }
 
 /**
  * One node's tunnels as an actor: datagrams in and out, inner packets and events kept for the test to look at. With packets
- * elsewhere, a worker's double stands between, and everything that passes between the two takes `lag`.
+ * elsewhere, a worker stands between, and everything that passes between the two takes `lag`.
  */
 export class TunnelEnd implements Actor {
   readonly name: string
@@ -36,7 +36,7 @@ export class TunnelEnd implements Actor {
   readonly counters: CounterMap
   readonly events: TunnelEvent[] = []
   readonly received: Uint8Array[] = []
-  readonly worker: WorkerDouble | null
+  readonly worker: PlaneWorker | null
   /** How long whatever passes between the two threads takes. */
   lag: Millis = millis(0)
   /** The negotiation's thread does nothing before this. */
@@ -51,7 +51,7 @@ export class TunnelEnd implements Actor {
     this.tunnels = tunnels
     this.counters = counters
     const emit = (event: MirrorEvent): void => void this.#in.push({ due: after(this.#now, this.lag), event })
-    this.worker = mirror === undefined ? null : new WorkerDouble({ ...mirror, counters, emit })
+    this.worker = mirror === undefined ? null : new PlaneWorker({ ...mirror, counters, emit })
   }
 
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
@@ -120,7 +120,7 @@ export class TunnelEnd implements Actor {
 
   /** This end lets anything through, as a taken-over box would. */
   lift(path: Path, anything: readonly Prefix[]): void {
-    this.worker?.lift(path.row, allowed(anything))
+    this.worker?.lift(path.row, anything, this.#now)
     for (const p of anything) {
       path.ownAllowed.add(p, true)
       path.peerAllowed.add(p, true)
@@ -145,7 +145,7 @@ export class TunnelEnd implements Actor {
       this.#collect()
       for (let o = this.#back[0]; o !== undefined && o.due <= now; o = this.#back[0]) {
         this.#back.shift()
-        if ('command' in o) this.worker?.apply(o.command)
+        if ('command' in o) this.worker?.apply(o.command, now)
         else this.#out.push(o.send)
         moved = true
       }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { after, millis, seconds } from '#ntm-lib/base/time.ts'
+import { KEY_LIMITS } from '#ntm-lib/crypto/seal.ts'
 import type { MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import type { Slot } from '#ntm-lib/negotiate/tunnel-epochs.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
@@ -114,10 +115,14 @@ test('a key stops at 180 s even when the negotiation never comes back', () => {
 })
 
 test('a worn key brings the next epoch, once; word of it that comes late brings nothing', () => {
-  const pair = opened({ workers: { lag: millis(10) } })
+  // Per key over all lanes; a lane has a quarter of it.
+  const limits = { ...KEY_LIMITS, rekeyPackets: 40 }
+  const pair = opened({ workers: { lag: millis(10), limits } })
   const path = must(pair.alicePath)
   const worn: MirrorEvent = { event: 'worn', row: path.row, epoch: 1, serial: must(cur(path).keys).serial }
-  must(pair.alice.worker).wear(path.row)
+  for (let i = 0; i < 9; i++) pair.aliceSays()
+  pair.world.wait(seconds(1))
+  expect(cur(path).epoch).toBe(1)
   pair.aliceSays()
   expect(pair.world.run(() => pair.agreed && cur(path).epoch === 2, seconds(1))).toBe(true)
   pair.alice.tunnels.onMirror(worn, pair.world.now)
