@@ -38,14 +38,14 @@ function exchange(socket: Socket, poured: () => void, done: (fault: string | nul
 }
 
 if (mode === 'serve') {
-  // Only what was content ends in peace: the caller sees a reset otherwise.
-  createServer({ allowHalfOpen: true }, (socket) =>
-    exchange(
-      socket,
-      () => {},
-      (fault) => (fault === null ? socket.end() : socket.resetAndDestroy()),
-    ),
-  ).listen(Number(port), address, () => process.stdout.write('bulk.ready\n'))
+  createServer({ allowHalfOpen: true }, (socket) => {
+    let left = 2
+    const half = (): void => {
+      if (--left === 0) socket.end()
+    }
+    // Only what was content ends in peace, and only when all was said: the caller sees a reset otherwise.
+    exchange(socket, half, (fault) => (fault === null ? half() : socket.resetAndDestroy()))
+  }).listen(Number(port), address, () => process.stdout.write('bulk.ready\n'))
 }
 
 if (mode === 'call') {
