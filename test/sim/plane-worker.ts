@@ -25,23 +25,14 @@ export type PlaneWorkerParts = {
 export class PlaneWorker {
   /** Commands as they came, for tests to look at. */
   readonly commands: MirrorCommand[] = []
-  readonly #plane: TunnelPlane
+  readonly #parts: PlaneWorkerParts
+  #made: TunnelPlane | null = null
   readonly #anything = new Map<number, readonly Prefix[]>()
   #inner: Uint8Array | null = null
   #sent: { readonly to: Endpoint; readonly bytes: Uint8Array }[] = []
 
-  constructor({ suite, ...parts }: PlaneWorkerParts) {
-    this.#plane = new TunnelPlane({
-      ...parts,
-      engine: new ScriptEngine(suite),
-      lane: 1,
-      send: (runs, addrs, ports) => this.#send(runs, addrs, ports),
-      onInner: (_row, batch, i) => {
-        const start = slotAt(batch, i)
-        this.#inner = batch.arena.slice(start, start + (batch.lens[i] ?? 0))
-      },
-      afterOpen: () => {},
-    })
+  constructor(parts: PlaneWorkerParts) {
+    this.#parts = parts
   }
 
   apply(command: MirrorCommand, now: Instant): void {
@@ -85,6 +76,23 @@ export class PlaneWorker {
     if (verdict === 'cut-first') throw new Error('a plain packet needs no cutting')
     if (verdict === 'too-big') return { ok: false, why: verdict, innerMtuBytes: this.#plane.innerMtu(row) }
     return { ok: false, why: verdict }
+  }
+
+  /** Made when it is needed: it has 8 MiB of its own, and most starts of the stories never open a path. */
+  get #plane(): TunnelPlane {
+    const { suite, ...parts } = this.#parts
+    this.#made ??= new TunnelPlane({
+      ...parts,
+      engine: new ScriptEngine(suite),
+      lane: 1,
+      send: (runs, addrs, ports) => this.#send(runs, addrs, ports),
+      onInner: (_row, batch, i) => {
+        const start = slotAt(batch, i)
+        this.#inner = batch.arena.slice(start, start + (batch.lens[i] ?? 0))
+      },
+      afterOpen: () => {},
+    })
+    return this.#made
   }
 
   #lifted(path: MirroredPath): MirroredPath {
