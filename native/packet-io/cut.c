@@ -12,16 +12,14 @@ int cut_begin(const uint8_t *p, uint32_t len, uint32_t gso, uint32_t most, cutte
     c->count = 1;
     return DONE;
   }
+  if (gso == 0) return TOO_BIG;
   inet_view *v = &c->v;
-  int otherwise = gso == 0 ? TOO_BIG : MALFORMED;
-  if (!inet_parse(p, len, false, v) || v->end != len || !inet_is_whole(p, v) || v->payload > CUT_HEADER_MOST) return otherwise;
-  uint32_t header = v->payload, data = len - header, each = gso == 0 || gso == CSUM_MISSING ? data : gso;
+  if (!inet_parse(p, len, false, v) || v->end != len || !inet_is_whole(p, v) || v->payload > CUT_HEADER_MOST) return MALFORMED;
+  uint32_t header = v->payload, data = len - header, each = gso == CSUM_MISSING || gso > data ? data : gso;
   if (each < data && !cuttable(p, v)) return MALFORMED;
-  /* What goes into one datagram at most; where that is less than the packet's own segments, only TCP may be cut anew. */
-  if (header + (each < data ? each : data) > most) {
-    if (v->proto != INET_TCP || header >= most || !cuttable(p, v)) return TOO_BIG;
-    /* A wrong checksum must stay wrong for the receiver to see. */
-    if (gso == 0 && !inet_checksum_right(p, v)) return TOO_BIG;
+  /* Where one datagram takes less than the packet's own segments, only TCP may be cut anew. */
+  if (header + each > most) {
+    if (gso == CSUM_MISSING || v->proto != INET_TCP || header >= most || !cuttable(p, v)) return TOO_BIG;
     each = most - header;
   }
   c->header = header;

@@ -21,9 +21,8 @@ typedef struct {
 } cutter;
 
 /*
- * Reads an IP packet of `len` bytes whose `gso` is as in index.d.ts, to be cut into packets of at most `most` bytes. With gso 0, a
- * packet that fits is not looked at (`count` 1, `header` 0: it goes as it is); one that does not fit is cut if it is TCP with a right checksum.
- * DONE, TOO_BIG or MALFORMED.
+ * Reads an IP packet of `len` bytes whose `gso` is as in index.d.ts, to be cut into packets of at most `most` bytes. One with gso 0
+ * is not looked at: it goes as it is (`count` 1, `header` 0). DONE, TOO_BIG or MALFORMED.
  */
 int cut_begin(const uint8_t *packet, uint32_t len, uint32_t gso, uint32_t most, cutter *out);
 /* Bytes of segment `i`. */

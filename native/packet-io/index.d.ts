@@ -194,11 +194,10 @@ export interface PacketIo {
    * key index, row, offset of the inner IP packet, its length, gso as in `recvSuper`, second byte of the header (flags with the
    * lane in bits 4–5), most inner bytes of one datagram, 0. The packet is destroyed. `headers`: 16 bytes per row, put before
    * every datagram with the flags in byte 1 and the counter in bytes 10–15. Datagram = header ‖ sealed ‖ 16-byte tag, header authenticated.
-   * TCP segments longer than `most` are cut smaller, a plain packet (gso 0) too when its checksum is right; other packets longer than it
-   * get `TOO_BIG`. What the flags call frames or a half is sealed as it is.
+   * Segments of TCP super-packets longer than `most` are cut smaller; whatever else is longer gets `TOO_BIG`.
    * `runs`: four words per run as `sendRuns` takes them, consecutive datagrams of equal length of one row joined. `status`: one per
    * job, by its index: 0 sealed, else `NO_KEY`, `USED_UP` (a super-packet is sealed whole or not at all), `TOO_BIG` (for an empty `out`,
-   * too), `MALFORMED` (gso on what is no whole TCP or UDP packet). Stops before a job that may not fit what is left of `out` or `runs`.
+   * too), `MALFORMED` (gso on what is no whole TCP or UDP packet, or on what the flags call frames or a half). Stops before a job that may not fit what is left of `out` or `runs`.
    * `done`: [jobs done, runs, bytes of `out`, datagrams]. Returns jobs done by this call: go on at `first` + that.
    */
   seal(
