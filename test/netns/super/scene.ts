@@ -18,7 +18,7 @@ export type Scene = {
 }
 
 export type Told = {
-  readonly carried: { plain: number; missing: number; super: number; longest: number }
+  readonly carried: { plain: number; missing: number; tcp: number; udp: number; longest: number }
   readonly gone: readonly string[]
   readonly counters: readonly Record<string, number>[]
 }
@@ -131,4 +131,23 @@ export async function exchange(scene: Scene, far: string, bytes: number): Promis
   await server.line(/^bulk.ready/)
   await lab.must('h', process.execPath, [program, 'call', far, port, String(bytes)])
   await server.stop()
+}
+
+/** What `udp-bulk.ts` says: what was heard, and the counters of the socket that sent. */
+export type Heard = {
+  readonly got: number
+  readonly wrong: number
+  readonly joined: number
+  readonly sent: Record<string, number>
+}
+
+/** `count` datagrams of `bytes` in runs, from the host to `far`. */
+export async function pourUdp({ lab }: Scene, far: string, count: number, bytes: number): Promise<Heard> {
+  const program = join(import.meta.dirname, 'udp-bulk.ts')
+  const port = String(20_000 + (Math.floor(performance.now()) % 10_000))
+  const ear = lab.spawn('c', `hear${port}`, process.execPath, [program, 'hear', far, port])
+  await ear.line(/^udp.ready/)
+  const sent = await lab.must('h', process.execPath, [program, 'send', far, port, String(count), String(bytes)])
+  const heard = JSON.parse(await lastLine(ear)) as Omit<Heard, 'sent'>
+  return { ...heard, sent: JSON.parse(sent) as Record<string, number> }
 }

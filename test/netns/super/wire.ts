@@ -16,7 +16,8 @@ function open(name: string): InterfacePort {
 }
 
 const ports = [open(a), open(b)]
-const carried = { plain: 0, missing: 0, super: 0, longest: 0 }
+/** `tcp` and `udp` are super-packets. */
+const carried = { plain: 0, missing: 0, tcp: 0, udp: 0, longest: 0 }
 const gone: string[] = []
 const batch = superBatch(32)
 const jobs: Outgoing = { jobs: new Int32Array(3 * 32), count: 0 }
@@ -28,12 +29,19 @@ function carry(from: InterfacePort, to: InterfacePort): void {
       const [len = 0, gso = 0] = [batch.lens[i], batch.gso[i]]
       const grown = tag === undefined ? 0 : from === ports[0] ? pushTag(slotAt(batch, i)) : popTag(slotAt(batch, i))
       jobs.jobs.set([slotAt(batch, i) - grown, len + grown, gso], 3 * i)
-      carried[gso === 0 ? 'plain' : gso === CSUM_MISSING ? 'missing' : 'super']++
+      carried[
+        gso === 0 ? 'plain' : gso === CSUM_MISSING ? 'missing' : isTcp(slotAt(batch, i) - grown) ? 'tcp' : 'udp'
+      ]++
       carried.longest = Math.max(carried.longest, len)
     }
     jobs.count = batch.count
     to.sendSuper(batch.arena, jobs)
   }
+}
+
+function isTcp(at: number): boolean {
+  const ip = kind === 'tun' ? at : batch.view.getUint16(at + 12) === 0x8100 ? at + 18 : at + 14
+  return batch.arena[ip + ((batch.arena[ip] ?? 0) >> 4 === 4 ? 9 : 6)] === 6
 }
 
 /** Both return by how much the frame grew, at its front. */
