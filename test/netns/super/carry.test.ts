@@ -47,11 +47,11 @@ for (const kind of ['tun', 'tap', 'packet', 'vlan'] as const) {
 
     test('the wires carried most of it in super-packets and lost nothing', async () => {
       if (scene === null) throw new Error('no scene')
-      for (const told of await endWires(scene)) {
+      for (const [i, told] of (await endWires(scene)).entries()) {
         expect(told.carried.longest).toBeGreaterThan(30_000)
         expect(told.carried.tcp).toBeGreaterThan(100)
-        // Seventy-five runs in each family.
-        expect(told.carried.udp).toBeGreaterThanOrEqual(150)
+        // Seventy-five runs in each family. Behind the judged wire there are none left.
+        if (i === 0) expect(told.carried.udp).toBeGreaterThanOrEqual(150)
         for (const counters of told.counters)
           expect(counters).toMatchObject({ badIn: 0, oversizedIn: 0, gsoRefused: 0, lostIn: 0 })
         expect(told.gone).toEqual([])
