@@ -2,6 +2,7 @@ import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { ip16 } from '#ntm-lib/addr/ip.ts'
 import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import { invariant } from '#ntm-lib/base/invariant.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { KeyLimits } from '#ntm-lib/crypto/seal.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
@@ -12,6 +13,7 @@ import { ScriptEngine } from '#ntm-lib/plane/engine-script.ts'
 import { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { CLASS_TUNNEL_HANDSHAKE, readHeader } from '#ntm-lib/wire/header.ts'
 
 export type PlaneWorkerParts = {
   readonly suite: CryptoSuite
@@ -40,6 +42,18 @@ export class PlaneWorker {
     const c = structuredClone(command)
     this.commands.push(c)
     this.#plane.apply(c.mirror === 'path' ? { mirror: 'path', path: this.#lifted(c.path) } : c, now)
+  }
+
+  /** A datagram of the negotiation's leaves through the worker's socket. A Tunnel Response promises keys: the worker has them by now. */
+  passes(bytes: Uint8Array): void {
+    const header = readHeader(bytes)
+    if (!header.ok || header.value.cls !== CLASS_TUNNEL_HANDSHAKE || (header.value.flags & 127) !== 2) return
+    const { id, word } = header.value
+    const row = this.commands.findLast((c) => c.mirror === 'path' && c.path.ids.includes(id))
+    invariant(
+      row?.mirror === 'path' && row.path.epochs.some((e) => e.epoch === word),
+      'an answer leaves before its keys are where they open',
+    )
   }
 
   /** Whether it has this row. */

@@ -162,8 +162,10 @@ export class BoxActor implements Actor {
 
   poll(): Sent | null {
     for (let o = this.node.poll(); o !== null; o = this.node.poll()) {
-      if (o.out === 'send') this.#out.push(o)
-      else if (o.out === 'mirror') this.worker?.apply(o.command, this.#now)
+      if (o.out === 'send') {
+        this.worker?.passes(o.bytes)
+        this.#out.push(o)
+      } else if (o.out === 'mirror') this.worker?.apply(o.command, this.#now)
       else this.#onEvent(o.event)
     }
     return this.#out.shift() ?? null

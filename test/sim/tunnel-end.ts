@@ -146,7 +146,10 @@ export class TunnelEnd implements Actor {
       for (let o = this.#back[0]; o !== undefined && o.due <= now; o = this.#back[0]) {
         this.#back.shift()
         if ('command' in o) this.worker?.apply(o.command, now)
-        else this.#out.push(o.send)
+        else {
+          this.worker?.passes(o.send.bytes)
+          this.#out.push(o.send)
+        }
         moved = true
       }
     }
