@@ -2,7 +2,6 @@ import { measureLatency } from './measures/latency.ts'
 import { measureLink } from './measures/link.ts'
 import { measureMemory } from './measures/memory.ts'
 import { measureTcp } from './measures/tcp.ts'
-import { measureTranslation } from './measures/translate.ts'
 import type { Circuit } from './measures/turns.ts'
 import { measureUdp } from './measures/udp.ts'
 import type { Row } from './row.ts'
@@ -40,17 +39,17 @@ export const FULL: Plan = { rounds: 5, tcpSeconds: 2, otherTcpSeconds: 1, udpMil
 /** For development: says which way, not how much. */
 export const QUICK: Plan = { rounds: 2, tcpSeconds: 1, otherTcpSeconds: 1, udpMillis: 200, pings: 60, loadSeconds: 2 }
 
-/** Does one measure in all arenas. `product` is the directory of the code that is measured. */
-export function measure(name: Exclude<MeasureName, 'names'>, c: Circuit & Plan, product: string): Promise<Row[]> {
+/** Does one measure in all arenas. */
+export function measure(name: Exclude<MeasureName, 'names' | 'translate'>, c: Circuit & Plan): Promise<Row[]> {
   switch (name) {
     case 'tcp1':
-      return measureTcp(c, 1, c.tcpSeconds, true)
+      return measureTcp(c, { streams: 1, seconds: c.tcpSeconds, offloads: true })
     case 'tcp8':
-      return measureTcp(c, 8, c.otherTcpSeconds, true)
+      return measureTcp(c, { streams: 8, seconds: c.otherTcpSeconds, offloads: true })
     case 'tcp1-bare':
-      return measureTcp(c, 1, c.otherTcpSeconds, false)
+      return measureTcp(c, { streams: 1, seconds: c.otherTcpSeconds, offloads: false })
     case 'tcp8-bare':
-      return measureTcp(c, 8, c.otherTcpSeconds, false)
+      return measureTcp(c, { streams: 8, seconds: c.otherTcpSeconds, offloads: false })
     case 'udp64':
       return measureUdp(c, 64, c.udpMillis)
     case 'udp128':
@@ -66,8 +65,6 @@ export function measure(name: Exclude<MeasureName, 'names'>, c: Circuit & Plan, 
     case 'link100m':
       return measureLink(c, 100, c.otherTcpSeconds)
     case 'memory':
-      return measureMemory(c, product)
-    case 'translate':
-      return measureTranslation(c, product, c.tcpSeconds)
+      return measureMemory(c)
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ROOT, whyNoLab } from '#lab/netns.ts'
 import { charts } from './charts.ts'
+import { measureTranslation } from './measures/translate.ts'
 import { measureEverythingOfNames } from './names.ts'
 import { buildAll } from './peers/all.ts'
 import { PEERS, type PeerName } from './peers/peer.ts'
@@ -40,23 +41,34 @@ async function main(): Promise<number> {
   }
 
   const rows: Row[] = []
-  let peers: Report['peers'] = {}
+  const peers: Record<string, string> = { coturn: 'absent until there is a relay' }
   const plan = { ...(asked.quick ? QUICK : FULL), ...(asked.rounds === null ? {} : { rounds: asked.rounds }) }
-  const compared = asked.measures.filter((name) => name !== 'names')
+  const compared = asked.measures.filter((name) => name !== 'names' && name !== 'translate')
   if (compared.length > 0) {
     const built = await buildAll(asked.peers, asked.product, say)
-    peers = built.peers
+    Object.assign(peers, built.peers)
     try {
-      for (const name of compared)
-        rows.push(...(await measure(name, { ...plan, arenas: built.arenas, say }, asked.product)))
+      for (const name of compared) rows.push(...(await measure(name, { ...plan, arenas: built.arenas, say })))
     } finally {
       for (const arena of built.arenas) arena.dispose()
     }
   }
+  if (asked.measures.includes('translate')) {
+    const done = await measureTranslation({ ...plan, arenas: [], say }, asked.product, plan)
+    rows.push(...done.rows)
+    Object.assign(peers, done.peers)
+  }
   if (asked.measures.includes('names')) rows.push(...(await measureEverythingOfNames(asked.quick, say)))
 
-  const done = report(rows, compared.length > 0 ? ratios(rows) : {}, peers, asked.product)
   const whole = asked.isWhole && !asked.quick
+  const all = Object.entries(ratios(rows))
+  // A part of a run has a part of the ratios; a whole one also says which are missing.
+  const done = report(
+    rows,
+    Object.fromEntries(all.filter(([, value]) => whole || value !== null)),
+    peers,
+    asked.product,
+  )
   const dir = write(done, join(ROOT, whole ? 'bench/results' : '.run/bench/last'))
   process.stdout.write(`\n${markdown(done)}\n${dir}\n`)
   return 0

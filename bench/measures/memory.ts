@@ -5,7 +5,7 @@ import { processMicros, residentMib } from './cpu.ts'
 import type { Circuit } from './turns.ts'
 
 /** Resident memory of each box's program before anything has passed, and the share of one processor it needs for nothing. */
-export async function measureMemory(circuit: Circuit, _product: string): Promise<Row[]> {
+export async function measureMemory(circuit: Circuit): Promise<Row[]> {
   circuit.say('memory and processor time, idle')
   await wait(SETTLE_MS)
   const before = circuit.arenas.map(micros)

@@ -37,9 +37,7 @@ export async function tcpRun(arena: Arena, plan: TcpPlan): Promise<TcpRun> {
 /** Bulk TCP both ways: throughput, retransmits, and what 1,400 bytes of payload cost each box and the whole machine. */
 export async function measureTcp(
   circuit: Circuit,
-  streams: number,
-  seconds: number,
-  offloads: boolean,
+  { streams, seconds, offloads }: { readonly streams: number; readonly seconds: number; readonly offloads: boolean },
 ): Promise<Row[]> {
   for (const arena of circuit.arenas) await hostOffloads(arena, offloads)
   const rows: Row[] = []

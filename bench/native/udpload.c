@@ -8,7 +8,8 @@
  *
  * `up` and `down` print {"sent","received","seconds"}; `ping` prints an array of microseconds, null for a lost one.
  *
- * All run at high priority (when allowed): what loads and counts must not be what gives way when the boxes take the processors.
+ * All run at high priority (when allowed), a sender in real time: what loads and counts must not be what gives way when the boxes
+ * take the processors.
  * The sender sleeps between bursts of at most 100 us instead of spinning: generator and boxes share few cores. What it could not
  * send because it was kept off the processor it does not make up for in one burst (that would measure queues): `sent` is then
  * less than asked for, and that is for the reader to judge.
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +86,12 @@ static void prepare(int with_peers, size_t bytes) {
   }
 }
 
+/* Wakes when it should, whoever else runs; sleeps most of the time below the machine's limit. */
+static void real_time(int on) {
+  struct sched_param p = {.sched_priority = on ? 1 : 0};
+  sched_setscheduler(0, on ? SCHED_RR : SCHED_OTHER, &p);
+}
+
 /* Sends at `rate` for `millis`; returns how many the kernel took. `to` is null on a connected socket. */
 static uint64_t blast(int fd, const struct sockaddr_in6 *to, uint32_t run, size_t bytes, double rate, int millis, double *seconds) {
   static uint8_t payload[MOST_BYTES];
@@ -100,6 +108,7 @@ static uint64_t blast(int fd, const struct sockaddr_in6 *to, uint32_t run, size_
       out[i].msg_hdr.msg_namelen = sizeof *to;
     }
   }
+  real_time(1);
   double burst = rate * 100e-6;
   if (burst < 1) burst = 1;
   if (burst > BATCH) burst = BATCH;
@@ -127,6 +136,7 @@ static uint64_t blast(int fd, const struct sockaddr_in6 *to, uint32_t run, size_
     if (took > 0) sent += (uint64_t)took;
   }
   *seconds = (double)(now_ns() - begun) * 1e-9;
+  real_time(0);
   return sent;
 }
 

@@ -19,16 +19,19 @@ const FIND: Readonly<Record<PeerName, (product: string) => Peer | Missing>> = {
 
 export type Built = { readonly arenas: readonly Arena[]; readonly peers: Readonly<Record<string, string>> }
 
-/** Sets up the wanted peers, all at once on this machine; one that cannot be had or does not come up says why in `peers`. */
-export async function buildAll(
-  names: readonly PeerName[],
-  product: string,
+/** Finds and sets up the wanted peers of the circuit. */
+export function buildAll(names: readonly PeerName[], product: string, say: (text: string) => void): Promise<Built> {
+  return buildEach(Object.fromEntries(names.map((name) => [name, FIND[name](product)])), say)
+}
+
+/** Sets up peers, all at once on this machine; one that cannot be had or does not come up says why in `peers`. */
+export async function buildEach(
+  wanted: Readonly<Record<string, Peer | Missing>>,
   say: (text: string) => void,
 ): Promise<Built> {
   const arenas: Arena[] = []
   const peers: Record<string, string> = {}
-  for (const name of names) {
-    const found = FIND[name](product)
+  for (const [name, found] of Object.entries(wanted)) {
     if (isMissing(found)) {
       peers[name] = `absent: ${found.absent}`
     } else {

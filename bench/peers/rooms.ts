@@ -5,15 +5,15 @@ import { iperf } from '#lab/services.ts'
 
 /*
  *   host ─eth0 ── in0─[ a ]─out0 ── out0─[ b ]─in0 ── eth0─ server
- *   10.1.0.2   10.1.0.1  192.0.2.1   192.0.2.2  10.2.0.1   10.2.0.2
+ *   198.18.1.2  198.18.1.1  192.0.2.1   192.0.2.2  198.18.2.1  198.18.2.2
  */
 
 /** Addresses of the place where boxes are routers. */
 export const ROUTERS = {
-  host: { ip4: '10.1.0.2', net: '10.1.0.0/24' },
-  a: { inside: '10.1.0.1', outside: '192.0.2.1' },
-  b: { inside: '10.2.0.1', outside: '192.0.2.2' },
-  server: { ip4: '10.2.0.2', net: '10.2.0.0/24' },
+  host: { ip4: '198.18.1.2', net: '198.18.1.0/24' },
+  a: { inside: '198.18.1.1', outside: '192.0.2.1' },
+  b: { inside: '198.18.2.1', outside: '192.0.2.2' },
+  server: { ip4: '198.18.2.2', net: '198.18.2.0/24' },
 } as const
 export const MIDDLE: readonly [Plug, Plug] = [
   ['a', 'out0'],
