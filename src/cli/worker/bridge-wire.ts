@@ -8,6 +8,7 @@ import type { Instant } from '#ntm-lib/base/time.ts'
 import { batch, HEADROOM, type SuperBatch, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts'
 import type { BridgeFromPlane, WireNames } from './bridge-words.ts'
 import { Leg } from './leg.ts'
+import { Presence } from './presence.ts'
 import type { RoleParts } from './role-plane.ts'
 
 export type BridgeWireParts = Pick<RoleParts<BridgeFromPlane>, 'plane' | 'io' | 'counters' | 'clock'> & {
@@ -34,10 +35,12 @@ export class BridgeWire {
   readonly #one = superBatch(1)
   /** The arena of what was put into the plane since its last flush. */
   #putFrom: Uint8Array | null = null
+  readonly #presence: Presence
 
   /** Opens all ports and starts reading. IoFault when one is refused; none stays open then. */
   constructor(parts: BridgeWireParts, names: WireNames) {
     this.#p = parts
+    this.#presence = new Presence(parts.clock)
     this.#alarm = new Alarm(parts.clock, () => {
       const now = parts.clock.now()
       parts.core.tick(now)
@@ -85,6 +88,7 @@ export class BridgeWire {
 
   close(): void {
     this.#alarm.stop()
+    this.#presence.stop()
     for (const port of this.#ports.values()) port.close()
   }
 
@@ -94,6 +98,7 @@ export class BridgeWire {
       const n = tap.recvSuper(this.#in)
       if (n === 0) return
       const now = this.#p.clock.now()
+      this.#presence.isQuiet(now)
       let plain = true
       for (let i = 0; i < n; i++) plain = this.#judge(this.#in, i, now) && plain
       if (plain) this.#flush(now)
@@ -162,7 +167,8 @@ export class BridgeWire {
   #perform(now: Instant): void {
     const { core, counters, onOut } = this.#p
     for (let out = core.poll(); out !== null; out = core.poll()) {
-      if (out.out === 'to-host' || out.out === 'to-net') {
+      if (out.out === 'to-net' && this.#presence.isQuiet(now)) counters.count('bridge.dns.own-question-kept')
+      else if (out.out === 'to-host' || out.out === 'to-net') {
         if (!this.#legs[out.out].addCopy(out.frame)) counters.count('bridge.drop.jumbo')
       } else if (out.out === 'to-tunnel') this.#putCopy(out.tunnel, out.packet, out.gso, now)
       else onOut(out)
