@@ -37,7 +37,8 @@ export class Admit {
     cells[c + CELLS.lastInner] = now
     if (Number.isNaN(cells[c + CELLS.owedSince])) cells[c + CELLS.owedSince] = now
     if (frag(outer, at) !== FRAG_WHOLE && !this.#join(row, out, s, outer, at, now)) return
-    const [own, peer] = [this.#table.own[row], this.#table.peer[row]]
+    const own = this.#table.own[row]
+    const peer = this.#table.peer[row]
     if (own === undefined || peer === undefined) return
     const start = slotAt(out, s)
     const fault = filter(out.view, start, out.lens[s] ?? 0, peer, own)

@@ -28,7 +28,7 @@ export class Inward {
   readonly #meta = new Int32Array(OUT_SLOTS * META.words)
   #count = 0
   /** The datagram before this one, in the same slot: its first ten bytes, and what they led to. */
-  readonly #last = new Uint32Array(3)
+  readonly #last = new Int32Array(3)
   #lastSlot = -1
   #lastRow = -1
   #lastKey = -1
@@ -71,7 +71,10 @@ export class Inward {
       else this.#pass(d, slot, at, len)
       return
     }
-    const [first, high, low] = [view.getUint32(at), view.getUint16(at + 4), view.getUint32(at + 6)]
+    // Signed: a larger number than 31 bits would be boxed on its way through a call.
+    const first = view.getInt32(at)
+    const high = view.getUint16(at + 4)
+    const low = view.getInt32(at + 6)
     const last = this.#last
     if (slot !== this.#lastSlot || last[0] !== first || last[2] !== low || last[1] !== high) {
       this.#lastSlot = -1
@@ -147,7 +150,9 @@ export class Inward {
 
   #note(d: DatagramRuns, n: number): void {
     const t = this.#table
-    const [row, slot, j] = [this.#rows[n] ?? 0, this.#slots[n] ?? 0, n * OPEN_JOB.words]
+    const row = this.#rows[n] ?? 0
+    const slot = this.#slots[n] ?? 0
+    const j = n * OPEN_JOB.words
     const key = this.#jobs[j + OPEN_JOB.key] ?? 0
     const isNew = !t.keys.wasHeard(key)
     t.keys.heard(key)
@@ -161,7 +166,8 @@ export class Inward {
   /** Whether it carries the highest counter so far of its lane. */
   #isNewest(d: DatagramRuns, n: number): boolean {
     const j = n * OPEN_JOB.words
-    const [key, at] = [this.#jobs[j + OPEN_JOB.key] ?? 0, this.#jobs[j + OPEN_JOB.at] ?? 0]
+    const key = this.#jobs[j + OPEN_JOB.key] ?? 0
+    const at = this.#jobs[j + OPEN_JOB.at] ?? 0
     return this.#p.engine.newestCounter(key, cap.lane(d.view, at)) === cap.counter(d.view, at)
   }
 
@@ -169,7 +175,8 @@ export class Inward {
   #slot(d: DatagramRuns, s: number, now: Instant): void {
     const n = this.#meta[s * META.words + META.first] ?? 0
     const jobs = this.#meta[s * META.words + META.jobs] ?? 1
-    const [row, at] = [this.#rows[n] ?? 0, this.#jobs[n * OPEN_JOB.words + OPEN_JOB.at] ?? 0]
+    const row = this.#rows[n] ?? 0
+    const at = this.#jobs[n * OPEN_JOB.words + OPEN_JOB.at] ?? 0
     if (!cap.isFrames(d.view, at)) {
       const bytes = this.#meta[s * META.words + META.bytes] ?? 0
       this.#admit.inner(row, this.#out, s, d.view, at, jobs, bytes, now)

@@ -73,7 +73,8 @@ export class KeySlots {
 
   /** What it has sealed. True once, when a new epoch is due. */
   sealed(index: number, packets: number, bytes: number): boolean {
-    const [p, b] = [(this.#packets[index] ?? 0) + packets, (this.#bytes[index] ?? 0) + bytes]
+    const p = (this.#packets[index] ?? 0) + packets
+    const b = (this.#bytes[index] ?? 0) + bytes
     this.#packets[index] = p
     this.#bytes[index] = b
     if (p < this.#limits.rekeyPackets && b < this.#limits.rekeyBytes) return false

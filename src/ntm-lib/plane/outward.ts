@@ -42,7 +42,8 @@ export class Outward {
     const t = this.#table
     const key = t.sealing(row, now)
     if (key < 0) return this.#refuse('not-open')
-    const [own, peer] = [t.own[row], t.peer[row]]
+    const own = t.own[row]
+    const peer = t.peer[row]
     if (own === undefined || peer === undefined) return this.#refuse('not-open')
     const fault = filter(memory.view, at, len, own, peer)
     if (fault !== null) return this.#refuse(fault)
@@ -64,7 +65,8 @@ export class Outward {
   /** Seals and sends what was put. */
   flush(now: Instant): void {
     const { engine, send } = this.#p
-    const [count, arena] = [this.#count, this.#arena]
+    const count = this.#count
+    const arena = this.#arena
     this.#count = 0
     this.#arena = null
     if (count === 0 || arena === null) return
@@ -129,7 +131,8 @@ export class Outward {
 
   /** Jobs `[first, end)` are done: counts what was refused, and keeps the clockwork of the rows that sent. */
   #account(first: number, end: number, now: Instant): void {
-    const { jobs, cells } = { jobs: this.#jobs, cells: this.#p.cells }
+    const jobs = this.#jobs
+    const { cells } = this.#p
     for (let i = first; i < end; i++) {
       const j = i * SEAL_JOB.words
       const row = jobs[j + SEAL_JOB.row] ?? 0

@@ -5,7 +5,8 @@ import { invariant } from '../base/invariant.ts'
  * for each datagram. Ids are drawn by the coordinator, so nobody can choose them to collide.
  */
 export class PathIds {
-  #lows = new Uint32Array(SMALLEST)
+  /** Signed, so that what is compared with them is never boxed. */
+  #lows = new Int32Array(SMALLEST)
   #highs = new Uint16Array(SMALLEST)
   /** Row + 1; 0 where nothing is. */
   #rows = new Int32Array(SMALLEST)
@@ -15,7 +16,7 @@ export class PathIds {
     return this.#size
   }
 
-  /** The row of the id with these upper 16 and lower 32 bits; -1 when there is none. */
+  /** The row of the id with these upper 16 bits and lower 32 (as a signed word); -1 when there is none. */
   find(high: number, low: number): number {
     const mask = this.#rows.length - 1
     for (let i = start(high, low) & mask; ; i = (i + 1) & mask) {
@@ -66,7 +67,7 @@ export class PathIds {
   #grow(): void {
     const [highs, lows, rows] = [this.#highs, this.#lows, this.#rows]
     this.#highs = new Uint16Array(rows.length * 2)
-    this.#lows = new Uint32Array(rows.length * 2)
+    this.#lows = new Int32Array(rows.length * 2)
     this.#rows = new Int32Array(rows.length * 2)
     this.#size = 0
     for (let i = 0; i < rows.length; i++) {
@@ -76,7 +77,7 @@ export class PathIds {
 }
 
 const highOf = (id: number): number => Math.floor(id / 2 ** 32)
-const lowOf = (id: number): number => id % 2 ** 32
+const lowOf = (id: number): number => (id % 2 ** 32) | 0
 
 /** Ids may also be counted up, in tests and by hand: mixing keeps them from lying in one row of neighbours. */
 const start = (high: number, low: number): number => {
