@@ -2,8 +2,10 @@
 #include "packet_io.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "inet.h"
 #include "vnet.h"
@@ -99,6 +101,20 @@ static ending after_failure(port *p, int error, uint32_t *at, uint32_t count) {
   return (ending){false, 0};
 }
 
+/* Writes one packet with its header. `before`: bytes of memory in front of it, used and put back (`read_packet`). */
+static ssize_t write_packet(int fd, uint8_t *at, size_t bytes, const struct virtio_net_hdr *h, size_t before) {
+  if (before < VNET_BYTES) {
+    struct iovec parts[2] = {{(void *)h, VNET_BYTES}, {at, bytes}};
+    return writev(fd, parts, 2);
+  }
+  uint8_t kept[VNET_BYTES], *start = at - VNET_BYTES;
+  memcpy(kept, start, VNET_BYTES);
+  memcpy(start, h, VNET_BYTES);
+  ssize_t n = write(fd, start, VNET_BYTES + bytes);
+  memcpy(start, kept, VNET_BYTES);
+  return n;
+}
+
 static int send_tun(port *p, const super_jobs *jobs) {
   uint32_t at = 0;
   while (at < jobs->count) {
@@ -109,8 +125,7 @@ static int send_tun(port *p, const super_jobs *jobs) {
       at++;
       continue;
     }
-    struct iovec parts[2] = {{&h, VNET_BYTES}, {job.at, job.bytes}};
-    if (writev(p->fd, parts, 2) >= 0) {
+    if (write_packet(p->fd, job.at, job.bytes, &h, (size_t)(job.at - jobs->arena)) >= 0) {
       p->stats.out++;
       if (is_super(&h)) p->stats.super_out++;
       at++;
