@@ -1,7 +1,8 @@
+import { startInlineHost } from '#cli/compose/inline-host.ts'
 import { NodeShell } from '#cli/compose/node-shell.ts'
 import type { PacketHost } from '#cli/compose/packet-host.ts'
 import { startPacketHost } from '#cli/compose/thread-host.ts'
-import type { TunPlaneConfig } from '#cli/worker/tun-plane.ts'
+import { startTunPlane, type TunPlaneConfig } from '#cli/worker/tun-plane.ts'
 import { systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
@@ -27,6 +28,7 @@ export type TunEndWish = {
   readonly acceptorInner: readonly Prefix[]
   readonly suites: readonly SuiteId[]
   readonly underlayMtuBytes: number
+  /** 0: in the control thread. */
   readonly workers: number
   readonly tun: TunPlaneConfig
   readonly log: Log
@@ -71,17 +73,19 @@ export async function startTunEnd(w: TunEndWish): Promise<TunEnd> {
     innerMtuBytes: 1500,
     underlayMtuBytes: w.underlayMtuBytes,
   })
-  const host = await startPacketHost<never, never>({
-    kind: 'tun',
+  const parts = {
     role: w.tun,
     udp: { port: (w.role === 'opener' ? w.openerAt : w.acceptorAt).port },
-    workers: w.workers,
     cells,
     counters,
     log: w.log,
     onOut: () => {},
     onFail: w.onFail,
-  })
+  }
+  const host: PacketHost<never> =
+    w.workers === 0
+      ? await startInlineHost({ ...parts, startRole: startTunPlane })
+      : await startPacketHost<never, never>({ ...parts, kind: 'tun', workers: w.workers })
   const opened = Promise.withResolvers<void>()
   const shell = new NodeShell({
     node: bare(tunnels),

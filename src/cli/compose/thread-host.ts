@@ -16,24 +16,30 @@ export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
   /** The role's settings; survive a structured clone. */
   readonly role: unknown
-  /** Worker threads, 1 to 3; 1 unless told. Every role but a plain node's takes one. */
+  /** Worker threads, 1 to 3, each with its own lane; 1 unless told. Only `tun` takes more. */
   readonly workers?: number
 }
 
-/** Starts the packet side in a worker thread. Rejects with the fault of its start: a port in use, a missing interface. */
+/** Starts the packet side in worker threads. Rejects with the fault of its start: a port in use, a missing interface. */
 export async function startPacketHost<In, Out>(parts: ThreadHostParts<Out>): Promise<PacketHost<In>> {
   const host = new ThreadHost<In, Out>(parts)
-  await host.start()
+  try {
+    await host.start()
+  } catch (e) {
+    await host.stop()
+    throw e
+  }
   return host
 }
 
+type Worker = { readonly thread: Thread<ToPacketWorker, PacketSaid>; seenBeat: number }
+
 class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
   readonly #p: ThreadHostParts<Out>
-  readonly #memory = [new SharedArrayBuffer(Gate.bytes), new SharedArrayBuffer(Gate.bytes)] as const
-  readonly #datagrams = new Gate(this.#memory[0], MOST_DATAGRAMS)
-  readonly #others = new Gate(this.#memory[1], MOST_EVENTS)
-  #thread: Thread<ToPacketWorker, PacketSaid> | null = null
+  readonly #workers: Worker[] = []
   #started: PacketWorkerStarted = { udpPort: 0, role: null }
+  #beat = 0
+  #failed = false
 
   constructor(parts: ThreadHostParts<Out>) {
     super(parts.onOut)
@@ -48,48 +54,82 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
     return this.#started.role
   }
 
+  /** One that stands still among several is as bad as all. */
   get beat(): number {
-    return this.#thread?.beat ?? 0
+    if (!this.#workers.every((w) => w.thread.beat !== w.seenBeat)) return this.#beat
+    for (const w of this.#workers) w.seenBeat = w.thread.beat
+    return ++this.#beat
   }
 
+  /** One after the other: the kernel numbers the sockets of one port in the order in which they were opened. */
   async start(): Promise<void> {
-    const { kind, role, udp, cells, log, counters, onFail } = this.#p
-    const config: PacketWorkerConfig = { kind, role, udp, cells, gates: this.#memory, index: 0, workers: 1 }
-    const { thread, value } = await Thread.start<ToPacketWorker, PacketSaid>({
-      name: 'ntm-packets',
-      entry: moduleBeside(import.meta.url, '../worker/packet-worker'),
-      config,
-      log,
-      counters,
-      onOut: (said) => this.#on(said),
-      onFail,
-    })
-    this.#thread = thread
-    this.#started = value as PacketWorkerStarted
+    const count = this.#p.workers ?? 1
+    for (let index = 0; index < count; index++) await this.#startWorker(index, count)
+    if (count > 1) await this.#lead?.ask({ steer: count })
   }
 
   ask(input: In): Promise<unknown> {
     this.flush()
-    return this.#thread?.ask({ role: input }) ?? Promise.resolve(null)
+    const [lead, ...others] = this.#workers.map(({ thread }) => thread.ask({ role: input }))
+    return Promise.all(others).then(() => lead)
   }
 
   async refresh(): Promise<void> {
-    await this.#thread?.refresh()
+    await Promise.all(this.#workers.map(({ thread }) => thread.refresh()))
   }
 
   async stop(): Promise<void> {
     this.flush()
-    await this.#thread?.stop()
+    await Promise.all(this.#workers.map(({ thread }) => thread.stop()))
   }
 
   protected override post(orders: readonly PacketOrder[]): void {
-    this.#thread?.tell({ orders })
+    const [lead, ...others] = this.#workers
+    // The first one alone sends: what it sends may lead to packets for the others, who must know by then what to do with them.
+    const shared = others.length === 0 ? [] : orders.filter((o) => o.order !== 'send')
+    if (shared.length > 0) for (const { thread } of others) thread.tell({ orders: shared })
+    lead?.thread.tell({ orders })
   }
 
-  #on(said: PacketSaid): void {
-    if (said.said === 'mirror') {
-      for (const { event } of said.events) (event === 'datagram' ? this.#datagrams : this.#others).leave()
+  get #lead(): Thread<ToPacketWorker, PacketSaid> | undefined {
+    return this.#workers[0]?.thread
+  }
+
+  async #startWorker(index: number, workers: number): Promise<void> {
+    const { kind, role, udp, cells, log, counters } = this.#p
+    const memory = [new SharedArrayBuffer(Gate.bytes), new SharedArrayBuffer(Gate.bytes)] as const
+    const [datagrams, others] = [new Gate(memory[0], MOST_DATAGRAMS), new Gate(memory[1], MOST_EVENTS)]
+    const port = index === 0 ? udp.port : this.udpPort
+    const config: PacketWorkerConfig = {
+      kind,
+      role,
+      udp: { ...udp, port, reusePort: workers > 1 },
+      cells,
+      gates: memory,
+      index,
+      workers,
     }
-    this.heard(said)
+    const { thread, value } = await Thread.start<ToPacketWorker, PacketSaid>({
+      name: `ntm-packets-${index}`,
+      entry: moduleBeside(import.meta.url, '../worker/packet-worker'),
+      config,
+      log,
+      counters,
+      onOut: (said) => {
+        if (said.said === 'mirror') {
+          for (const { event } of said.events) (event === 'datagram' ? datagrams : others).leave()
+        }
+        this.heard(said)
+      },
+      onFail: (why) => this.#onFail(why),
+    })
+    this.#workers.push({ thread, seenBeat: 0 })
+    if (index === 0) this.#started = value as PacketWorkerStarted
+  }
+
+  #onFail(why: Error): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#p.onFail(why)
   }
 }

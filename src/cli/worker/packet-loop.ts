@@ -148,7 +148,9 @@ export class PacketLoop {
     this.#p.say({ said: 'mirror', events })
   }
 
-  #countPort(name: string, counts: PortCounters): void {
+  /** The first worker's ports go by their plain names, those of the others have its number behind. */
+  #countPort(port: string, counts: PortCounters): void {
+    const name = this.#p.index === 0 ? port : `${port}${this.#p.index}`
     const before = this.#told.get(name)
     this.#told.set(name, counts)
     for (const key of Object.keys(counts) as (keyof PortCounters)[]) {

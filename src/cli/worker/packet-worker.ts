@@ -40,7 +40,11 @@ serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side)
     tell: (m) => {
       if ('orders' in m) loop.obey(m.orders)
     },
-    ask: (m) => ('role' in m ? loop.ask(m.role) : null),
+    ask: (m) => {
+      if ('role' in m) return loop.ask(m.role)
+      if ('steer' in m) udp.steer(m.steer)
+      return null
+    },
     beforeCounts: () => loop.countPorts(),
     stop: () => loop.stop(),
   }

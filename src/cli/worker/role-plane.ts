@@ -21,7 +21,7 @@ export interface RolePlane<In> {
   inner(row: number, batch: SuperBatch, i: number, now: Instant): void
   /** All of one round was told: what points into the batch is sent now. */
   afterOpen(): void
-  /** Its ports' counts since they were opened, by a short name; told as counters `port.<name>.<count>`. */
+  /** Its ports' counts since they were opened, by a short name; told as counters `port.<name>.<count>` (`<name>1` of the second worker). */
   ports?(): Iterable<readonly [name: string, counts: PortCounters]>
   /** Closes its ports and timers. */
   stop(): void | Promise<void>

@@ -21,7 +21,7 @@ import { TunAnswers } from './tun-answers.ts'
 import { TunRoutes } from './tun-routes.ts'
 
 export type TunPlaneConfig = {
-  /** Name of the device; '' lets the kernel choose. */
+  /** Name of the device; '' lets the kernel choose (with one worker only: several share a device by its name). */
   readonly device: string
   /** Largest packet that this machine's own stack makes for tunnels. */
   readonly mtuBytes: number
@@ -38,7 +38,7 @@ export type TunPlaneStarted = { readonly device: string }
 export const startTunPlane: StartRole<TunPlaneConfig, never, never> = async (config, parts) => {
   const port = openTun(config.device, { offloads: true, multiQueue: parts.workers > 1 })
   try {
-    await setUp(port.name, config)
+    if (parts.lead) await setUp(port.name, config)
   } catch (e) {
     port.close()
     throw e

@@ -27,8 +27,11 @@ export type PacketOrder =
   | { readonly order: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
   | { readonly order: 'role'; readonly input: unknown }
 
-/** What is told to a worker (`orders`), or asked of its role. */
-export type ToPacketWorker = { readonly orders: readonly PacketOrder[] } | { readonly role: unknown }
+/** What is told to a worker (`orders`), asked of its role, or asked of itself: to share its UDP port out among all workers. */
+export type ToPacketWorker =
+  | { readonly orders: readonly PacketOrder[] }
+  | { readonly role: unknown }
+  | { readonly steer: number }
 
 /** What a packet worker says. */
 export type PacketSaid =

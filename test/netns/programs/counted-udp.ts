@@ -1,12 +1,15 @@
-// Counted UDP. `sink PORT` prints what it got 500 ms after the last datagram of a source; `source ADDRESS PORT PER_SECOND SECONDS` prints how
-// many it sent. Datagrams carry their number and how many there will be. Gaps are between arrivals.
+// Counted UDP. `sink PORT` prints what it got 500 ms after the last datagram of a source; `source ADDRESS PORT PER_SECOND SECONDS
+// [FLOWS]` prints how many it sent from each of its ports. Datagrams carry their number and how many there will be. Gaps are between arrivals.
 import { createSocket } from 'node:dgram'
 
 const [mode = '', ...args] = process.argv.slice(2)
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)
 
 if (mode === 'sink') sink(Number(args[0]))
-else await source(args[0] ?? '', Number(args[1]), Number(args[2]), Number(args[3]))
+else {
+  const flow = (): Promise<void> => source(args[0] ?? '', Number(args[1]), Number(args[2]), Number(args[3]))
+  await Promise.all(Array.from({ length: Number(args[4] ?? 1) }, flow))
+}
 
 function sink(port: number): void {
   type Run = { received: number; disorder: number; last: number; at: number; gapMs: number }
