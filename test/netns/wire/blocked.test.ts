@@ -1,0 +1,110 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ROOT } from '#lab/netns.ts'
+import { type Program, pause } from '#lab/process.ts'
+import { PLACE } from '#lab/scenes/v4-host-to-v6-server.ts'
+import { describeLab } from '#test/support/lab.ts'
+import { Rig, wall } from './box.ts'
+import { isPrompt, type Query, queriesOf } from './streams.ts'
+
+// The box's two threads, blocked one after the other while datagrams go through a tunnel and back and names are asked: ordinary ones, new
+// each time, so that the bridge asks beside them, and one that is answered with a virtual address.
+
+type Second = {
+  readonly t: number
+  readonly sent: number
+  readonly back: number
+  readonly twice: number
+  readonly slowestMs: number
+}
+
+describeLab('a thread of the bridge is blocked', () => {
+  let rig: Rig
+  let bridge: Program
+  let ping: Program
+  let names: Program
+  beforeAll(async () => {
+    rig = await Rig.build({ records: ['*.many A 192.0.2.44'] })
+    // The first start enrols; from then on the program with a hand on its threads takes its place.
+    await rig.start()
+    await rig.program?.stop(10_000)
+    bridge = rig.scene.lab.spawn('bridge', 'bridge-blockable', process.execPath, [
+      join(ROOT, 'test/netns/programs/blockable-bridge.ts'),
+      ...['bridge', '--config', join(rig.scene.lab.dir, 'bridge/ntm.toml')],
+    ])
+    rig.program = bridge
+    await bridge.line(/"event":"role\.ready"/, 20_000)
+    await rig.page()
+    ping = rig.spawn('host', 'ping', 'udp-ping.ts', PLACE.web6.name, `${PLACE.udpPort}`, '5')
+    names = rig.spawn('host', 'names', 'dns-stream.ts', '25', 'a*.many.example', PLACE.web6.name)
+    await Promise.all([ping.line(/ready/), names.line(/^\{/)])
+    await pause(1000)
+  })
+  afterAll(() => rig?.scene.dispose())
+
+  test('the control thread, for 1.2 s: no datagram is lost or late, and no name waits', async () => {
+    const before = wall()
+    bridge.kill('SIGUSR2')
+    const { from, to } = JSON.parse(await bridge.line(/"blocked":"control"/)) as { from: number; to: number }
+    await pause(4000)
+    expect(to - from).toBeGreaterThan(1190)
+    const seen = seconds(before - 1000, to + 1000)
+    say(`control blocked for ${Math.round(to - from)} ms: ${JSON.stringify(seen.map(({ t: _, ...s }) => s))}`)
+    expect(seen.length).toBeGreaterThanOrEqual(2)
+    for (const { sent, back, twice, slowestMs } of seen) {
+      expect({ lost: sent - back, twice }).toEqual({ lost: 0, twice: 0 })
+      // The machine may be busy; a packet that waited for the thread would have waited longer than this.
+      expect(slowestMs).toBeLessThan(500)
+      expect(sent).toBeGreaterThan(50)
+    }
+    const asked = during(from - 200, to + 200)
+    expect(asked.length).toBeGreaterThan(30)
+    expect(asked.filter((q) => !isPrompt(q) || q.answers.length !== 1)).toEqual([])
+    const tunnelled = asked.filter((q) => q.name === PLACE.web6.name).flatMap((q) => q.answers[0]?.ips ?? [])
+    expect(tunnelled.length).toBeGreaterThan(10)
+    expect(tunnelled.every((ip) => ip.startsWith('198.19.'))).toBe(true)
+  })
+
+  test('the same, frozen as a whole: the measure sees it', async () => {
+    const before = wall()
+    rig.freeze()
+    await pause(1200)
+    rig.thaw()
+    const after = wall()
+    await pause(4000)
+    expect(Math.max(...seconds(before - 1000, after + 1000).map((s) => s.slowestMs))).toBeGreaterThan(1000)
+    expect(during(before, before + 600).filter(isPrompt)).toEqual([])
+  })
+
+  test('the packet worker, for 8 s: ordinary names pass by after 3.5 s at the latest, and all is well when it is back', async () => {
+    bridge.kill('SIGWINCH')
+    const { from, ms } = JSON.parse(await bridge.line(/"blocked":"worker"/)) as { from: number; ms: number }
+    await bridge.line(/"event":"bridge\.reader-silent"/, 10_000)
+    await pause(ms - (wall() - from) + 2500)
+    expect(bridge.text()).toMatch(/"event":"bridge\.reader-back"/)
+    const passedBy = during(from + 3500, from + ms - 200).filter((q) => q.name !== PLACE.web6.name)
+    expect(passedBy.length).toBeGreaterThan(50)
+    expect(passedBy.filter((q) => !isPrompt(q))).toEqual([])
+    // Back in its place: the name that only a tunnel can serve.
+    await pause(1000)
+    const again = during(from + ms + 1500, wall() - 600).filter((q) => q.name === PLACE.web6.name)
+    expect(again.length).toBeGreaterThan(10)
+    expect(again.filter((q) => !isPrompt(q) || !q.answers[0]?.ips[0]?.startsWith('198.19.'))).toEqual([])
+    expect(await rig.page()).toBe(`This is the page of ${PLACE.web6.name}.\n`)
+    expect(bridge.alive()).toBe(true)
+  })
+
+  /** What became of the datagrams of each second within these times. */
+  const seconds = (from: number, to: number): Second[] =>
+    ping
+      .text()
+      .split('\n')
+      .filter((line) => line.startsWith('{"t"'))
+      .map((line) => JSON.parse(line) as Second)
+      .filter((s) => s.t - 1000 >= from - 1000 && s.t <= to + 1000)
+
+  const during = (from: number, to: number): Query[] =>
+    queriesOf(names).all.filter((q) => q.asked >= from && q.asked <= to)
+})
+
+const say = (text: string): void => void process.stdout.write(`  ${text}\n`)
