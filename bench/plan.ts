@@ -39,8 +39,12 @@ export const FULL: Plan = { rounds: 5, tcpSeconds: 2, otherTcpSeconds: 1, udpMil
 /** For development: says which way, not how much. */
 export const QUICK: Plan = { rounds: 2, tcpSeconds: 1, otherTcpSeconds: 1, udpMillis: 200, pings: 60, loadSeconds: 2 }
 
-/** Does one measure in all arenas. */
-export function measure(name: Exclude<MeasureName, 'names' | 'translate'>, c: Circuit & Plan): Promise<Row[]> {
+/** Does one measure in all arenas. `product` is the directory of the code that is measured. */
+export function measure(
+  name: Exclude<MeasureName, 'names' | 'translate'>,
+  c: Circuit & Plan,
+  product: string,
+): Promise<Row[]> {
   switch (name) {
     case 'tcp1':
       return measureTcp(c, { streams: 1, seconds: c.tcpSeconds, offloads: true })
@@ -61,10 +65,10 @@ export function measure(name: Exclude<MeasureName, 'names' | 'translate'>, c: Ci
     case 'latency':
       return measureLatency(c, { count: c.pings, loadSeconds: c.loadSeconds })
     case 'link1g':
-      return measureLink(c, 1000, c.otherTcpSeconds)
+      return measureLink(c, 1000, c.tcpSeconds)
     case 'link100m':
       return measureLink(c, 100, c.otherTcpSeconds)
     case 'memory':
-      return measureMemory(c)
+      return measureMemory(c, product)
   }
 }

@@ -48,7 +48,8 @@ async function main(): Promise<number> {
     const built = await buildAll(asked.peers, asked.product, say)
     Object.assign(peers, built.peers)
     try {
-      for (const name of compared) rows.push(...(await measure(name, { ...plan, arenas: built.arenas, say })))
+      for (const name of compared)
+        rows.push(...(await measure(name, { ...plan, arenas: built.arenas, say }, asked.product)))
     } finally {
       for (const arena of built.arenas) arena.dispose()
     }
