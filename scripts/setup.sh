@@ -38,6 +38,8 @@ fi
 needs='
 make|build-essential
 g++|build-essential
+clang|clang
+/usr/share/doc/libclang-rt-dev|libclang-rt-dev
 nft|nftables
 ip|iproute2
 bridge|iproute2

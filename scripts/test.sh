@@ -1,7 +1,7 @@
 #!/bin/bash
-# Everything that must hold, in order: types, lint, generated docs, tests without root, tests in namespaces.
+# Everything that must hold, in order: types, lint, generated docs, tests without root, fuzzing, tests in namespaces.
 # Goes on after a failure, so that one run shows all; exit code 0 only if everything passed. Usage: scripts/test.sh [--only STEP]
-# STEP: check, lint, docs, fast, netns. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns).
+# STEP: check, lint, docs, fast, fuzz, netns. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
@@ -61,6 +61,7 @@ step check tsc -p tsconfig.json
 step lint biome check .
 step docs scripts/run-node tools/wire-doc.ts --check
 suite fast
+step fuzz scripts/fuzz-native.sh
 suite netns
 
 case $only in

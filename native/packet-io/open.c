@@ -51,8 +51,9 @@ typedef struct {
  */
 static void choose_place(const opener *w, const open_job *job, uint32_t bytes, place *to) {
   const flow *f = w->set.last;
+  /* Never over the flow's own headers, which the packet is compared with. */
   bool behind = w->o->join && (job->flags & ALONE) == 0 && f != NULL && f->key == job->key && bytes > f->v.payload &&
-                bytes - f->v.payload <= f->each && f->total + bytes - f->v.payload <= f->room;
+                f->total >= 2u * f->v.payload && bytes - f->v.payload <= f->each && f->total + bytes - f->v.payload <= f->room;
   to->saved_bytes = behind ? f->v.payload : 0;
   to->at = behind ? f->head + f->total - f->v.payload : slot_at(&w->o->out, w->r->slots);
   memcpy(to->saved, to->at, to->saved_bytes);

@@ -219,6 +219,21 @@ describe('joining', () => {
     )
   })
 
+  test('payloads shorter than their headers join, too', () => {
+    for (const tcp of [true, false])
+      for (const four of [true, false]) {
+        const streams = [1, 2].map((flow) => segmentsOf(packet({ ...base, tcp, four, flow, data: 200 }), 7))
+        for (const packets of [streams.flat(), roundRobin(streams)]) {
+          const { slots } = engine.open(seal(packets.map((p) => ({ packet: p }))))
+          expect(slots.map((s) => [s.gso, s.jobs])).toEqual([
+            [7, 29],
+            [7, 29],
+          ])
+          expect(cutAgain(slots)).toEqual(streams.flat())
+        }
+      }
+  })
+
   test('sixteen interleaved streams still join', () => {
     const streams = Array.from({ length: 16 }, (_, flow) => segmentsOf(packet({ ...base, flow, data: 10_000 }), 1000))
     const interleaved = roundRobin(streams).map((p) => ({ packet: p }))
