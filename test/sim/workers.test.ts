@@ -193,6 +193,22 @@ test('workers are told when something changed and not otherwise', () => {
   expect(commands.length).toBe(told)
 })
 
+test('a newer path with the same box leads at once, and the older one only receives', () => {
+  const pair = opened()
+  const { commands } = must(pair.alice.worker)
+  const leads = (row: number): boolean | undefined => {
+    const last = commands.findLast((c) => c.mirror === 'path' && c.path.row === row)
+    return last?.mirror === 'path' ? last.path.leads : undefined
+  }
+  const before = must(pair.alicePath).row
+  expect(leads(before)).toBe(true)
+  pair.routes = pair.newRoutes()
+  pair.direct()
+  expect(pair.world.run(() => pair.alice.story.length === 2, seconds(1))).toBe(true)
+  pair.world.wait(millis(0))
+  expect([leads(before), leads(must(pair.alicePath).row)]).toEqual([false, true])
+})
+
 test('a stray packet of a path that is known here but not yet there gets no reset; one of an unknown path does', () => {
   const pair = new Pair({ workers: { lag: millis(30) } })
   const packet = new Uint8Array(64)
