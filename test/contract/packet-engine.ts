@@ -3,6 +3,7 @@ import { nodeCrypto } from '#io/crypto-node.ts'
 import { be16, concat } from '#ntm-lib/base/bytes.ts'
 import { OpenKey, SealKey } from '#ntm-lib/crypto/seal.ts'
 import { AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, type SuiteId } from '#ntm-lib/crypto/suite.ts'
+import { viewOf } from '#ntm-lib/packet/build.ts'
 import { ALONE, META, OPEN_JOB, type PacketEngine, RUN, type Runs, SEAL_JOB, STATUS } from '#ntm-lib/plane/engine.ts'
 import { CSUM_MISSING, HEADROOM, superBatch } from '#ntm-lib/ports/packet-port.ts'
 import { capsulatedFlags, writeCapsulated } from '#ntm-lib/wire/capsulated.ts'
@@ -50,6 +51,9 @@ export function packetEngineContract(name: string, engineOf: () => PacketEngine)
         if (protocol === 'udp') continue
         const flags = opened.packets.map((p) => p[(ends === FOUR ? 20 : 40) + 13])
         expect(flags).toEqual([0x90, 0x10, 0x10, 0x10, 0x19])
+        const sequences = opened.packets.map((p) => viewOf(p).getUint32((ends === FOUR ? 20 : 40) + 4))
+        expect(sequences).toEqual([0, 1, 2, 3, 4].map((n) => (0xfffffff0 + n * 1200) % 2 ** 32))
+        if (ends === FOUR) expect(opened.packets.map((p) => viewOf(p).getUint16(4))).toEqual([0xfffe, 0xffff, 0, 1, 2])
       }
     }
   })

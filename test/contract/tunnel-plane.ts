@@ -1,11 +1,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { nodeCrypto } from '#io/crypto-node.ts'
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { concat } from '#ntm-lib/base/bytes.ts'
 import { instant } from '#ntm-lib/base/time.ts'
-import type { MirroredPath } from '#ntm-lib/negotiate/mirror.ts'
-import type { PacketEngine } from '#ntm-lib/plane/engine.ts'
+import { OpenKey, SealKey } from '#ntm-lib/crypto/seal.ts'
+import { CELLS, type MirroredEpoch, type MirroredPath } from '#ntm-lib/negotiate/mirror.ts'
+import { ALONE, OPEN_JOB, type PacketEngine } from '#ntm-lib/plane/engine.ts'
 import { CSUM_MISSING } from '#ntm-lib/ports/packet-port.ts'
-import { counter, epoch, frag, lane, pathId } from '#ntm-lib/wire/capsulated.ts'
+import { capsulatedFlags, counter, epoch, frag, lane, pathId, writeCapsulated } from '#ntm-lib/wire/capsulated.ts'
 import { icmpError, innerPacket } from '#test/support/inner.ts'
 import {
   type Datagram,
@@ -58,7 +61,7 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
           expect(left1.length).toBeLessThanOrEqual(lost)
           expect(right.counters.get('ntm.drop.bad-tag')).toBe(0)
         }),
-        { numRuns: 60 },
+        { numRuns: 30 },
       )
     },
   )
@@ -375,6 +378,173 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
     expect(right.plain().map(text)).toEqual(packets.map(text))
   })
 
+  check(
+    'the keys are those of the protocol: what a plane seals opens with them, and frames of theirs are heard',
+    () => {
+      const epochs = [{ epoch: 0x0102, serial: 3 }]
+      const [left, right, paths] = [end(LEFT_AT), end(RIGHT_AT), pathPair({}, epochs)]
+      left.path(paths.left)
+      right.path(paths.right)
+      left.put(packetOf(PLAIN))
+      const [mirrored] = paths.right.epochs as [MirroredEpoch]
+      const [sealed] = left.leaving() as [Datagram]
+      expect(new OpenKey(nodeCrypto, mirrored.open, 0x0102).open(sealed.bytes)).toEqual(packetOf(PLAIN))
+      const header = new Uint8Array(16)
+      writeCapsulated(new DataView(header.buffer), 0, capsulatedFlags(1, true, 0, 0), 0x0102, paths.right.id, 0)
+      const theirs = new SealKey(nodeCrypto, mirrored.seal, 0x0102)
+      const frames = Uint8Array.of(1, 2, 3)
+      const sent = [frames, frames].map((f) => ({ bytes: theirs.seal(header, f) as Uint8Array, from: RIGHT_AT }))
+      left.cells[ROW * CELLS.words + CELLS.unansweredSince] = 5
+      left.take(sent)
+      const said = { event: 'heard', row: ROW, epoch: 0x0102, serial: 3, from: RIGHT_AT, bytes: 35, frames }
+      expect(left.events).toEqual([
+        { ...said, newest: false },
+        { ...said, newest: true },
+      ])
+      expect(left.inner, 'frames are never packets').toEqual([])
+      expect([left.cell('unansweredSince'), left.cell('packetsIn'), left.cell('owedSince')]).toEqual([
+        Number.NaN,
+        0,
+        Number.NaN,
+      ])
+    },
+  )
+
+  check('frames and halves are never joined with anything, packets may be', () => {
+    const flags: number[] = []
+    const engine = engineOf()
+    const spy: PacketEngine = {
+      ...methodsOf(engine),
+      open: (...args: Parameters<PacketEngine['open']>) => {
+        const [jobs, first, count] = args
+        for (let i = first; i < count; i++) flags.push(jobs[i * OPEN_JOB.words + OPEN_JOB.flags] as number)
+        return engine.open(...args)
+      },
+    }
+    const [left, right, paths] = [end(), new PlaneEnd(spy, RIGHT_AT), pathPair({ wholeBytes: 700, innerBytes: 1280 })]
+    left.path(paths.left)
+    right.path(paths.right)
+    left.put(packetOf({ ...PLAIN, payload: 20 }))
+    left.put(packetOf({ ...PLAIN, payload: 1200 }))
+    const header = new Uint8Array(16)
+    writeCapsulated(new DataView(header.buffer), 0, capsulatedFlags(0, true, 0, 0), 1, paths.left.id, 0)
+    const theirs = new SealKey(nodeCrypto, (paths.left.epochs[0] as MirroredEpoch).seal, 1)
+    right.take([...left.leaving(), { bytes: theirs.seal(header, Uint8Array.of(0)) as Uint8Array, from: LEFT_AT }])
+    expect(flags).toEqual([1, 1 | ALONE, 1 | ALONE, 0 | ALONE])
+  })
+
+  check('keys that a path no longer has are gone from the engine', () => {
+    const held = new Set<string>()
+    const engine = engineOf()
+    const spy: PacketEngine = {
+      ...methodsOf(engine),
+      setSeal: (...args) => {
+        held.add(`seal ${args[0]}`)
+        engine.setSeal(...args)
+      },
+      setOpen: (...args) => {
+        held.add(`open ${args[0]}`)
+        engine.setOpen(...args)
+      },
+      clearSeal: (i) => {
+        held.delete(`seal ${i}`)
+        engine.clearSeal(i)
+      },
+      clearOpen: (i) => {
+        held.delete(`open ${i}`)
+        engine.clearOpen(i)
+      },
+    }
+    const left = new PlaneEnd(spy, LEFT_AT)
+    left.path(pathPair({}, [{ epoch: 1, serial: 1 }]).left)
+    left.path(
+      pathPair(
+        {},
+        [1, 2].map((n) => ({ epoch: n, serial: n })),
+      ).left,
+    )
+    expect(held.size).toBe(4)
+    left.path(
+      pathPair(
+        {},
+        [2, 3].map((n) => ({ epoch: n, serial: n })),
+      ).left,
+    )
+    expect(held.size).toBe(4)
+    left.plane.apply({ mirror: 'gone', row: ROW }, left.now)
+    expect(held.size).toBe(0)
+  })
+
+  check('halves of a path that is gone never meet those of the next in its row', () => {
+    const sizes = { wholeBytes: 700, innerBytes: 1280 }
+    const { left, right } = joined(sizes)
+    left.put(packetOf({ ...PLAIN, payload: 1200, fill: 1 }))
+    const [first] = left.leaving() as [Datagram]
+    right.take([first])
+    for (const e of [left, right]) e.plane.apply({ mirror: 'gone', row: ROW }, e.now)
+    const next = pathPair({ ...sizes, ids: [9], id: 9 }, [{ epoch: 1, serial: 2 }])
+    left.path(next.left)
+    right.path(next.right)
+    left.put(packetOf({ ...PLAIN, payload: 1200, fill: 2 }))
+    const [again, second] = left.leaving() as [Datagram, Datagram]
+    right.take([second])
+    expect(right.inner).toEqual([])
+    right.take([again])
+    expect(right.plain()).toEqual([packetOf({ ...PLAIN, payload: 1200, fill: 2 })])
+  })
+
+  check('bytes behind the end of a packet are not given on', () => {
+    const { left, right } = joined()
+    for (const packet of [packetOf(PLAIN), packetOf({ ...PLAIN, from: 'fd00:1::5', to: 'fd00:2::9' })]) {
+      expect(left.put(concat(packet, new Uint8Array(9)))).toBe('queued')
+      right.take(left.leaving())
+      expect(right.plain()).toEqual([packet])
+    }
+  })
+
+  check('datagrams of several paths and epochs may share a slot, and each finds its own', () => {
+    const { left, right } = joined()
+    const other = pathPair({ row: 2, ids: [0xa1b200000001], id: 0xa1b200000001 }, [{ epoch: 1, serial: 5 }])
+    const far = pathPair({ row: 3, ids: [0x0001c3d4e5f6], id: 0x0001c3d4e5f6 }, [{ epoch: 1, serial: 6 }])
+    for (const p of [other, far]) {
+      left.path(p.left)
+      right.path(p.right)
+    }
+    const put = (row: number): Datagram[] => {
+      left.put(packetOf({ ...PLAIN, fill: row }), 0, row)
+      return left.leaving()
+    }
+    const early = put(ROW)
+    const both = pathPair(
+      {},
+      [1, 2].map((n) => ({ epoch: n, serial: n })),
+    )
+    left.path(both.left)
+    right.path(both.right)
+    right.take([...early, ...put(ROW), ...put(2), ...put(3), ...put(ROW), ...put(3), ...put(2)])
+    expect(right.inner.map(({ row }) => row)).toEqual([1, 1, 2, 3, 1, 3, 2])
+    expect([...right.counters.values]).toEqual([])
+  })
+
+  check('two senders of one path in one turn are two events; another port is another sender', () => {
+    const { left, right } = joined()
+    const put = (from: Datagram['from']): Datagram[] => {
+      left.put(packetOf(PLAIN))
+      return left.leaving().map(({ bytes }) => ({ bytes, from }))
+    }
+    right.take(put(LEFT_AT))
+    right.events.length = 0
+    const [moved, again] = [4331, 4332].map((port) => ({ ...LEFT_AT, port })) as [Endpoint, Endpoint]
+    right.take([...put(moved), ...put(RIGHT_AT), ...put(LEFT_AT), ...put(moved), ...put(again)])
+    expect(right.events.splice(0).map((e) => e.event === 'heard' && [e.from, e.bytes, e.newest])).toEqual([
+      [moved, 264, false],
+      [RIGHT_AT, 132, false],
+      [again, 132, true],
+    ])
+    right.take(Array.from({ length: 60 }, (_, i) => put({ ...LEFT_AT, port: 5000 + i })).flat())
+    expect(right.events.length, 'a scatterer does not get an event for each').toBeLessThan(10)
+  })
+
   check('packets of one flush lie in one arena', () => {
     const { left } = joined()
     left.queue([{ bytes: packetOf(PLAIN), gso: 0 }])
@@ -385,6 +555,19 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
 const PLAIN: PacketOf = { from: '10.1.0.5', to: '10.2.0.9', protocol: 'tcp', payload: 60 }
 const BACK = packetOf({ from: '10.2.0.9', to: '10.1.0.5', protocol: 'tcp', payload: 60 })
 const OTHER_HOSTS = { ownAllowed: prefixes('10.3.0.1/32'), peerAllowed: prefixes('10.4.0.1/32') }
+
+/** An engine's methods, to put others in their place. */
+function methodsOf(e: PacketEngine): PacketEngine {
+  return {
+    setSeal: (...args) => e.setSeal(...args),
+    setOpen: (...args) => e.setOpen(...args),
+    clearSeal: (i) => e.clearSeal(i),
+    clearOpen: (i) => e.clearOpen(i),
+    newestCounter: (i, lane) => e.newestCounter(i, lane),
+    seal: (...args) => e.seal(...args),
+    open: (...args) => e.open(...args),
+  }
+}
 
 type Put = { readonly bytes: Uint8Array; readonly gso: number; readonly udp: boolean; readonly headers: number }
 

@@ -17,6 +17,8 @@ export class Heard {
   readonly #slots = new Int32Array(MOST)
   readonly #bytes = new Float64Array(MOST)
   readonly #newest = new Uint8Array(MOST)
+  /** 1 + the row's entry before this one, 0 for none. */
+  readonly #before = new Int32Array(MOST)
   /** By row: 1 + its latest entry, 0 for none. */
   #latest = new Int32Array(64)
   #count = 0
@@ -36,10 +38,12 @@ export class Heard {
   ): void {
     if (row >= this.#latest.length)
       this.#latest = grown(this.#latest, new Int32Array(2 ** Math.ceil(Math.log2(row + 1))))
-    let i = (this.#latest[row] ?? 0) - 1
-    if (i < 0 || this.#serials[i] !== serial || !sameSender(d, this.#slots[i] ?? 0, slot)) {
+    let i = this.#find(d, row, serial, slot)
+    if (i === MANY) return
+    if (i < 0) {
       if (this.#count === MOST) this.tellAll(d)
       i = this.#count++
+      this.#before[i] = this.#latest[row] ?? 0
       this.#latest[row] = i + 1
       this.#rows[i] = row
       this.#epochs[i] = epoch
@@ -50,6 +54,16 @@ export class Heard {
     }
     this.#bytes[i] = (this.#bytes[i] ?? 0) + bytes
     if (newest) this.#newest[i] = 1
+  }
+
+  /** The entry that this is one more of; -1 when there is none, `MANY` when the row has all it may have in one turn. */
+  #find(d: DatagramRuns, row: number, serial: number, slot: number): number {
+    let seen = 0
+    for (let i = (this.#latest[row] ?? 0) - 1; i >= 0; i = (this.#before[i] ?? 0) - 1) {
+      if (this.#serials[i] === serial && sameSender(d, this.#slots[i] ?? 0, slot)) return i
+      if (++seen === MOST_SENDERS) return MANY
+    }
+    return -1
   }
 
   /** Tells what was noted; `d` holds the datagrams it was noted of. */
@@ -86,3 +100,6 @@ function sameSender(d: DatagramRuns, a: number, b: number): boolean {
 }
 
 const MOST = 256
+/** Who stands in the way can send genuine datagrams on from as many addresses as he likes; one trial at a time is all it gets him. */
+const MOST_SENDERS = 4
+const MANY = -2

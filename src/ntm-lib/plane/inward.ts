@@ -29,7 +29,7 @@ export class Inward {
   #count = 0
   /** The datagram before this one, in the same slot: its first ten bytes, and what they led to. */
   readonly #last = new Int32Array(3)
-  #lastSlot = -1
+  #lastHolds = false
   #lastRow = -1
   #lastKey = -1
   #lastFlags = 0
@@ -53,7 +53,7 @@ export class Inward {
       const end = base + (d.lens[i] ?? 0)
       const each = d.segs[i] || end - base
       // What was true of the slot before need not be true of this one's sender.
-      this.#lastSlot = -1
+      this.#lastHolds = false
       for (let at = base; at < end; at += each) {
         if (this.#count === MOST_JOBS) this.#open(d, now)
         this.#queue(d, i, at, Math.min(each, end - at))
@@ -61,7 +61,6 @@ export class Inward {
     }
     this.#open(d, now)
     this.#heard.tellAll(d)
-    this.#lastSlot = -1
   }
 
   #queue(d: DatagramRuns, slot: number, at: number, len: number): void {
@@ -76,13 +75,13 @@ export class Inward {
     const high = view.getUint16(at + 4)
     const low = view.getInt32(at + 6)
     const last = this.#last
-    if (slot !== this.#lastSlot || last[0] !== first || last[2] !== low || last[1] !== high) {
-      this.#lastSlot = -1
+    if (!this.#lastHolds || last[0] !== first || last[2] !== low || last[1] !== high) {
+      this.#lastHolds = false
       if (!this.#find(d, slot, at, len, high, low)) return
       last[0] = first
       last[1] = high
       last[2] = low
-      this.#lastSlot = slot
+      this.#lastHolds = true
     }
     const n = this.#count++
     const j = n * OPEN_JOB.words

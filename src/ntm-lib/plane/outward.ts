@@ -97,7 +97,6 @@ export class Outward {
     // A half is bytes to the engine: it cannot complete what it does not see whole.
     if (gso === CSUM_MISSING && !completeCheck(memory.view, at, len)) return this.#refuse('inner-malformed')
     const cut = cutAt(len)
-    if (this.#count + 2 > MOST_JOBS) this.flush(now)
     // In this order and with nothing between: the receiver pairs halves by consecutive counters.
     this.#queue(memory, key, row, at, cut, 0, FRAG_FIRST, most, now)
     return this.#queue(memory, key, row, at + cut, len - cut, 0, FRAG_SECOND, most, now)

@@ -8,7 +8,7 @@ test('path ids lead to rows as in a Map, whatever is set and removed in whicheve
   const id = fc.oneof(fc.nat({ max: 40 }), fc.integer({ min: 0, max: 2 ** 48 - 1 }))
   const step = fc.record({ id, row: fc.nat({ max: 65_535 }), remove: fc.boolean() })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 50, maxLength: 300 }), (steps) => {
       const [ids, model] = [new PathIds(), new Map<number, number>()]
       for (const s of steps) {
         if (s.remove) {
