@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
-import { type Program, pause } from '#lab/process.ts'
+import { type Program, pause, until } from '#lab/process.ts'
 import { describeLab } from '#test/support/lab.ts'
 import { type TunEnds, tunEnds } from './tun-ends.ts'
 
@@ -159,6 +159,26 @@ describeLab('two packet workers at each end', () => {
       }),
     )
     for (const { sent, got } of done) expect(got).toBe(sent)
+  })
+
+  test('a path that has become narrow is noticed by what the kernel refuses, and searched anew', async () => {
+    expect((await ends.lab.run('a', 'ping', ['-c', '2', '-s', '1300', '198.18.0.2'])).stdout).toMatch(/ 0% packet loss/)
+    for (const room of ['a', 'b']) ends.lab.ip(room, 'link set eth0 mtu 900')
+    // Without DF: what no longer goes whole goes in halves, or comes back as too big and is cut.
+    await until('packets of the old size pass again', async () => {
+      const { stdout } = await ends.lab.run('a', 'ping', [
+        '-c',
+        '1',
+        '-W',
+        '1',
+        '-M',
+        'dont',
+        '-s',
+        '1300',
+        '198.18.0.2',
+      ])
+      return / 0% packet loss/.test(stdout) ? true : null
+    })
   })
 })
 

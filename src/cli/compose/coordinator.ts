@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { CoordinatorCore } from '#coordinator/core.ts'
 import { type CoordinatorKeys, type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
 import { Zone } from '#coordinator/zone.ts'
+import { Alarm } from '#io/alarm.ts'
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { serveDns } from '#io/dns-server.ts'
@@ -67,7 +68,6 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
 
   tellCounters(log, counters, () => ({ provisional: core.provisional, boxes: core.presences.all().length }))
 
-  let timer: NodeJS.Timeout | undefined
   const now = (): Instant => systemClock.now()
   const settle = (): void => {
     for (;;) {
@@ -81,16 +81,14 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     // The disk takes from 0.2 to 10 ms: it does so while a terminator thinks, not while a host waits.
     udp.flush()
     core.writeAhead()
-    clearTimeout(timer)
-    const due = sooner(server.deadline(), core.deadline())
-    if (due !== null) timer = setTimeout(wake, Math.max(0, Math.ceil(due - now())))
+    alarm.set(sooner(server.deadline(), core.deadline()))
   }
-  const wake = (): void => {
+  const alarm = new Alarm(systemClock, () => {
     server.tick(now())
     core.tick(now())
     settle()
-  }
-  undo.add(() => clearTimeout(timer))
+  })
+  undo.add(() => alarm.stop())
   udp.onDatagram((from, bytes) => {
     server.handle(from, bytes, now())
     settle()

@@ -1,6 +1,7 @@
 import { systemClock } from '#io/clock.ts'
 import { nativeEngine } from '#io/engine-native.ts'
 import { IoFault } from '#io/fault.ts'
+import { packetIo } from '#io/native.ts'
 import { Gate } from '#io/thread-gate.ts'
 import { BEAT_MS } from '#io/thread-words.ts'
 import { openUdpRuns, type UdpRuns } from '#io/udp-runs.ts'
@@ -55,6 +56,7 @@ class InlineHost<Config, In, Out> extends Orders<In, Out> implements PacketHost<
       const { loop, started } = await PacketLoop.start(
         {
           udp: this.#udp,
+          io: packetIo(),
           engine: nativeEngine(),
           cells,
           index: 0,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { LogFields } from '#ntm-lib/ports/log.ts'
-import { runRole, Stopping, Undo } from './process.ts'
+import { runRole, Stopping, tellCounters, Undo } from './process.ts'
 
 /** A log that remembers its events. */
 function ear() {
@@ -61,4 +62,33 @@ test('a start that fails leaves nothing and says why by throwing; what breaks la
   })
   expect(code).toBe(1)
   expect(events.filter((e) => e === 'role.failed').length).toBe(1)
+})
+
+test('counters are told on SIGUSR1 with what packet workers counted until then, and how full the tables are', async () => {
+  const { log } = ear()
+  const told: LogFields[] = []
+  const counters = new CounterMap()
+  counters.count('role.own')
+  tellCounters(
+    { ...log, info: (_, fields) => void told.push(fields ?? {}) },
+    counters,
+    async () => ({ paths: 3 }),
+    async () => counters.count('port.udp.in', 7),
+  )
+  process.emit('SIGUSR1')
+  while (told.length === 0) await soon()
+  expect(told).toEqual([{ 'role.own': 1, 'port.udp.in': 7, 'table.paths': 3 }])
+  process.removeAllListeners('SIGUSR1')
+})
+
+test('a packet worker that has ended does not keep the role from living', async () => {
+  const { events, log } = ear()
+  const gone = async (): Promise<void> => {
+    throw new Error('it has ended')
+  }
+  tellCounters(log, new CounterMap(), () => ({}), gone)
+  process.emit('SIGUSR1')
+  while (events.length === 0) await soon()
+  expect(events).toEqual(['role.no-counters'])
+  process.removeAllListeners('SIGUSR1')
 })

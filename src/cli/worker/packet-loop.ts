@@ -1,6 +1,7 @@
-import { type PortCounters, packetIo } from '#io/native.ts'
+import type { PortCounters } from '#io/native.ts'
 import type { Gate } from '#io/thread-gate.ts'
 import { datagramRuns, type UdpRuns } from '#io/udp-runs.ts'
+import type { PacketIo } from '#native/packet-io/index.d.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import type { PacketEngine } from '#ntm-lib/plane/engine.ts'
@@ -14,6 +15,7 @@ import type { PacketOrder, PacketSaid } from './words.ts'
 
 export type LoopParts = {
   readonly udp: UdpRuns
+  readonly io: PacketIo
   readonly engine: PacketEngine
   readonly cells: Float64Array
   /** This loop's number, from 0, of `workers`. */
@@ -63,10 +65,10 @@ export class PacketLoop {
     startRole: (parts: RoleParts<unknown>) => Promise<StartedRole>,
   ): Promise<{ readonly loop: PacketLoop; readonly started: unknown }> {
     const loop = new PacketLoop(parts)
-    const { counters, log, clock, index, workers, fail, say, udp } = parts
+    const { io, counters, log, clock, index, workers, fail, say, udp } = parts
     const { role, started } = await startRole({
       plane: loop.#plane,
-      io: packetIo(),
+      io,
       counters,
       tell: (out) => say({ said: 'role', out }),
       log,

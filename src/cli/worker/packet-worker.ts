@@ -1,6 +1,7 @@
 // The program of a packet worker thread; `compose/packet-host.ts` starts it.
 import { systemClock } from '#io/clock.ts'
 import { nativeEngine } from '#io/engine-native.ts'
+import { packetIo } from '#io/native.ts'
 import { Gate } from '#io/thread-gate.ts'
 import { serveThread } from '#io/thread-side.ts'
 import { openUdpRuns } from '#io/udp-runs.ts'
@@ -21,6 +22,7 @@ serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side)
   const { loop, started } = await PacketLoop.start(
     {
       udp,
+      io: packetIo(),
       engine: nativeEngine(),
       cells,
       index,
