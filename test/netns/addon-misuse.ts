@@ -18,6 +18,7 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
     io.close(closed)
     const memory = new Fenced()
     const wrong: readonly unknown[] = [
+      io.newKeys(1, 1),
       ...[
         udp,
         netlink,
@@ -42,7 +43,7 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
       ...[3, 5].map((n) => new Int32Array(...memory.place(4 * n, 4))),
       new Float64Array(...memory.place(8, 8)),
     ]
-    for (const [name, make] of Object.entries(valid(udp, netlink, memory))) {
+    for (const [name, make] of Object.entries(valid(io, udp, netlink, memory))) {
       for (let i = 0; i < 12; i++) {
         sendToSelf(io, udp)
         const args = make()
@@ -66,7 +67,7 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
 }
 
 /** Right arguments for each function; `close` and `watch` act on ports of their own. */
-function valid(udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string, () => unknown[]>> {
+function valid(io: PacketIo, udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string, () => unknown[]>> {
   const bytes = (n: number): Uint8Array<ArrayBuffer> => new Uint8Array(...memory.place(n))
   const arena = bytes(4096)
   const lens = new Uint32Array(...memory.place(16, 4))
@@ -76,6 +77,16 @@ function valid(udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string
   const mtus = new Uint32Array(...memory.place(16, 4))
   const stats = new Float64Array(...memory.place(96, 8))
   const request = Uint8Array.of(20, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  const keys = io.newKeys(2, 2)
+  const out = bytes(2048)
+  const headers = bytes(32)
+  const runs = new Int32Array(...memory.place(32, 4))
+  const done = new Int32Array(...memory.place(16, 4))
+  const meta = new Int32Array(...memory.place(48, 4))
+  const gso = new Uint16Array(...memory.place(8, 2))
+  const status = new Int8Array(...memory.place(2, 1))
+  const sealJobs = (): Int32Array => Int32Array.of(1, 0, 0, 600, 100, 0, 1400, 0, 1, 1, 1000, 50, 0, 16, 1400, 0)
+  const openJobs = (): Int32Array => Int32Array.of(1, 0, 172, 0, 1, 172, 172, 0)
   const lengths = (): Uint32Array => Uint32Array.of(10, 20, 30, 1024)
   return {
     openTun: () => ['a/b', false, 0, false, 0, false],
@@ -89,6 +100,17 @@ function valid(udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string
     udpErrors: () => [udp, addrs, ports, codes, mtus],
     talk: () => [netlink, request, arena, 1, 0],
     recvNetlink: () => [netlink, arena],
+    newKeys: () => [4, 4],
+    setSeal: () => [keys, 1, 1, new Uint8Array(16), new Uint8Array(12), 1e6, 1e9],
+    setOpen: () => [keys, 1, 1, new Uint8Array(16), new Uint8Array(12), 8192],
+    clearSeal: () => [keys, 2],
+    clearOpen: () => [keys, 2],
+    nextCounter: () => [keys, 1, 0],
+    newestCounter: () => [keys, 1, 0],
+    seal: () => [keys, sealJobs(), 0, 2, headers, arena, out, runs, status, done],
+    open: () => [keys, openJobs(), 0, 2, out, arena, 1024, 64, lens, gso, meta, true, 9000, status, done],
+    coalesce: () => [arena, Int32Array.of(0, 500, 0, 1000, 500, 0), 2, 900, 9000],
+    segment: () => [arena, 0, 600, 100, 200, out, 256, 10, lens],
     setRef: () => [udp, true],
     stats: () => [udp, stats],
     unwatch: () => [udp],

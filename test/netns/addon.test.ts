@@ -1,12 +1,11 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { packetIo } from '#io/native.ts'
 import type { UdpPort } from '#native/packet-io/index.d.ts'
 import { misuse } from './addon-misuse.ts'
+import { buildSanitized, libasan, sanitized } from './sanitized.ts'
 
 const NATIVE = join(import.meta.dirname, '../../native/packet-io')
 const CHILD = join(import.meta.dirname, 'addon-child.ts')
@@ -115,11 +114,8 @@ describe('threads', () => {
   })
 })
 
-const libasan = findLibasan()
 describe.skipIf(libasan === null)('built with address and undefined-behaviour sanitizers', () => {
-  beforeAll(() => {
-    execFileSync('make', ['-C', NATIVE, 'sanitize'], { stdio: 'pipe' })
-  })
+  beforeAll(buildSanitized)
 
   test('misuse and ordinary use are clean', async () => {
     const { stdout } = await sanitized([CHILD, '7', '20'])
@@ -141,24 +137,3 @@ describe.skipIf(libasan === null)('built with address and undefined-behaviour sa
       }
     })
 })
-
-/** Rejects when the program ends with an error, as a sanitizer makes it. Leaks are Node's own to judge, not looked at. */
-function sanitized(args: readonly string[], before: readonly string[] = []): Promise<{ stdout: string }> {
-  const env = [
-    `NTM_PACKET_IO=${join(NATIVE, 'build/packet-io.asan.node')}`,
-    `LD_PRELOAD=${libasan}`,
-    'ASAN_OPTIONS=detect_leaks=0',
-  ]
-  const [command = 'env', ...rest] = [...before, 'env', ...env, process.execPath, ...args]
-  return promisify(execFile)(command, rest, { timeout: 90_000 })
-}
-
-function findLibasan(): string | null {
-  try {
-    const path = execFileSync('gcc', ['-print-file-name=libasan.so'], { stdio: 'pipe' }).toString().trim()
-    return existsSync(path) ? path : null
-  } catch {
-    // Expected: no compiler on this machine.
-    return null
-  }
-}
