@@ -36,10 +36,10 @@ export class Agenda<T> {
     return this.#heap[0]?.due ?? null
   }
 
-  /** Takes out everything that is due. */
-  take(now: Instant): T[] {
+  /** Takes out what is due, the earliest `most` of it. */
+  take(now: Instant, most: number): T[] {
     const taken: T[] = []
-    for (let top = this.#heap[0]; top !== undefined && top.due <= now; top = this.#heap[0]) {
+    for (let top = this.#heap[0]; top !== undefined && top.due <= now && taken.length < most; top = this.#heap[0]) {
       taken.push(top.item)
       this.#remove(top)
     }

@@ -49,10 +49,10 @@ export class TunnelMirror {
     return this.#agenda.first()
   }
 
-  /** The paths to be looked at now; to be touched afterwards. */
+  /** The paths to be looked at now, as many as one turn may take; to be touched afterwards. */
   due(now: Instant): Path[] {
     this.#settle()
-    return this.#agenda.take(now)
+    return this.#agenda.take(now, TURN)
   }
 
   #settle(): void {
@@ -123,5 +123,7 @@ function sameRow(a: MirroredPath, b: MirroredPath): boolean {
   )
 }
 
+/** Paths looked at in one turn: 10,000 that opened together must not make datagrams wait. */
+const TURN = 500
 /** Half of the shortest time after which something written into a cell could be due; the rest is for threads' clocks. */
 const LOOK = seconds(Math.min(TIMERS.silence.millis, TIMERS.passiveKeepAlive.millis) / 2000)
