@@ -2,12 +2,12 @@ import { systemClock } from '#io/clock.ts'
 import { nativeEngine } from '#io/engine-native.ts'
 import { IoFault } from '#io/fault.ts'
 import { packetIo } from '#io/native.ts'
-import { Gate } from '#io/thread-gate.ts'
 import { BEAT_MS } from '#io/thread-words.ts'
 import { openUdpRuns, type UdpRuns } from '#io/udp-runs.ts'
+import { Gates, gateMemory } from '../worker/gates.ts'
 import { PacketLoop } from '../worker/packet-loop.ts'
 import type { StartRole } from '../worker/role-plane.ts'
-import { MOST_DATAGRAMS, MOST_EVENTS, type PacketOrder, type PacketSaid } from '../worker/words.ts'
+import type { PacketOrder, PacketSaid } from '../worker/words.ts'
 import { type HostParts, Orders, type PacketHost } from './packet-host.ts'
 
 export type InlineHostParts<Config, In, Out> = HostParts<Out> & {
@@ -30,10 +30,7 @@ export async function startInlineHost<Config, In, Out>(
 class InlineHost<Config, In, Out> extends Orders<In, Out> implements PacketHost<In> {
   readonly #p: InlineHostParts<Config, In, Out>
   readonly #udp: UdpRuns
-  readonly #gates = {
-    datagrams: new Gate(new SharedArrayBuffer(Gate.bytes), MOST_DATAGRAMS),
-    others: new Gate(new SharedArrayBuffer(Gate.bytes), MOST_EVENTS),
-  }
+  readonly #gates = new Gates(gateMemory())
   #loop: PacketLoop | null = null
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -105,9 +102,7 @@ class InlineHost<Config, In, Out> extends Orders<In, Out> implements PacketHost<
 
   #on(said: PacketSaid): void {
     if (this.#stopped) return
-    if (said.said === 'mirror') {
-      for (const { event } of said.events) (event === 'datagram' ? this.#gates.datagrams : this.#gates.others).leave()
-    }
+    this.#gates.leave(said)
     this.heard(said)
   }
 }

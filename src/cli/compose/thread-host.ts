@@ -1,14 +1,12 @@
 import { moduleBeside, Thread } from '#io/thread.ts'
-import { Gate } from '#io/thread-gate.ts'
+import { Gates, gateMemory } from '../worker/gates.ts'
 import type { RoleKind } from '../worker/role-plane.ts'
-import {
-  MOST_DATAGRAMS,
-  MOST_EVENTS,
-  type PacketOrder,
-  type PacketSaid,
-  type PacketWorkerConfig,
-  type PacketWorkerStarted,
-  type ToPacketWorker,
+import type {
+  PacketOrder,
+  PacketSaid,
+  PacketWorkerConfig,
+  PacketWorkerStarted,
+  ToPacketWorker,
 } from '../worker/words.ts'
 import { type HostParts, Orders, type PacketHost } from './packet-host.ts'
 
@@ -97,8 +95,8 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
 
   async #startWorker(index: number, workers: number): Promise<void> {
     const { kind, role, udp, cells, log, counters } = this.#p
-    const memory = [new SharedArrayBuffer(Gate.bytes), new SharedArrayBuffer(Gate.bytes)] as const
-    const [datagrams, others] = [new Gate(memory[0], MOST_DATAGRAMS), new Gate(memory[1], MOST_EVENTS)]
+    const memory = gateMemory()
+    const gates = new Gates(memory)
     const port = index === 0 ? udp.port : this.udpPort
     const config: PacketWorkerConfig = {
       kind,
@@ -116,9 +114,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
       log,
       counters,
       onOut: (said) => {
-        if (said.said === 'mirror') {
-          for (const { event } of said.events) (event === 'datagram' ? datagrams : others).leave()
-        }
+        gates.leave(said)
         this.heard(said)
       },
       onFail: (why) => this.#onFail(why),

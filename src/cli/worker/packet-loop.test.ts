@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { NO_COUNTS } from '#io/native.ts'
-import { Gate } from '#io/thread-gate.ts'
 import type { UdpRuns } from '#io/udp-runs.ts'
 import type { PacketIo } from '#native/packet-io/index.d.ts'
 import { instant } from '#ntm-lib/base/time.ts'
@@ -12,6 +11,7 @@ import { ScriptEngine } from '#ntm-lib/plane/engine-script.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import { quiet } from '#ntm-lib/ports/log.ts'
 import { endpointOf } from '#test/support/route.ts'
+import { Gates, gateMemory, MOST_OF_STRANGERS } from './gates.ts'
 import { PacketLoop } from './packet-loop.ts'
 import type { PacketSaid } from './words.ts'
 
@@ -21,10 +21,19 @@ test('datagrams of strangers are told in one message a turn, and no more than wa
   expect(l.said.map(events)).toEqual([10])
   for (let i = 0; i < 200; i++) l.arrive(10)
   expect(l.told()).toBe(MOST)
-  expect(l.counters.get('ntm.drop.control-busy')).toBe(10 + 2000 - MOST)
-  for (let i = 0; i < 5; i++) l.gate.leave()
+  expect(l.counters.get('ntm.drop.control-busy.datagram')).toBe(10 + 2000 - MOST)
+  const [ten] = l.said
+  if (ten !== undefined) l.gates.leave(ten)
   l.arrive(10)
-  expect(l.told()).toBe(MOST + 5)
+  expect(l.told()).toBe(MOST + 10)
+})
+
+test("of the kernel's errors only those about sizes are told, and no more than wait", async () => {
+  const l = await loop()
+  for (let i = 0; i < 2 * MOST; i++) l.error('ECONNREFUSED')
+  expect(l.said).toEqual([])
+  for (let i = 0; i < 2 * MOST; i++) l.error('EMSGSIZE')
+  expect(l.said).toHaveLength(MOST)
 })
 
 test('what is told is a copy: the next turn reads into the same memory', async () => {
@@ -80,8 +89,9 @@ async function loop() {
   const counters = new CounterMap()
   const said: PacketSaid[] = []
   const story: string[] = []
-  const gate = new Gate(new SharedArrayBuffer(Gate.bytes), MOST)
+  const gates = new Gates(gateMemory())
   const ports = { ...NO_COUNTS }
+  let tellError: Parameters<UdpRuns['onError']>[0] = () => {}
   let [wake, waiting, perRound, rounds, number] = [() => {}, 0, 0, 0, 0]
   const udp: UdpRuns = {
     port: 4330,
@@ -102,7 +112,9 @@ async function loop() {
     onReadable: (f) => {
       wake = f
     },
-    onError: () => {},
+    onError: (f) => {
+      tellError = f
+    },
     steer: () => {},
     close: () => void story.push('closed'),
   }
@@ -117,7 +129,7 @@ async function loop() {
       clock: { now: () => instant(0) },
       counters,
       log: quiet,
-      gates: { datagrams: gate, others: gate },
+      gates,
       say: (s) => void said.push(s),
       fail: () => {},
     },
@@ -140,11 +152,12 @@ async function loop() {
     counters,
     said,
     story,
-    gate,
+    gates,
     ports,
     get rounds() {
       return rounds
     },
+    error: (code: string) => tellError({ to: endpointOf('192.0.2.1:1'), code, pathMtuBytes: null }),
     told: () => said.reduce((sum, s) => sum + events(s), 0),
     arrive: (count: number, each = Number.POSITIVE_INFINITY) => {
       waiting = count
@@ -169,4 +182,4 @@ function fill(into: DatagramRuns, i: number, number: number): void {
 const events = (s: PacketSaid): number => (s.said === 'mirror' ? s.events.length : 0)
 const bytesOf = (e: MirrorEvent): string => (e.event === 'datagram' ? Buffer.from(e.bytes).toString('hex') : '')
 const SIZE = 64
-const MOST = 50
+const MOST = MOST_OF_STRANGERS

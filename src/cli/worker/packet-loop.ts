@@ -1,5 +1,3 @@
-import type { PortCounters } from '#io/native.ts'
-import type { Gate } from '#io/thread-gate.ts'
 import { datagramRuns, type UdpRuns } from '#io/udp-runs.ts'
 import type { PacketIo } from '#native/packet-io/index.d.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
@@ -9,6 +7,7 @@ import { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Clock } from '#ntm-lib/ports/machine.ts'
+import type { Gates } from './gates.ts'
 import type { RoleParts, RolePlane } from './role-plane.ts'
 import type { StartedRole } from './roles.ts'
 import type { PacketOrder, PacketSaid } from './words.ts'
@@ -24,8 +23,7 @@ export type LoopParts = {
   readonly clock: Clock
   readonly counters: Counters
   readonly log: Log
-  /** Bounds what waits for the control thread. */
-  readonly gates: { readonly datagrams: Gate; readonly others: Gate }
+  readonly gates: Gates
   readonly say: (said: PacketSaid) => void
   readonly fail: (why: Error) => void
 }
@@ -38,7 +36,7 @@ export class PacketLoop {
   readonly #p: LoopParts
   readonly #plane: TunnelPlane
   readonly #in = datagramRuns(UDP_SLOTS)
-  readonly #told = new Map<string, PortCounters>()
+  readonly #told = new Map<string, Readonly<Record<string, number>>>()
   #role: RolePlane<unknown> | null = null
   #events: MirrorEvent[] = []
   #telling = false
@@ -79,7 +77,10 @@ export class PacketLoop {
       fail,
     })
     loop.#role = role
-    udp.onError(({ to, code }) => say({ said: 'udp-error', to, code }))
+    // Anybody can send ICMP errors: only what is of use is told, and no more of it than waits.
+    udp.onError(({ to, code }) => {
+      if (code === 'EMSGSIZE' && parts.gates.enter('udp-error')) say({ said: 'udp-error', to, code })
+    })
     udp.onReadable(() => loop.#turn())
     return { loop, started }
   }
@@ -105,7 +106,7 @@ export class PacketLoop {
 
   /** Counts what the ports counted since it was last called. */
   countPorts(): void {
-    this.#countPort('udp', this.#p.udp.counters)
+    this.#countPort('udp', { ...this.#p.udp.counters, ...Object.fromEntries(this.#p.udp.errors) })
     for (const [name, counts] of this.#role?.ports?.() ?? []) this.#countPort(name, counts)
   }
 
@@ -132,10 +133,7 @@ export class PacketLoop {
 
   #emit(event: MirrorEvent): void {
     const { gates, counters } = this.#p
-    const isDatagram = event.event === 'datagram'
-    if (!(isDatagram ? gates.datagrams : gates.others).enter()) {
-      return counters.count(isDatagram ? 'ntm.drop.control-busy' : 'ntm.drop.event-control-busy')
-    }
+    if (!gates.enter(event.event)) return counters.count(`ntm.drop.control-busy.${event.event}`)
     this.#events.push(event)
     if (this.#telling) return
     this.#telling = true
@@ -151,12 +149,12 @@ export class PacketLoop {
   }
 
   /** The first worker's ports go by their plain names, those of the others have its number behind. */
-  #countPort(port: string, counts: PortCounters): void {
+  #countPort(port: string, counts: Readonly<Record<string, number>>): void {
     const name = this.#p.index === 0 ? port : `${port}${this.#p.index}`
     const before = this.#told.get(name)
     this.#told.set(name, counts)
-    for (const key of Object.keys(counts) as (keyof PortCounters)[]) {
-      const by = counts[key] - (before?.[key] ?? 0)
+    for (const [key, count] of Object.entries(counts)) {
+      const by = count - (before?.[key] ?? 0)
       if (by > 0) this.#p.counters.count(`port.${name}.${key}`, by)
     }
   }

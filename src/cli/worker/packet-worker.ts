@@ -2,19 +2,12 @@
 import { systemClock } from '#io/clock.ts'
 import { nativeEngine } from '#io/engine-native.ts'
 import { packetIo } from '#io/native.ts'
-import { Gate } from '#io/thread-gate.ts'
 import { serveThread } from '#io/thread-side.ts'
 import { openUdpRuns } from '#io/udp-runs.ts'
+import { Gates } from './gates.ts'
 import { PacketLoop } from './packet-loop.ts'
 import { startRole } from './roles.ts'
-import {
-  MOST_DATAGRAMS,
-  MOST_EVENTS,
-  type PacketSaid,
-  type PacketWorkerConfig,
-  type PacketWorkerStarted,
-  type ToPacketWorker,
-} from './words.ts'
+import type { PacketSaid, PacketWorkerConfig, PacketWorkerStarted, ToPacketWorker } from './words.ts'
 
 serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side) => {
   const { udp: options, cells, gates, index, workers } = config
@@ -30,7 +23,7 @@ serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side)
       clock: systemClock,
       counters: side.counters,
       log: side.log,
-      gates: { datagrams: new Gate(gates[0], MOST_DATAGRAMS), others: new Gate(gates[1], MOST_EVENTS) },
+      gates: new Gates(gates),
       say: (said) => side.tell(said),
       fail: side.fail,
     },

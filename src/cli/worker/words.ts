@@ -1,6 +1,7 @@
 import type { UdpOptions } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
+import type { GateMemory } from './gates.ts'
 import type { RoleKind } from './role-plane.ts'
 
 /** What a packet worker is started with. */
@@ -11,8 +12,7 @@ export type PacketWorkerConfig = {
   readonly udp: UdpOptions
   /** `CELLS`, shared by all threads. */
   readonly cells: Float64Array
-  /** Two of `Gate`: datagrams, and all other events. */
-  readonly gates: readonly [datagrams: SharedArrayBuffer, others: SharedArrayBuffer]
+  readonly gates: GateMemory
   /** This worker's number, from 0, of `workers`. It seals in lane `index` + 1. */
   readonly index: number
   readonly workers: number
@@ -38,8 +38,3 @@ export type PacketSaid =
   | { readonly said: 'mirror'; readonly events: readonly MirrorEvent[] }
   | { readonly said: 'udp-error'; readonly to: Endpoint; readonly code: string }
   | { readonly said: 'role'; readonly out: unknown }
-
-/** Datagrams that wait for the control thread: strangers send them, so they are few. */
-export const MOST_DATAGRAMS = 1024
-/** Events of peers that wait; each is something genuine. */
-export const MOST_EVENTS = 16_384
