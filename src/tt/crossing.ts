@@ -1,4 +1,3 @@
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { FiveTuple } from '#ntm-lib/packet/five-tuple.ts'
 import { fillTransport, fitted, isSuper } from '#ntm-lib/packet/gso.ts'
 import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
@@ -14,6 +13,7 @@ import {
   rewriteSource6,
 } from '#ntm-lib/packet/rewrite.ts'
 import { split4 } from '#ntm-lib/packet/split4.ts'
+import type { FlowSide } from './flow-side.ts'
 import type { Flow } from './flows.ts'
 import type { TrafficParts } from './traffic-parts.ts'
 import { DROP_COUNTER, type DropReason, type Verdict } from './verdict.ts'
@@ -41,19 +41,18 @@ export class Crossing {
   /** From a tunnel to the edge. `low`: first byte that the packet may move back to; `t`: its tuple. */
   toEdge(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
     const { out } = this.#p
-    const virtual = flow.inner.destination
-    const real = flow.edge.destination
     if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, out)
-    const hops = isIp4(virtual) ? ip4.ttl(v, at) : ip6.hopLimit(v, at)
+    const four = t.family === 4
+    const hops = four ? ip4.ttl(v, at) : ip6.hopLimit(v, at)
     if (hops <= out.lastHop) {
       return this.answer(v, at, len, out, 'ttl-expired', icmp4.TIME_EXCEEDED, 0, icmp6.TIME_EXCEEDED, 0)
     }
     const each = sized(v, t, at, len, gso, out)
     if (each === CUT) return 'cut'
     if (each === TOO_BIG) return this.#tooBig(v, at, len, out)
-    if (isIp4(real)) rewriteDestination4(v, at, len, real)
+    if (four) rewriteDestination4(v, at, len, destination4(flow.edge))
     else {
-      ip6.putAddress(this.#address, 0, real)
+      putDestination6(this.#address, flow.edge)
       rewriteDestination6(v, at, len, this.#address, 0)
     }
     return this.#forward(v, at, len, each, out)
@@ -63,24 +62,25 @@ export class Crossing {
   toHost(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
     const { back, router4, router6 } = this.#p
     back.mtu4 = back.mtu6 = this.#p.innerMtu(flow.node)
-    const real = flow.edge.destination
-    const virtual = flow.inner.destination
     if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, back)
     const each = sized(v, t, at, len, gso, back)
     if (each === CUT) return 'cut'
     if (each === TOO_BIG) return this.#tooBig(v, at, len, back)
-    if (isIp4(real) && isIp4(virtual)) {
-      const fromServer = ip4.source(v, at) === real
-      rewriteSource4(v, at, len, fromServer ? virtual : router4)
-      if (!fromServer) rewriteEmbeddedDestination4(v, at, len, real, virtual)
-    } else if (!isIp4(real) && !isIp4(virtual)) {
-      const fromServer = ip6.isAddress(v, at + ip6.SOURCE_AT, real)
-      ip6.putAddress(this.#address, 0, virtual)
-      if (fromServer) rewriteSource6(v, at, len, this.#address, 0)
+    if (t.family === 4) {
+      const [real, virtual] = [destination4(flow.edge), destination4(flow.inner)]
+      if (v.getInt32(at + ip4.SOURCE_AT) === real) rewriteSource4(v, at, len, virtual)
+      else {
+        rewriteSource4(v, at, len, router4)
+        rewriteEmbeddedDestination4(v, at, len, real, virtual)
+      }
+    } else {
+      putDestination6(this.#address, flow.inner)
+      putDestination6(this.#other, flow.edge)
+      if (ip6.sameAddress(v, at + ip6.SOURCE_AT, this.#other, 0)) rewriteSource6(v, at, len, this.#address, 0)
       else {
         ip6.putAddress(this.#other, 0, router6)
         rewriteSource6(v, at, len, this.#other, 0)
-        ip6.putAddress(this.#other, 0, real)
+        putDestination6(this.#other, flow.edge)
         rewriteEmbeddedDestination6(v, at, len, this.#other, 0, this.#address, 0)
       }
     }
@@ -146,6 +146,14 @@ function sized(v: DataView, t: FiveTuple, at: number, len: number, gso: number, 
   if (isSuper(gso)) return fitted(v, t.protocol, t.upperAt, at + len, gso, t.upperAt - at, most)
   // Not to be cut on the way: the sender must hear of it.
   return len > most && (!four || ip4.dontFragment(v, at)) ? TOO_BIG : gso
+}
+
+/** An IPv4 side's destination as a signed word: as an unsigned one it would be an object wherever it is passed. */
+const destination4 = (s: FlowSide): number => s.words[1] ?? 0
+
+/** Writes an IPv6 side's destination to the start of `to`. */
+function putDestination6(to: DataView, { words }: FlowSide): void {
+  for (let i = 0; i < 4; i++) to.setInt32(4 * i, words[4 + i] ?? 0)
 }
 
 /** As `fitted` says it. */

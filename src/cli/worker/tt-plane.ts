@@ -89,7 +89,9 @@ class TtPlane implements RolePlane<TtIn> {
 
   inner(row: number, b: SuperBatch, i: number, now: Instant): void {
     const customer = this.#customers.at(row)
-    if (customer !== null) this.#running?.wire.fromTunnel(row, customer, b, i, now)
+    // Before the edge is open nobody has been told of a server here.
+    if (customer === null || this.#running === null) return this.#p.counters.count('tt.drop.not-open')
+    this.#running.wire.fromTunnel(row, customer, b, i, now)
   }
 
   afterOpen(): void {

@@ -98,7 +98,10 @@ export class TtWire {
     this.#outward(row, customer, b, i * b.slotBytes, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now)
     for (let p = this.traffic.released(); p !== null; p = this.traffic.released()) {
       const one = this.#one
-      if (p.length > SLOT_BYTES - HEADROOM) continue
+      if (p.length > SLOT_BYTES - HEADROOM) {
+        this.#p.counters.count('tt.drop.jumbo')
+        continue
+      }
       one.arena.set(p, slotAt(one, 0))
       this.#outward(row, customer, one, 0, slotAt(one, 0), p.length, 0, now)
       this.#sendJobs()

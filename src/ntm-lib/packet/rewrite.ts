@@ -14,16 +14,20 @@ import { CHECK_AT as UDP_CHECK } from './udp.ts'
  * packet travelled the other way: when the outer source changes, an embedded *destination* equal to it changes too.
  */
 
-/** Changes the source of the IPv4 packet of `len` bytes at `at`, and the matching embedded destination of an ICMP error. */
+/**
+ * Changes the source of the IPv4 packet of `len` bytes at `at`, and the matching embedded destination of an ICMP error. `to` and all
+ * IPv4 addresses here may be signed words as well.
+ */
 export function rewriteSource4(v: DataView, at: number, len: number, to: number): void {
-  const from = ip4.source(v, at)
+  const from = ip4.protocol(v, at) === ICMP4 ? ip4.source(v, at) : 0
   outer4(v, at, len, ip4.SOURCE_AT, to)
   if (ip4.protocol(v, at) === ICMP4) rewriteEmbeddedDestination4(v, at, len, from, to)
 }
 
 /** Changes the destination, and the matching embedded source of an ICMP error. */
 export function rewriteDestination4(v: DataView, at: number, len: number, to: number): void {
-  const from = ip4.destination(v, at)
+  // An address is a large number, and so an object wherever it is passed on: only where it is needed.
+  const from = ip4.protocol(v, at) === ICMP4 ? ip4.destination(v, at) : 0
   outer4(v, at, len, ip4.DESTINATION_AT, to)
   if (ip4.protocol(v, at) === ICMP4) rewriteEmbeddedSource4(v, at, len, from, to)
 }
@@ -95,19 +99,20 @@ export function embeddedAt6(v: DataView, at: number, len: number): number {
 const upper = newUpper()
 
 function outer4(v: DataView, at: number, len: number, field: number, to: number): void {
-  const from = v.getUint32(at + field)
+  const before = sum(v, at + field, 4)
   v.setUint32(at + field, to)
-  v.setUint16(at + 10, delta32(ip4.check(v, at), from, to))
+  const after = sum(v, at + field, 4)
+  v.setUint16(at + 10, deltaSum(ip4.check(v, at), before, after))
   if (ip4.fragmentOffset(v, at) !== 0) return
   const where = checkAt(ip4.protocol(v, at), at + ip4.headerBytes(v, at), at + len)
   if (where < 0 || skipZeroUdp(v, ip4.protocol(v, at), where)) return
-  const check = delta32(v.getUint16(where), from, to)
+  const check = deltaSum(v.getUint16(where), before, after)
   v.setUint16(where, ip4.protocol(v, at) === UDP ? udpCheck(check) : check)
 }
 
 function embedded4(v: DataView, at: number, len: number, field: number, from: number, to: number): boolean {
   const inner = embeddedAt4(v, at, len)
-  if (inner < 0 || v.getUint32(inner + field) !== from >>> 0) return false
+  if (inner < 0 || v.getInt32(inner + field) !== (from | 0)) return false
   const icmpCheck = at + ip4.headerBytes(v, at) + icmp4.CHECK_AT
   const before = sum(v, inner + 10, 10)
   v.setUint32(inner + field, to)

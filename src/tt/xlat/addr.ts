@@ -65,30 +65,32 @@ export class PairMap implements AddressMap {
     this.#pairs = pairs
   }
 
-  toSix(ip: Ip4, role: AddressRole, view: DataView, at: number): boolean {
+  toSix(view: DataView, at: number, role: AddressRole, to: DataView, toAt: number): boolean {
     const pairs = this.#pairs
+    const ip = view.getUint32(at)
     const six = pairs === null ? null : ip === pairs.host4 ? pairs.host6 : ip === pairs.server4 ? pairs.server6 : null
     if (six !== null) {
-      putAddress(view, at, six)
+      putAddress(to, toAt, six)
       return true
     }
     if (role !== 'error-source') return false
-    putAddress(view, at, this.#routers6)
-    view.setUint32(at + 12, ip)
+    putAddress(to, toAt, this.#routers6)
+    to.setUint32(toAt + 12, ip)
     return true
   }
 
-  toFour(view: DataView, at: number, role: AddressRole): number {
+  toFour(view: DataView, at: number, role: AddressRole, to: DataView, toAt: number): boolean {
     const pairs = this.#pairs
-    if (pairs !== null && isAddress(view, at, pairs.host6)) return pairs.host4
-    if (pairs !== null && isAddress(view, at, pairs.server6)) return pairs.server4
-    return role === 'error-source' ? this.#router4 : -1
+    if (pairs !== null && isAddress(view, at, pairs.host6)) to.setUint32(toAt, pairs.host4)
+    else if (pairs !== null && isAddress(view, at, pairs.server6)) to.setUint32(toAt, pairs.server4)
+    else if (role === 'error-source') to.setUint32(toAt, this.#router4)
+    else return false
+    return true
   }
 }
 
-/** Sources no packet on a network has; such packets are dropped without a word (RFC 7915 §4.1). */
-export function illegalSource4(ip: number): boolean {
-  const top = ip >>> 24
+/** Sources no packet on a network has, by their first byte; such packets are dropped without a word (RFC 7915 §4.1). */
+export function illegalSource4(top: number): boolean {
   return top === 0 || top === 127 || top >= 224
 }
 

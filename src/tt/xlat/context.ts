@@ -11,10 +11,13 @@ export type AddressRole = 'source' | 'destination' | 'error-source' | 'embedded-
  * is the sender of an ICMP error, often a router without a pair: the map decides what stands for it (see `addr.ts`).
  */
 export type AddressMap = {
-  /** Writes the 16 bytes that stand for `ip` at `at`; false when nothing does. */
-  toSix(ip: Ip4, role: AddressRole, view: DataView, at: number): boolean
-  /** The IPv4 address that stands for the 16 bytes at `at`, as an unsigned number; -1 when nothing does. */
-  toFour(view: DataView, at: number, role: AddressRole): number
+  /**
+   * Writes the 16 bytes that stand for the 4 bytes at `at` to `toAt`; false when nothing does. Addresses are not passed as numbers:
+   * most IPv4 addresses are no small integers, and each call would make an object.
+   */
+  toSix(view: DataView, at: number, role: AddressRole, to: DataView, toAt: number): boolean
+  /** Writes the 4 bytes that stand for the 16 at `at` to `toAt`; false when nothing does. */
+  toFour(view: DataView, at: number, role: AddressRole, to: DataView, toAt: number): boolean
 }
 
 /** Everything the translator needs beside the packet. One per direction; fields may be changed between packets. */

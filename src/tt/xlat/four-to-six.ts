@@ -39,7 +39,7 @@ export function fourToSix(
   const total = ip4.totalLength(v, at)
   if (header < ip4.IP4_BYTES || header > total || total > len) return drop(out, 'bad-length')
   if (sum(v, at, header) % 0xffff !== 0) return drop(out, 'bad-checksum')
-  if (illegalSource4(ip4.source(v, at))) return drop(out, 'bad-source')
+  if (illegalSource4(v.getUint8(at + ip4.SOURCE_AT))) return drop(out, 'bad-source')
   if (ip4.ttl(v, at) <= ctx.lastHop) return answer4(ctx, out, 'ttl-expired', icmp4.TIME_EXCEEDED, 0, 0, v, at, total)
   if (header > ip4.IP4_BYTES && ip4.optionsSay(v, at, header) === 'source-route') {
     return answer4(ctx, out, 'source-route', icmp4.UNREACHABLE, icmp4.SOURCE_ROUTE_FAILED, 0, v, at, total)
@@ -66,8 +66,9 @@ export function fourToSix(
   const zeroUdp = gso === 0 && protocol === UDP && first && v.getUint16(upper + 6) === 0
   if (zeroUdp && (isFragment || ctx.udpZero === 'drop')) return drop(out, 'udp-no-checksum')
   const error = protocol === ICMP4 && icmp4.isError(icmp4.type(v, upper))
-  if (!ctx.map.toSix(ip4.source(v, at), error ? 'error-source' : 'source', scratch, 0)) return drop(out, 'no-address')
-  if (!ctx.map.toSix(ip4.destination(v, at), 'destination', scratch, 16)) {
+  const from = error ? 'error-source' : 'source'
+  if (!ctx.map.toSix(v, at + ip4.SOURCE_AT, from, scratch, 0)) return drop(out, 'no-address')
+  if (!ctx.map.toSix(v, at + ip4.DESTINATION_AT, 'destination', scratch, 16)) {
     return answer4(ctx, out, 'no-address', icmp4.UNREACHABLE, icmp4.HOST_UNREACHABLE, 0, v, at, total)
   }
 

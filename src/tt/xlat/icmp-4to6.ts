@@ -86,8 +86,8 @@ function embeddedFourToSix(v: DataView, low: number, at: number, end: number, ct
   }
   const start = upper - IP6_BYTES - (isFragment ? fragment.FRAGMENT_BYTES : 0)
   if (start < low) return 'no-headroom'
-  if (!ctx.map.toSix(ip4.source(v, at), 'embedded-source', inner, 0)) return 'no-address'
-  if (!ctx.map.toSix(ip4.destination(v, at), 'embedded-destination', inner, 16)) return 'no-address'
+  if (!ctx.map.toSix(v, at + ip4.SOURCE_AT, 'embedded-source', inner, 0)) return 'no-address'
+  if (!ctx.map.toSix(v, at + ip4.DESTINATION_AT, 'embedded-destination', inner, 16)) return 'no-address'
   const before = sum(v, at + ip4.SOURCE_AT, 8)
   const traffic = ctx.copyTrafficClass ? ip4.tos(v, at) : 0
   const [word, ident, hops] = [ip4.fragmentWord(v, at), ip4.id(v, at), ip4.ttl(v, at)]

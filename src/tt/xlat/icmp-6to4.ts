@@ -16,6 +16,8 @@ import { cannotCrossToFour, carry } from './transport.ts'
 type Mapped = { typeCode: number; rest: number }
 const mapped: Mapped = { typeCode: 0, rest: 0 }
 const upper = newUpper()
+/** The embedded packet's addresses while its header is being replaced. */
+const inner = new DataView(new ArrayBuffer(8))
 
 /**
  * Translates the ICMPv6 error at `[at, end)` of the IPv6 packet at `packet`, with the packet in it. RFC 7915 §5.2, §5.3.
@@ -70,9 +72,10 @@ function embeddedSixToFour(v: DataView, at: number, end: number, ctx: XlatContex
     if (icmp6.isError(type)) return 'nested-error'
     if (!icmp6.isEcho(type)) return 'icmp-type'
   }
-  const source = ctx.map.toFour(v, at + ip6.SOURCE_AT, 'embedded-source')
-  const destination = ctx.map.toFour(v, at + ip6.DESTINATION_AT, 'embedded-destination')
-  if (source < 0 || destination < 0) return 'no-address'
+  if (!ctx.map.toFour(v, at + ip6.SOURCE_AT, 'embedded-source', inner, 0)) return 'no-address'
+  if (!ctx.map.toFour(v, at + ip6.DESTINATION_AT, 'embedded-destination', inner, 4)) return 'no-address'
+  const source = inner.getUint32(0)
+  const destination = inner.getUint32(4)
   const before = sum(v, at + ip6.SOURCE_AT, 32)
   // What the embedded header claims to carry, less the headers that IPv4 does not have.
   const bytes = Math.max(0, ip6.payloadLength(v, at) - (upperAt - at - ip6.IP6_BYTES))

@@ -8,7 +8,7 @@ import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { ICMP4, ICMP6, UDP } from '#ntm-lib/packet/protocol.ts'
 import type { Verdict } from '../verdict.ts'
-import { illegalSource6 } from './addr.ts'
+import { illegalSource6, scratch } from './addr.ts'
 import type { Translated, XlatContext } from './context.ts'
 import { newMessage } from './icmp-4to6.ts'
 import { dontFragment, icmpSixToFour } from './icmp-6to4.ts'
@@ -72,10 +72,9 @@ export function sixToFour(
     return answer6(ctx, out, 'too-big', icmp6.PACKET_TOO_BIG, 0, Math.max(1280, ctx.mtu4 + 20), v, at, total)
   }
   const error = protocol === ICMP6 && icmp6.isError(icmp6.type(v, upperAt))
-  const source = ctx.map.toFour(v, at + ip6.SOURCE_AT, error ? 'error-source' : 'source')
-  if (source < 0) return drop(out, 'no-address')
-  const destination = ctx.map.toFour(v, at + ip6.DESTINATION_AT, 'destination')
-  if (destination < 0) {
+  const from = error ? 'error-source' : 'source'
+  if (!ctx.map.toFour(v, at + ip6.SOURCE_AT, from, scratch, 0)) return drop(out, 'no-address')
+  if (!ctx.map.toFour(v, at + ip6.DESTINATION_AT, 'destination', scratch, 4)) {
     return answer6(ctx, out, 'no-address', icmp6.UNREACHABLE, icmp6.ADDRESS_UNREACHABLE, 0, v, at, total)
   }
 
@@ -96,7 +95,7 @@ export function sixToFour(
   } else if (protocol === ICMP6 && !echo(v, at, upperAt, bytes)) return drop(out, 'icmp-type')
   const start = payloadAt - ip4.IP4_BYTES
   const four = protocol === ICMP6 ? ICMP4 : protocol
-  writeHeader(v, start, tos, end - start, id, flags, ttl, four, source, destination)
+  writeHeader(v, start, tos, end - start, id, flags, ttl, four)
   if (error) {
     // The message lost bytes: DF follows the size it has now.
     if (fragmentAt < 0) setFlags(v, start, dontFragment(end - payloadAt))
@@ -127,16 +126,14 @@ function writeHeader(
   flags: number,
   ttl: number,
   protocol: number,
-  source: number,
-  destination: number,
 ): void {
   v.setUint16(at, 0x4500 | tos)
   v.setUint16(at + 2, length)
   v.setUint16(at + 4, id)
   v.setUint16(at + 6, flags)
   v.setUint16(at + 8, (ttl << 8) | protocol)
-  v.setUint32(at + 12, source)
-  v.setUint32(at + 16, destination)
+  v.setUint32(at + ip4.SOURCE_AT, scratch.getUint32(0))
+  v.setUint32(at + ip4.DESTINATION_AT, scratch.getUint32(4))
   ip4.fillCheck(v, at)
 }
 
