@@ -4,6 +4,7 @@ import type { Endpoint } from '../addr/endpoint.ts'
 import { ip4FromWord } from '../addr/ip4.ts'
 import { type Instant, instant } from '../base/time.ts'
 import { OpenKey, SealKey } from '../crypto/seal.ts'
+import { CELLS } from './mirror.ts'
 import { TIMERS } from './timers.ts'
 import { type Address, maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
 import { alive, aliveClock, aliveDeadline, onReceived, onSent } from './tunnel-alive.ts'
@@ -141,6 +142,40 @@ test('alive: never a deadline in the past after its clock ran, whatever happens'
       if (aliveClock(a, true, t(now)) === null) expect(due).toBeGreaterThan(now)
     }
   }
+})
+
+test('alive: cells that a worker wrote are believed, and a silence it saw end is not counted in the next one', () => {
+  const cells = new Float64Array(CELLS.words)
+  const a = alive(t(0), cells)
+  expect([a.unansweredSince, a.owedSince, a.lastSent, a.lastInner]).toEqual([null, null, 0, 0])
+  const silence = (since: number, challenges: number): void => {
+    cells[CELLS.unansweredSince] = since
+    expect(a.nextChallenge).toBe(since + 10_000)
+    for (let i = 0; i < challenges; i++) {
+      expect(aliveClock(a, false, t(since + 10_000 + i * 300 - 1))).toBeNull()
+      expect(aliveClock(a, false, t(since + 10_000 + i * 300))).toBe('challenge')
+    }
+  }
+  silence(100, 2)
+  // Answered and silent again, without a word to us.
+  silence(20_000, 3)
+  expect(aliveClock(a, false, t(30_900))).toBe('silent')
+  expect([a.silent, a.nextChallenge]).toEqual([true, null])
+  cells[CELLS.unansweredSince] = Number.NaN
+  expect([a.silent, a.nextChallenge]).toEqual([false, null])
+  silence(50_000, 1)
+  cells[CELLS.owedSince] = 60_200
+  expect(aliveDeadline(a, false)).toBe(60_300)
+  onReceived(a, false, t(60_250))
+  expect([cells[CELLS.unansweredSince], aliveDeadline(a, false)]).toEqual([Number.NaN, 70_200])
+  onSent(a, true, t(60_260))
+  const { lastSent, lastInner, unansweredSince, owedSince } = CELLS
+  expect([lastSent, lastInner, unansweredSince, owedSince].map((i) => cells[i])).toEqual([
+    60_260,
+    60_260,
+    60_260,
+    Number.NaN,
+  ])
 })
 
 const home: Endpoint = { ip: ip4FromWord(1), port: 1 }
