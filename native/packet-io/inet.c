@@ -124,10 +124,17 @@ uint64_t inet_sum(const uint8_t *p, size_t bytes, uint64_t sum) {
     p += blocks * 64;
     bytes %= 64;
   }
-  for (; bytes >= 4; p += 4, bytes -= 4) {
+  for (; bytes >= 8; p += 8, bytes -= 8) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    sum += (w & 0xffffffff) + (w >> 32);
+  }
+  if (bytes >= 4) {
     uint32_t w;
     memcpy(&w, p, 4);
     sum += w;
+    p += 4;
+    bytes -= 4;
   }
   if (bytes >= 2) {
     uint16_t w;
