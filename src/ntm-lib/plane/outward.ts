@@ -113,8 +113,8 @@ export class Outward {
     most: number,
     now: Instant,
   ): PutVerdict {
-    if (this.#count === MOST_JOBS) this.flush(now)
-    invariant(this.#arena === null || this.#arena === memory.arena, 'packets of one flush lie in one arena')
+    // The engine takes jobs of one arena at a time.
+    if (this.#count === MOST_JOBS || this.#arena !== memory.arena) this.flush(now)
     this.#arena = memory.arena
     const jobs = this.#jobs
     const j = this.#count++ * SEAL_JOB.words

@@ -34,8 +34,8 @@ export class TunnelPlane {
   }
 
   /**
-   * Queues one inner packet or super-packet for a row. All packets queued between two flushes lie in the same arena, which is left
-   * alone until `flush`.
+   * Queues one inner packet or super-packet for a row; its arena is left alone until `flush`. Packets that go together should lie in
+   * one arena: where it changes, what was put before is sealed and sent first.
    */
   put(row: number, memory: PacketMemory, at: number, len: number, gso: number, now: Instant): PutVerdict {
     return this.#outward.put(row, memory, at, len, gso, now)
@@ -51,7 +51,7 @@ export class TunnelPlane {
     return this.rows.isKnown(row) ? (this.rows.whole[row] ?? MIN_INNER) : MIN_INNER
   }
 
-  /** Seals and sends all that was put; before its arena is reused, and before a packet from another arena is put. */
+  /** Seals and sends all that was put; to be called before its arena is reused. */
   flush(now: Instant): void {
     this.#outward.flush(now)
   }
