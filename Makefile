@@ -34,8 +34,8 @@ check: setup ## types only
 lint: setup ## lint and format only
 	@scripts/test.sh --only lint
 
-bench: need-root setup ## measure; prints a table and JSON (root)
-	@exec scripts/run-node bench/run.ts
+bench: need-root setup ## measure beside other tunnels; ARGS=--quick for a look (root)
+	@exec scripts/run-node bench/run.ts $(ARGS)
 
 native: ## build the packet addon
 	@$(MAKE) -s -C native/packet-io

@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { LabError } from '#lab/ip.ts'
 import { ROOT, whyNoLab } from '#lab/netns.ts'
 import { charts } from './charts.ts'
 import { measureTranslation } from './measures/translate.ts'
 import { measureEverythingOfNames } from './names.ts'
 import { buildAll } from './peers/all.ts'
-import { PEERS, type PeerName } from './peers/peer.ts'
-import { FULL, MEASURES, type MeasureName, measure, QUICK } from './plan.ts'
+import { PEERS } from './peers/peer.ts'
+import { FULL, MEASURES, type MeasureName, measure, ON_REQUEST, QUICK } from './plan.ts'
 import { ratios } from './ratios.ts'
 import { markdown, type Report, report } from './report.ts'
 import type { Row } from './row.ts'
@@ -40,6 +41,17 @@ async function main(): Promise<number> {
     process.stdout.write(`${((performance.now() - begun) / 1000).toFixed(0).padStart(5)} s  ${text}\n`)
   }
 
+  const failed: string[] = []
+  // An hour of somebody's machine is not thrown away for one measure: the rest is told, but is no result.
+  const attempt = async (name: string, act: () => Promise<unknown>): Promise<void> => {
+    try {
+      await act()
+    } catch (fault) {
+      if (!(fault instanceof LabError)) throw fault
+      failed.push(name)
+      say(`${name} failed: ${fault.message}`)
+    }
+  }
   const rows: Row[] = []
   const peers: Record<string, string> = { coturn: 'absent until there is a relay' }
   const plan = { ...(asked.quick ? QUICK : FULL), ...(asked.rounds === null ? {} : { rounds: asked.rounds }) }
@@ -55,13 +67,16 @@ async function main(): Promise<number> {
     }
   }
   if (asked.measures.includes('translate')) {
-    const done = await measureTranslation({ ...plan, arenas: [], say }, asked.product, plan)
-    rows.push(...done.rows)
-    Object.assign(peers, done.peers)
+    await attempt('translate', async () => {
+      const done = await measureTranslation({ ...plan, arenas: [], say }, asked.product, plan)
+      rows.push(...done.rows)
+      Object.assign(peers, done.peers)
+    })
   }
-  if (asked.measures.includes('names')) rows.push(...(await measureEverythingOfNames(asked.quick, say)))
+  if (asked.measures.includes('names'))
+    await attempt('names', async () => rows.push(...(await measureEverythingOfNames(asked.quick, say))))
 
-  const whole = asked.isWhole && !asked.quick
+  const whole = asked.isWhole && !asked.quick && failed.length === 0
   const all = Object.entries(ratios(rows))
   // A part of a run has a part of the ratios; a whole one also says which are missing.
   const done = report(
@@ -72,7 +87,8 @@ async function main(): Promise<number> {
   )
   const dir = write(done, join(ROOT, whole ? 'bench/results' : '.run/bench/last'))
   process.stdout.write(`\n${markdown(done)}\n${dir}\n`)
-  return 0
+  if (failed.length > 0) process.stderr.write(`bench: failed: ${failed.join(', ')}\n`)
+  return failed.length === 0 ? 0 : 1
 }
 
 function write(done: Report, dir: string): string {
@@ -93,28 +109,29 @@ function read() {
       product: { type: 'string', default: ROOT },
     },
   })
-  const chosen = <T extends string>(text: string | undefined, all: readonly T[], what: string): T[] =>
-    text === undefined
-      ? [...all]
-      : text.split(',').map((word) => {
-          const found = all.find((one) => one === word)
-          if (found === undefined) throw new Error(`no ${what} ${word}`)
-          return found
-        })
+  const chosen = <T extends string>(text: string, all: readonly T[], what: string): T[] =>
+    text.split(',').map((word) => {
+      const found = all.find((one) => one === word)
+      if (found === undefined) throw new Error(`no ${what} ${word}`)
+      return found
+    })
   const rounds = values.rounds === undefined ? null : Number(values.rounds)
   if (rounds !== null && !(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds: a number of at least 1')
   return {
     quick: values.quick,
-    measures: chosen<MeasureName>(values.only, MEASURES, 'measure'),
-    peers: chosen<PeerName>(values.peers, PEERS, 'peer'),
+    measures: values.only === undefined ? [...MEASURES] : chosen(values.only, EVERY_MEASURE, 'measure'),
+    peers: values.peers === undefined ? [...PEERS] : chosen(values.peers, PEERS, 'peer'),
     rounds,
     product: values.product,
     isWhole: values.only === undefined && values.peers === undefined && rounds === null && values.product === ROOT,
   }
 }
 
+const EVERY_MEASURE: readonly MeasureName[] = [...MEASURES, ...ON_REQUEST]
+
 const usage = `usage: npm run bench -- [--quick] [--only MEASURE,...] [--peers PEER,...] [--rounds N] [--product DIR]
   MEASURE    ${MEASURES.join(' ')}
+             ${ON_REQUEST.join(' ')}: only when asked for
   PEER       ${PEERS.join(' ')}
   --quick    two short rounds
   --product  measures the code in another directory, as of an older commit

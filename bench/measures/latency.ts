@@ -1,3 +1,4 @@
+import { pause } from '#lab/process.ts'
 import type { Arena } from '../peers/peer.ts'
 import { UDPLOAD, UDPLOAD_PORT } from '../peers/rooms.ts'
 import { type Row, row } from '../row.ts'
@@ -11,14 +12,14 @@ export type LatencyPlan = { readonly count: number; readonly loadSeconds: number
 export async function measureLatency(circuit: Circuit, plan: LatencyPlan): Promise<Row[]> {
   const idle = await inTurn(circuit, 'round trips, idle', (arena) => roundTrips(arena, plan.count, IDLE_GAP_MICROS))
   const loaded = await inTurn(circuit, 'round trips beside bulk TCP', async (arena) => {
-    const load = tcpRun(arena, { seconds: plan.loadSeconds, streams: 1, direction: 'to server' })
-    try {
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+    const pings = async (): ReturnType<typeof roundTrips> => {
+      await pause(SETTLE_MS)
       const count = Math.floor(((plan.loadSeconds - 1) * 1e6) / LOADED_GAP_MICROS)
-      return await roundTrips(arena, count, LOADED_GAP_MICROS)
-    } finally {
-      await load
+      return roundTrips(arena, count, LOADED_GAP_MICROS)
     }
+    const load = tcpRun(arena, { seconds: plan.loadSeconds, streams: 1, direction: 'to server' })
+    const [seen] = await Promise.all([pings(), load])
+    return seen
   })
   const rows: Row[] = []
   for (const [when, runs] of [

@@ -3,14 +3,17 @@ import { UDPLOAD, UDPLOAD_PORT } from '../peers/rooms.ts'
 import { type Row, row } from '../row.ts'
 import { since, spent } from './cpu.ts'
 import { type Found, highestRate, type Trial } from './search.ts'
-import { cpuRows } from './tcp.ts'
+import { cpuRows, type Direction } from './tcp.ts'
 import { type Circuit, inTurn } from './turns.ts'
 
-export const UDP_SIZES = [64, 128, 512, 1400] as const
-
-/** Highest rate at 1 % loss or less, for datagrams of `bytes` of payload from host to server. */
-export async function measureUdp(circuit: Circuit, bytes: number, millis: number): Promise<Row[]> {
-  const what = `UDP ${bytes} B to server, at most 1 % lost`
+/** Highest rate at 1 % loss or less, for datagrams of `bytes` of payload. */
+export async function measureUdp(
+  circuit: Circuit,
+  bytes: number,
+  millis: number,
+  direction: Direction = 'to server',
+): Promise<Row[]> {
+  const what = `UDP ${bytes} B ${direction}, at most 1 % lost`
   const guess = new Map<string, number>()
   const runs = await inTurn(circuit, what, async (arena) => {
     const last = guess.get(arena.name)
@@ -22,7 +25,7 @@ export async function measureUdp(circuit: Circuit, bytes: number, millis: number
     let packets = 0
     const found = await highestRate({ ...near, mostLoss: 0.01, precision: 0.06 }, async (rate, confirm) => {
       if (confirm) confirming = spent(arena)
-      const t = await udpRun(arena, bytes, rate, confirm ? millis * 2 : millis)
+      const t = await udpRun(arena, { bytes, rate, millis: confirm ? millis * 2 : millis, direction })
       if (confirm) cpu = since(confirming, spent(arena))
       packets = t.received
       return t
@@ -39,13 +42,29 @@ export async function measureUdp(circuit: Circuit, bytes: number, millis: number
       all.map((r) => r.found.rate / 1000),
       noteOf(all.map((r) => r.found)),
     ),
-    ...(bytes === 128 || bytes === 1400 ? cpuRows(`UDP ${bytes} B at that rate, per packet`, peer, all) : []),
+    ...(bytes === 128 || bytes === 1400
+      ? cpuRows(`UDP ${bytes} B ${direction} at that rate, per packet`, peer, all)
+      : []),
   ])
 }
 
+export type UdpPlan = {
+  readonly bytes: number
+  readonly rate: number
+  readonly millis: number
+  readonly direction: Direction
+}
+
 /** Offers `rate` datagrams a second for `millis`. */
-export async function udpRun(arena: Arena, bytes: number, rate: number, millis: number): Promise<Trial> {
-  const args = ['up', arena.target, `${UDPLOAD_PORT}`, `${bytes}`, `${Math.round(rate)}`, `${millis}`]
+export async function udpRun(arena: Arena, { bytes, rate, millis, direction }: UdpPlan): Promise<Trial> {
+  const args = [
+    direction === 'to server' ? 'up' : 'down',
+    arena.target,
+    `${UDPLOAD_PORT}`,
+    `${bytes}`,
+    `${Math.round(rate)}`,
+    `${millis}`,
+  ]
   return JSON.parse(await arena.lab.must('host', UDPLOAD, args)) as Trial
 }
 

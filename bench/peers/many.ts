@@ -1,9 +1,10 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Lab } from '#lab/netns.ts'
 import { collect, pause } from '#lab/process.ts'
 import { residentMib } from '../measures/cpu.ts'
 import { fetchDebian } from './fetch.ts'
-import { control, keyPair } from './wireguard-go.ts'
+import { control, keyPair, socketOf } from './wireguard-go.ts'
 
 /** Resident memory in MiB, without any tunnel and with `count`. */
 export type Resident = { readonly without: number; readonly with: number }
@@ -23,6 +24,7 @@ export async function wireguardMany(count: number): Promise<Resident | null> {
   try {
     lab.room('a')
     const device = `wg${lab.tag}m`
+    lab.onDispose(() => rmSync(socketOf(device), { force: true }))
     const [command, ...first] = found.command('wireguard-go')
     const { pid } = lab.spawn('a', 'wireguard-many', command, [...first, '-f', device])
     await control(device, [`private_key=${keyPair().secret}`, 'listen_port=51820'])

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { LabError } from '#lab/ip.ts'
 import { until } from '#lab/process.ts'
@@ -25,6 +25,7 @@ export function wireguardGo(): Peer | Missing {
         ['a', 'b', ROUTERS.server.net],
         ['b', 'a', ROUTERS.host.net],
       ] as const) {
+        lab.onDispose(() => rmSync(socketOf(devices[room]), { force: true }))
         const program = lab.spawn(room, `wireguard-${room}`, command, [...first, '-f', devices[room]])
         boxes.push({ name: room, pid: program.pid })
         await control(devices[room], [
@@ -41,9 +42,12 @@ export function wireguardGo(): Peer | Missing {
   })
 }
 
+/** Where it listens, in whatever namespace it lives. */
+export const socketOf = (device: string): string => `/var/run/wireguard/${device}.sock`
+
 /** Sends one `set` of the userland API and expects errno 0. */
 export async function control(device: string, lines: readonly string[]): Promise<void> {
-  const path = `/var/run/wireguard/${device}.sock`
+  const path = socketOf(device)
   await until(`wireguard-go's socket ${path}`, () => (existsSync(path) ? true : null))
   const answer = await new Promise<string>((resolve, reject) => {
     const socket = connect(path)
