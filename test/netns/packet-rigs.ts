@@ -46,6 +46,7 @@ export const SCENES: Readonly<Record<string, Scene>> = {
       quiet()
       ip('link', 'add', 'va', 'type', 'veth', 'peer', 'name', 'vb')
       for (const name of ['va', 'vb']) ip('link', 'set', name, 'up')
+      for (const name of ['va', 'vb']) awaitCarrier(name)
     },
     open: () => {
       const [a, b] = [openPacketSocket('va'), openPacketSocket('vb')]
@@ -153,6 +154,13 @@ function routedVeths(): void {
     ip('link', 'set', `${name}1`, 'up')
   }
 }
+
+/** A link that is up takes a moment until it sends; on a busy machine the first frames would be lost. */
+function awaitCarrier(name: string): void {
+  for (let i = 0; i < 500 && !ip('link', 'show', name).includes('state UP'); i++) Atomics.wait(NEVER, 0, 0, 10)
+}
+
+const NEVER = new Int32Array(new SharedArrayBuffer(4))
 
 export function sysctl(name: string, value: string): void {
   execFileSync('sysctl', ['-qw', `${name}=${value}`])
