@@ -543,7 +543,7 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
     right.take(put(LEFT_AT))
     right.events.length = 0
     const [moved, again] = [4331, 4332].map((port) => ({ ...LEFT_AT, port })) as [Endpoint, Endpoint]
-    right.take([moved, RIGHT_AT, LEFT_AT, moved, LEFT_AT, again].flatMap(put))
+    right.take([LEFT_AT, moved, RIGHT_AT, LEFT_AT, moved, LEFT_AT, again].flatMap(put))
     expect(right.events.splice(0).map((e) => e.event === 'heard' && [e.from, e.bytes, e.newest])).toEqual([
       [moved, 264, false],
       [RIGHT_AT, 132, false],
