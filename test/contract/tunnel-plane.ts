@@ -323,6 +323,9 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
     const { left, right } = joined()
     left.put(packetOf(PLAIN))
     const late = left.leaving()
+    right.take(late)
+    right.events.length = 0
+    right.inner.length = 0
     for (const e of [left, right]) e.plane.apply({ mirror: 'gone', row: ROW }, e.now)
     expect(left.put(packetOf(PLAIN))).toBe('not-open')
     expect([
