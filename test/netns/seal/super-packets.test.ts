@@ -314,6 +314,31 @@ describe('joining', () => {
     expect(inners(engine.open(seal([{ packet: wrong }, { packet: b }])).slots)).toEqual([wrong, b])
   })
 
+  test('a shorter segment ends it, so does a push; a longer one begins another', () => {
+    const at = (seq: number, data: number, flags = ACK): Sealing => ({
+      packet: packet({ ...base, seq: base.seq + seq, data, flags }),
+    })
+    const join = (...sent: Sealing[]): number[][] => engine.open(seal(sent)).slots.map((s) => [s.jobs, s.gso])
+    const push = at(1000, 1000, ACK | PSH)
+    expect(join(at(0, 1000), numberedAt(at(1000, 500), 41), numberedAt(at(1500, 500), 42))).toEqual([
+      [2, 1000],
+      [1, 0],
+    ])
+    expect(join(at(0, 1000), numberedAt(push, 41), numberedAt(at(2000, 1000), 42))).toEqual([
+      [2, 1000],
+      [1, 0],
+    ])
+    expect(join(at(0, 500), numberedAt(at(500, 1000), 41), numberedAt(at(1500, 1000), 42))).toEqual([
+      [1, 0],
+      [2, 1000],
+    ])
+    const udp = [700, 300, 300].map((data) => ({ packet: packet({ ...base, tcp: false, data }) }))
+    expect(join(...udp.map((s, i) => numberedAt(s, i)))).toEqual([
+      [2, 700],
+      [1, 0],
+    ])
+  })
+
   test('an acknowledgement between two segments does not get overtaken', () => {
     const [x, y, z] = segmentsOf(packet({ ...base, data: 3000 }), 1000) as [Uint8Array, Uint8Array, Uint8Array]
     const ack = packet({ ...base, data: 0, seq: 9 })
@@ -433,6 +458,15 @@ function withoutIds(packets: readonly Uint8Array[]): Uint8Array[] {
     return out
   })
 }
+
+/** With another IPv4 identification. */
+function numbered(bytes: Uint8Array, id: number): Uint8Array {
+  const out = bytes.slice()
+  viewOf(out).setUint16(4, id)
+  return repaired(out)
+}
+
+const numberedAt = (s: Sealing, id: number): Sealing => ({ ...s, packet: numbered(s.packet, id) })
 
 /** With right checksums. */
 function repaired(bytes: Uint8Array): Uint8Array {
