@@ -7,10 +7,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "inet.h"
+#include "cut.h"
 #include "vnet.h"
 
-enum { JOB_WORDS = 3 };
+enum {
+  JOB_WORDS = 3,
+  /* An IP packet of any length and what stands in front of it on a link. */
+  MOST_PART_BYTES = 65535 + 22,
+  /* UDP super-packets that are cut here after the kernel refused one; then it is asked again. */
+  UDP_REST_PACKETS = 1024
+};
 
 static port *get_frame_port(napi_env env, napi_value v) {
   port *p = get_port(env, v, -1);
@@ -59,19 +65,67 @@ static bool read_job(const super_jobs *j, uint32_t i, super_job *out) {
   return true;
 }
 
-/* Makes ready what goes in front. False when the packet is none that its `gso` could be true of. */
-static bool prepare(port *p, super_job *job, struct virtio_net_hdr *h) {
-  if (!vnet_make(job->at, &job->bytes, p->ethernet, job->gso, h)) return false;
-  if (p->vnet || job->gso == 0) return true;
-  /* Without headers on the socket the checksum is ours to make, and nobody cuts. */
-  inet_view v;
-  if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE || !inet_parse(job->at, job->bytes, p->ethernet, &v)) return false;
-  inet_set_checksum(job->at, &v);
-  return true;
-}
-
 static bool is_super(const struct virtio_net_hdr *h) {
   return h->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+}
+
+typedef enum { READY, TO_CUT, REFUSED } readiness;
+
+/* Makes ready what goes in front. REFUSED when the packet is none that its `gso` could be true of. */
+static readiness prepare(port *p, super_job *job, struct virtio_net_hdr *h) {
+  if (!vnet_make(job->at, &job->bytes, p->ethernet, job->gso, h)) return REFUSED;
+  if (is_super(h)) return p->vnet && (p->gso_rest == 0 || h->gso_type != VIRTIO_NET_HDR_GSO_UDP_L4) ? READY : TO_CUT;
+  if (p->vnet || job->gso == 0) return READY;
+  /* Without headers on the socket the checksum is ours to make. */
+  inet_view v;
+  if (!inet_parse(job->at, job->bytes, p->ethernet, &v)) return REFUSED;
+  inet_set_checksum(job->at, &v);
+  return READY;
+}
+
+/* Sends one complete packet; false when the kernel refuses it, with errno. */
+static bool send_plain(port *p, const uint8_t *at, size_t bytes) {
+  static const struct virtio_net_hdr none;
+  struct iovec parts[2] = {{(void *)&none, VNET_BYTES}, {(void *)at, bytes}};
+  size_t skip = p->vnet ? 0 : 1;
+  if (p->kind == KIND_TUN) return writev(p->fd, parts, 2) >= 0;
+  struct msghdr m = {.msg_iov = &parts[skip], .msg_iovlen = 2 - skip};
+  return sendmsg(p->fd, &m, MSG_DONTWAIT) >= 0;
+}
+
+/* Cuts a super-packet that the kernel does not take, and sends its parts. Each counts by itself. */
+static void send_cut(port *p, const super_job *job) {
+  uint8_t part[MOST_PART_BYTES];
+  inet_view v;
+  cutter c;
+  if (!inet_parse(job->at, job->bytes, p->ethernet, &v) ||
+      cut_begin(job->at + v.l3, (uint32_t)(job->bytes - v.l3), job->gso, MOST_PART_BYTES - v.l3, &c) != DONE || c.header == 0) {
+    p->stats.refused_out++;
+    return;
+  }
+  p->stats.gso_refused++;
+  memcpy(part, job->at, v.l3);
+  for (uint32_t i = 0; i < c.count; i++) {
+    uint32_t bytes = cut_bytes(&c, i);
+    memcpy(part + v.l3 + c.header, job->at + v.l3 + c.header + (size_t)i * c.each, bytes - c.header);
+    cut_headers(&c, i, part + v.l3);
+    if (send_plain(p, part, v.l3 + bytes))
+      p->stats.out++;
+    else if (errno == EAGAIN || errno == ENOBUFS)
+      p->stats.full_out++;
+    else
+      p->stats.refused_out++;
+  }
+}
+
+/* Job `at` does not go as it is. */
+static void without_kernel(port *p, const super_job *job, readiness how) {
+  if (how == TO_CUT) {
+    if (p->gso_rest > 0) p->gso_rest--;
+    send_cut(p, job);
+  } else {
+    p->stats.refused_out++;
+  }
 }
 
 /* What ends a send: how many jobs are behind it, or a negative errno. */
@@ -80,13 +134,21 @@ typedef struct {
   int result;
 } ending;
 
-/* Judges the error that job `at` met; moves `at` on when only that job is lost. */
-static ending after_failure(port *p, int error, uint32_t *at, uint32_t count) {
+/* Judges the error that job `at` met; moves `at` on when only that job is lost, or sent in another way. */
+static ending after_failure(port *p, int error, const super_jobs *jobs, const struct virtio_net_hdr *h, uint32_t *at) {
+  uint32_t count = jobs->count;
+  super_job job;
   switch (on_send_error(p, error)) {
     case SAME_FRAME:
       break;
     case NEXT_FRAME:
-      p->stats.refused_out++;
+      if (error == EINVAL && is_super(h) && read_job(jobs, *at, &job)) {
+        /* Kernels before 6.2 know no UDP super-packets: most of the next ones need not be tried. */
+        if (h->gso_type == VIRTIO_NET_HDR_GSO_UDP_L4) p->gso_rest = UDP_REST_PACKETS;
+        send_cut(p, &job);
+      } else {
+        p->stats.refused_out++;
+      }
       (*at)++;
       break;
     case STOP_HERE:
@@ -120,8 +182,9 @@ static int send_tun(port *p, const super_jobs *jobs) {
   while (at < jobs->count) {
     struct virtio_net_hdr h;
     super_job job;
-    if (!read_job(jobs, at, &job) || !prepare(p, &job, &h)) {
-      p->stats.refused_out++;
+    readiness how = read_job(jobs, at, &job) ? prepare(p, &job, &h) : REFUSED;
+    if (how != READY) {
+      without_kernel(p, &job, how);
       at++;
       continue;
     }
@@ -131,7 +194,7 @@ static int send_tun(port *p, const super_jobs *jobs) {
       at++;
       continue;
     }
-    ending e = after_failure(p, errno, &at, jobs->count);
+    ending e = after_failure(p, errno, jobs, &h, &at);
     if (e.over) return e.result;
   }
   return (int)at;
@@ -145,15 +208,17 @@ static int send_packets(port *p, const super_jobs *jobs) {
     struct iovec parts[CHUNK][2];
     struct virtio_net_hdr headers[CHUNK];
     uint32_t n = 0, most = jobs->count - at < CHUNK ? jobs->count - at : CHUNK;
+    super_job job;
+    readiness how = READY;
     for (; n < most; n++) {
-      super_job job;
-      if (!read_job(jobs, at + n, &job) || !prepare(p, &job, &headers[n])) break;
+      how = read_job(jobs, at + n, &job) ? prepare(p, &job, &headers[n]) : REFUSED;
+      if (how != READY) break;
       parts[n][0] = (struct iovec){&headers[n], VNET_BYTES};
       parts[n][1] = (struct iovec){job.at, job.bytes};
       messages[n] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[n][skip], .msg_iovlen = 2 - skip}};
     }
     if (n == 0) {
-      p->stats.refused_out++;
+      without_kernel(p, &job, how);
       at++;
       continue;
     }
@@ -165,7 +230,7 @@ static int send_packets(port *p, const super_jobs *jobs) {
       p->stats.out += (uint32_t)took;
       continue;
     }
-    ending e = after_failure(p, errno, &at, jobs->count);
+    ending e = after_failure(p, errno, jobs, &headers[0], &at);
     if (e.over) return e.result;
   }
   return (int)at;

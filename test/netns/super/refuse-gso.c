@@ -1,6 +1,7 @@
 /*
- * Preloaded: sendmmsg as on a machine that cuts no UDP runs. No kernel here does that without IPsec, which is not built in.
- * REFUSE_GSO, read at every call: "eio" refuses every run, a number every run of more segments; anything else nothing.
+ * Preloaded: sendmmsg and write as on a machine that cuts no UDP runs. No kernel here does that without IPsec, which is not built in.
+ * REFUSE_GSO, read at every call: "eio" refuses every run, a number every run of more segments; "tun" every UDP super-packet written to
+ * a TUN, as Linux before 6.2; anything else nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,6 +19,7 @@ static int refused(const struct msghdr *m) {
   unsigned short each;
   if (how == NULL || *how == 0 || c == NULL || c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT) return 0;
   if (strcmp(how, "eio") == 0) return EIO;
+  if (strcmp(how, "tun") == 0) return 0;
   memcpy(&each, CMSG_DATA(c), sizeof each);
   return m->msg_iov[0].iov_len > (size_t)atoi(how) * each ? EINVAL : 0;
 }
@@ -30,4 +32,15 @@ int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
     return -1;
   }
   return (int)syscall(SYS_sendmmsg, fd, messages, n, flags);
+}
+
+ssize_t write(int fd, const void *bytes, size_t n) {
+  const unsigned char *header = bytes;
+  const char *how = getenv("REFUSE_GSO");
+  /* NEEDS_CSUM and UDP_L4 of a virtio-net header: no text begins with these. */
+  if (how != NULL && strcmp(how, "tun") == 0 && n > 38 && header[0] == 1 && header[1] == 5) {
+    errno = EINVAL;
+    return -1;
+  }
+  return syscall(SYS_write, fd, bytes, n);
 }
