@@ -43,7 +43,7 @@ void cut_headers(const cutter *c, uint32_t i, uint8_t *at) {
   if (v->version == 4) {
     put16(at + 2, (uint16_t)bytes);
     put16(at + 4, (uint16_t)(get16(c->headers + 4) + i));
-    inet_set_ip4_checksum(at);
+    inet_set_ip4_checksum(at, v->l4);
   } else {
     put16(at + 4, (uint16_t)(bytes - 40));
   }

@@ -188,8 +188,8 @@ bool inet_checksum_right(const uint8_t *p, const inet_view *v) {
   return inet_fold(inet_sum(p + v->l4, bytes, inet_pseudo(p, v, bytes))) == 0xffff;
 }
 
-void inet_set_ip4_checksum(uint8_t *ip) {
+void inet_set_ip4_checksum(uint8_t *ip, size_t bytes) {
   memset(ip + 10, 0, 2);
-  uint16_t value = (uint16_t)~inet_fold(inet_sum(ip, 4u * (ip[0] & 15), 0));
+  uint16_t value = (uint16_t)~inet_fold(inet_sum(ip, bytes, 0));
   memcpy(ip + 10, &value, 2);
 }

@@ -50,8 +50,8 @@ void inet_set_checksum(uint8_t *p, const inet_view *v);
 void inet_set_partial(uint8_t *p, const inet_view *v);
 /* Whether the checksum is right. A UDP checksum of zero is right over IPv4 (none was made) and wrong over IPv6. */
 bool inet_checksum_right(const uint8_t *p, const inet_view *v);
-/* Makes the checksum of the IPv4 header at `ip`, options included. */
-void inet_set_ip4_checksum(uint8_t *ip);
+/* Makes the checksum of the IPv4 header of `bytes` bytes at `ip`. */
+void inet_set_ip4_checksum(uint8_t *ip, size_t bytes);
 
 static inline uint16_t get16(const uint8_t *p) {
   return (uint16_t)(p[0] << 8 | p[1]);

@@ -14,7 +14,7 @@ static void close_flow(join_set *s, flow *f) {
     uint32_t total = f->total;
     if (f->v.version == 4) {
       put16(f->head + 2, (uint16_t)total);
-      inet_set_ip4_checksum(f->head);
+      inet_set_ip4_checksum(f->head, f->v.l4);
     } else {
       put16(f->head + 4, (uint16_t)(total - 40));
     }

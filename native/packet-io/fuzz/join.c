@@ -44,7 +44,7 @@ static uint32_t make_packet(input *in, world *w, uint8_t *p) {
   }
   inet_view v;
   if ((how & 0x10) == 0 && inet_parse(p, len, false, &v) && v.end == len && inet_is_whole(p, &v)) {
-    if (v.version == 4) inet_set_ip4_checksum(p);
+    if (v.version == 4) inet_set_ip4_checksum(p, v.l4);
     inet_set_checksum(p, &v);
   }
   return len;
