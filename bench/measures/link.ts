@@ -54,7 +54,7 @@ async function shareOf(
 
 /**
  * Gives both ends of the cable between the boxes a rate, or none again. The kernel counts a super-packet with the headers of each of
- * its frames, and cuts up what is larger than the bucket, so the rate is a card's; 10 ms of queue, as in a small switch.
+ * its frames, and cuts up what is larger than the bucket, so the rate is a card's; 20 ms of queue, so that few are lost.
  */
 export async function shape(arena: Arena, mbits: number | null): Promise<void> {
   for (const [room, link] of arena.middle) {
@@ -67,7 +67,7 @@ export async function shape(arena: Arena, mbits: number | null): Promise<void> {
   }
 }
 
-const QUEUE_SECONDS = 0.01
+const QUEUE_SECONDS = 0.02
 /** How late the bucket's timer may be, on a machine with other things to do, without the link standing still: a card has no such trouble. */
 const BURST_SECONDS = 0.001
 const LEAST_BURST = 3100
