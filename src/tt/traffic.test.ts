@@ -291,13 +291,15 @@ describe('what no flow asked for', () => {
         fc.array(fc.tuple(fc.nat(90), fc.nat(255)), { maxLength: 6 }),
         fc.nat(100),
         fc.boolean(),
-        (whole, damage, length, outward) => {
+        fc.constantFrom(0, 0, 1, 8, 1400, 0xffff),
+        (whole, damage, length, outward, gso) => {
           const p = whole.slice(0, length % 4 === 0 ? length : whole.length)
           for (const [at, value] of damage) if (at < p.length) p[at] = value
           const drops = (): number =>
             [...bench.counters.values].reduce((n, [name, by]) => n + (name.startsWith('tt.drop.') ? by : 0), 0)
           const before = drops()
-          const went = outward ? bench.outward(box, p) : bench.inward(p)
+          const went = outward ? bench.outward(box, p, gso) : bench.inward(p, gso)
+          if (went.verdict === 'cut') expect(drops()).toBe(before)
           if (went.verdict === 'drop' || went.verdict === 'reply') expect(drops()).toBe(before + 1)
           for (const q of went.packets) expect(q.length).toBeLessThanOrEqual(p.length + 28)
         },

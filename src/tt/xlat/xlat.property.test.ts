@@ -111,18 +111,19 @@ test('any bytes get a verdict, nothing is thrown and nothing outside the slot is
       fc.constantFrom(0, 1, 6, 17, 43, 44, 58, 60),
       fc.boolean(),
       fc.nat(64),
-      (b, version, next, known, headroom) => {
+      fc.constantFrom(0, 0, 1, 8, 77, 1400, 0xffff),
+      (b, version, next, known, headroom, gso) => {
         b[0] = version === 4 ? 0x45 + ((b[0] ?? 0) % 3) : 0x60
         const v = viewOf(b)
         if (b.length >= 40) shape(v, b, version, next, known)
-        const r = bench.run(b, headroom)
+        const r = bench.run(b, headroom, gso)
         seen.add(r.reason ?? r.verdict)
       },
     ),
     { numRuns: 4000 },
   )
   // The noise must get past the first checks for this to mean anything.
-  expect([...seen]).toEqual(expect.arrayContaining(['forward', 'no-address', 'bad-length']))
+  expect([...seen]).toEqual(expect.arrayContaining(['forward', 'no-address', 'bad-length', 'cut']))
 })
 
 test('any bytes inside an ICMP error get a verdict', () => {
