@@ -9,6 +9,7 @@ import { type TunEnds, tunEnds } from './tun-ends.ts'
 // a ── b, two plain ends with a packet worker each, a tunnel between their TUN devices (`tun-ends.ts`).
 
 const TCP = join(ROOT, 'test/netns/programs/counted-tcp.ts')
+const FLOOD = join(ROOT, 'test/netns/programs/udp-flood.ts')
 const COUNTED = join(ROOT, 'test/netns/programs/counted-udp.ts')
 
 describeLab('a packet worker between two TUN devices', () => {
@@ -181,6 +182,71 @@ describeLab('two packet workers at each end', () => {
     })
   })
 })
+
+describeLab('a packet worker on a narrow path', () => {
+  let ends: TunEnds
+  let sink: Program
+  beforeAll(async () => {
+    ends = await tunEnds(['--underlay', '1000', '--mtu', '1280'], 1000)
+    sink = ends.lab.spawn('b', 'sink', process.execPath, [COUNTED, 'sink', '7000'])
+    await sink.line(/"listening"/)
+  })
+  afterAll(() => ends?.lab.dispose())
+
+  test.each(['198.18.0.2', 'fd12:3456:789a::2'])(
+    'datagrams of a super-packet to %s that do not travel whole go one by one, in halves',
+    async (ip) => {
+      const before = await ends.counters('a')
+      const sent = await ends.lab.must('a', process.execPath, [FLOOD, ip, '7000', 'runs', '1200', '1000'])
+      const { from } = JSON.parse(sent) as { from: number }
+      expect(JSON.parse(await sink.line(new RegExp(`"run":${from},`)))).toMatchObject({ received: 1000, disorder: 0 })
+      const after = await ends.counters('a')
+      const rose = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0)
+      expect(rose('port.tun.superIn')).toBeGreaterThanOrEqual(100)
+      expect(rose('port.udp.out')).toBeGreaterThanOrEqual(2000)
+    },
+  )
+})
+
+describeLab('what packets leave for the garbage collector', () => {
+  let ends: TunEnds
+  beforeAll(async () => {
+    ends = await tunEnds([], 1500, ['--trace-gc'])
+  })
+  afterAll(() => ends?.lab.dispose())
+
+  test('a million packets: less than one object each, whoever makes it', async () => {
+    const flood = (count: number): Promise<string> =>
+      ends.lab.must('a', process.execPath, [FLOOD, '198.18.0.2', '7000', 'one', '64', String(count)])
+    // What is warm is what counts: until then the code itself is being made.
+    await flood(200_000)
+    const starts = [ends.a, ends.b].map((end) => end.text().length)
+    const before = [await ends.counters('a'), await ends.counters('b')]
+    await flood(1_000_000)
+    const after = [await ends.counters('a'), await ends.counters('b')]
+    for (const [i, end] of [ends.a, ends.b].entries()) {
+      const port = i === 0 ? 'port.tun.in' : 'port.udp.in'
+      const packets = (after[i]?.[port] ?? 0) - (before[i]?.[port] ?? 0)
+      expect(packets).toBeGreaterThan(500_000)
+      expect(collected(end.text(), starts[i] ?? 0) / packets).toBeLessThan(10)
+    }
+  })
+})
+
+/** Bytes that all threads have allocated between their first collection after `start` of the log and their last. */
+function collected(log: string, start: number): number {
+  const last = new Map<string, number>()
+  let sum = 0
+  for (const m of log.matchAll(
+    /^\[\d+:(0x[0-9a-f]+)\].*?: (?:Scavenge|Mark-Compact) ([\d.]+) \([\d.]+\) -> ([\d.]+)/gm,
+  )) {
+    const [, isolate = '', before, left] = m
+    const known = last.get(isolate)
+    if (m.index >= start) sum += known === undefined ? 0 : Number(before) - known
+    last.set(isolate, Number(left))
+  }
+  return sum * 2 ** 20
+}
 
 /** Processor time of all of a process's threads. */
 function ticks(pid: number): number {

@@ -11,8 +11,12 @@ export type TunEnds = {
   counters(end: 'a' | 'b'): Promise<Readonly<Record<string, number>>>
 }
 
-/** Starts both ends; resolves when the tunnel is open at both. `extra` are options of `bench/tun-end.ts`. */
-export async function tunEnds(extra: readonly string[] = [], cableMtu = 1500): Promise<TunEnds> {
+/** Starts both ends; resolves when the tunnel is open at both. `extra` are options of `bench/tun-end.ts`, `node` those of Node. */
+export async function tunEnds(
+  extra: readonly string[] = [],
+  cableMtu = 1500,
+  node: readonly string[] = [],
+): Promise<TunEnds> {
   const lab = new Lab()
   try {
     for (const [i, room] of (['a', 'b'] as const).entries()) {
@@ -23,6 +27,7 @@ export async function tunEnds(extra: readonly string[] = [], cableMtu = 1500): P
     lab.ip('b', 'address add 10.9.0.2/24 dev eth0')
     const end = (room: 'a' | 'b', role: string, n: number): Program =>
       lab.spawn(room, `tun-${room}`, process.execPath, [
+        ...node,
         join(ROOT, 'bench/tun-end.ts'),
         ...['--role', role, '--address', `198.18.0.${n}/16,fd12:3456:789a::${n}/48`],
         ...['--opener-at', '10.9.0.1:4330', '--acceptor-at', '10.9.0.2:4330'],
