@@ -13,6 +13,8 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
 
   for (let round = 0; round < rounds; round++) {
     const udp = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', false))
+    const joined = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', true))
+    const frames = opened(io.openPacket('lo', true, true, true, false, EXPERIMENTAL, 0, 0, false))
     const netlink = opened(io.openNetlink(0, 0, 0))
     const closed = opened(io.openUdp(LOOPBACK, 0, 4, 0, false, 0, '', false))
     io.close(closed)
@@ -21,6 +23,8 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
       io.newKeys(1, 1),
       ...[
         udp,
+        joined,
+        frames,
         netlink,
         closed,
         {},
@@ -43,9 +47,11 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
       ...[3, 5].map((n) => new Int32Array(...memory.place(4 * n, 4))),
       new Float64Array(...memory.place(8, 8)),
     ]
-    for (const [name, make] of Object.entries(valid(io, udp, netlink, memory))) {
+    for (const [name, make] of Object.entries(valid(io, { udp, joined, frames, netlink }, memory))) {
       for (let i = 0; i < 12; i++) {
-        sendToSelf(io, udp)
+        sendToSelf(io, udp, udp.port)
+        sendToSelf(io, udp, joined.port)
+        sendFrames(io, frames)
         const args = make()
         for (let n = random() % 3; n > 0; n--) args[random() % args.length] = pick(wrong)
         if (random() % 16 === 0) args.pop()
@@ -60,19 +66,20 @@ export function misuse(io: PacketIo, seed: number, rounds: number): { threw: num
         assert.ok(memory.intact(), `${name} wrote outside its arrays, seed ${seed}`)
       }
     }
-    io.close(udp)
-    io.close(netlink)
+    for (const port of [udp, joined, frames, netlink]) io.close(port)
   }
   return { threw, returned }
 }
 
 /** Right arguments for each function; `close` and `watch` act on ports of their own. */
-function valid(io: PacketIo, udp: Port, netlink: Port, memory: Fenced): Readonly<Record<string, () => unknown[]>> {
+function valid(io: PacketIo, ports: Ports, memory: Fenced): Readonly<Record<string, () => unknown[]>> {
+  const { udp, joined, frames, netlink } = ports
   const bytes = (n: number): Uint8Array<ArrayBuffer> => new Uint8Array(...memory.place(n))
   const arena = bytes(4096)
   const lens = new Uint32Array(...memory.place(16, 4))
   const addrs = bytes(64)
-  const ports = new Uint16Array(...memory.place(8, 2))
+  const numbers = new Uint16Array(...memory.place(8, 2))
+  const locals = bytes(64)
   const codes = new Int32Array(...memory.place(16, 4))
   const mtus = new Uint32Array(...memory.place(16, 4))
   const stats = new Float64Array(...memory.place(96, 8))
@@ -95,9 +102,14 @@ function valid(io: PacketIo, udp: Port, netlink: Port, memory: Fenced): Readonly
     openNetlink: () => [0, 0, 0],
     recv: () => [udp, arena, 1024, 0, lens, null],
     send: () => [udp, arena, 1024, 0, lengths(), 4, null],
-    recvUdp: () => [udp, arena, 1024, 0, lens, addrs, ports],
-    sendUdp: () => [udp, arena, 1024, 0, lengths(), addrs, ports, 4],
-    udpErrors: () => [udp, addrs, ports, codes, mtus],
+    recvUdp: () => [udp, arena, 1024, 0, lens, addrs, numbers],
+    sendUdp: () => [udp, arena, 1024, 0, lengths(), addrs, numbers, 4],
+    udpErrors: () => [udp, addrs, numbers, codes, mtus],
+    recvSuper: () => [frames, arena, 1024, 64, lens, gso],
+    sendSuper: () => [frames, arena, Int32Array.of(0, 100, 0, 100, 200, 0xffff, 64, 900, 300), 3],
+    recvRuns: () => [joined, arena, 1024, lens, gso, addrs, numbers, locals],
+    sendRuns: () => [udp, arena, Int32Array.of(0, 0, 1000, 100, 3, 500, 10, 3), 2, addrs, numbers],
+    steer: () => [joined, 2, 0x14],
     talk: () => [netlink, request, arena, 1, 0],
     recvNetlink: () => [netlink, arena],
     newKeys: () => [4, 4],
@@ -117,13 +129,20 @@ function valid(io: PacketIo, udp: Port, netlink: Port, memory: Fenced): Readonly
   }
 }
 
-/** Four datagrams that wait on the socket and differ from the fence. */
-function sendToSelf(io: PacketIo, udp: UdpPort): void {
+/** Four datagrams that wait on the socket at `port` and differ from the fence. */
+function sendToSelf(io: PacketIo, udp: UdpPort, port: number): void {
   const arena = new Uint8Array(4096).fill(0xee)
   const addrs = new Uint8Array(64)
   for (let i = 0; i < 4; i++) addrs.set(LOOPBACK, 16 * i)
-  const ports = new Uint16Array(4).fill(udp.port)
+  const ports = new Uint16Array(4).fill(port)
   io.sendUdp(udp, arena, 1024, 0, new Uint32Array(4).fill(1000), addrs, ports, 4)
+}
+
+/** Four frames that come back from the loopback interface. */
+function sendFrames(io: PacketIo, frames: Port): void {
+  const arena = new Uint8Array(4096).fill(0xee)
+  for (let i = 0; i < 4; i++) arena.set([0x88, 0xb5], i * 1024 + 12)
+  io.send(frames, arena, 1024, 0, new Uint32Array(4).fill(900), 4, null)
 }
 
 /** One buffer that hands out pieces with untouchable ground between them. */
@@ -175,6 +194,10 @@ function generator(seed: number): () => number {
   }
 }
 
+type Ports = { readonly udp: Port; readonly joined: Port; readonly frames: Port; readonly netlink: Port }
+
+/** `ldh [12]; jeq 0x88b5; accept; drop`: the type for experiments, IEEE 802 §9.2.4. */
+const EXPERIMENTAL = Uint32Array.of(0x28, 0, 0, 12, 0x15, 0, 1, 0x88b5, 6, 0, 0, 0xffff, 6, 0, 0, 0)
 const LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1)
 const GROUND = 0x5a
 const UNTOUCHED = new Uint8Array(1 << 18).fill(GROUND)
