@@ -1,9 +1,6 @@
 import { Gate } from '#io/thread-gate.ts'
 import type { MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
-import type { PacketSaid } from './words.ts'
-
-/** The memory of one worker's gates, shared with the control thread. */
-export type GateMemory = readonly [strangers: SharedArrayBuffer, peers: SharedArrayBuffer]
+import type { GateMemory, PacketSaid } from './words.ts'
 
 export const gateMemory = (): GateMemory => [new SharedArrayBuffer(Gate.bytes), new SharedArrayBuffer(Gate.bytes)]
 

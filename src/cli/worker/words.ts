@@ -1,8 +1,10 @@
 import type { UdpOptions } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
-import type { GateMemory } from './gates.ts'
 import type { RoleKind } from './role-plane.ts'
+
+/** The memory of one worker's gates (`gates.ts`), shared with the control thread. */
+export type GateMemory = readonly [strangers: SharedArrayBuffer, peers: SharedArrayBuffer]
 
 /** What a packet worker is started with. */
 export type PacketWorkerConfig = {
