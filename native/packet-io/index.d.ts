@@ -168,7 +168,7 @@ export interface PacketIo {
    * Puts a key at an index, replacing what was there. `suite` as on the wire: 0 ChaCha20-Poly1305, 1 AES-128-GCM, 2 AES-256-GCM. Nonce
    * of a packet: `nonce` (12 bytes, the epoch already XORed into bytes 4–5) with byte 3 XORed by the lane and bytes 6–11 XORed by the
    * packet's counter (u48, big endian). A sealing key owns its counters, one per lane 0–3, from 0 up, and refuses what would
-   * exceed `mostPackets` or `mostBytes` (of inner packets, over all lanes). `key` is copied.
+   * exceed `mostPackets` (at most 2^48) or `mostBytes` (of inner packets, over all lanes). `key` is copied.
    */
   setSeal(
     keys: Keys,

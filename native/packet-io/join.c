@@ -73,8 +73,7 @@ static bool has_flow(const uint8_t *p, uint32_t len, inet_view *v) {
 
 /* What can be part of a super-packet at all: payload, and nothing in the headers that concerns this one packet alone. */
 static bool can_join(const uint8_t *p, const inet_view *v) {
-  uint32_t data = v->end - v->payload;
-  if (data == 0 || data >= 0xffff) return false;
+  if (v->end == v->payload) return false;
   if (v->proto == INET_TCP) return (p[v->l4 + 13] & ~TCP_PSH) == TCP_ACK;
   /* Without a checksum it would get one when it is cut again. */
   return get16(p + v->l4 + 6) != 0;

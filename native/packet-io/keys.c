@@ -96,8 +96,8 @@ void key_nonce(const cipher_key *k, uint32_t lane, uint64_t counter, uint8_t out
   for (int i = 11; i >= 6; i--, counter >>= 8) out[i] ^= (uint8_t)counter;
 }
 
-bool seal_key_allows(const seal_key *k, uint32_t lane, uint64_t packets, uint64_t bytes) {
-  return k->packets + packets <= k->most_packets && k->bytes + bytes <= k->most_bytes && k->next[lane] + packets <= COUNTER_END;
+bool seal_key_allows(const seal_key *k, uint64_t packets, uint64_t bytes) {
+  return k->packets + packets <= k->most_packets && k->bytes + bytes <= k->most_bytes;
 }
 
 static uint32_t ring_slot(const replay_window *w, uint64_t counter) {

@@ -5,6 +5,7 @@
 #include "aead.h"
 
 enum { LANES = 4, KEYS_MOST = 1 << 20, WINDOW_MOST = 65536 };
+/* Counters are 48 bits. No key may seal more packets, so none of its lanes can come to the end. */
 #define COUNTER_END ((uint64_t)1 << 48)
 
 /* What sealing and opening keys have in common. The cipher is made at first use: most of ten thousand tunnels are idle. */
@@ -60,8 +61,8 @@ static inline open_key *open_key_at(const key_table *t, uint32_t index) {
 aead *key_cipher(cipher_key *k, bool seals);
 /* nonce ⊕ (u16 0 ‖ u16 lane ‖ u16 0 ‖ u48 counter). */
 void key_nonce(const cipher_key *k, uint32_t lane, uint64_t counter, uint8_t out[AEAD_NONCE]);
-/* Whether the key may seal `packets` more of `bytes` in all on a lane. */
-bool seal_key_allows(const seal_key *k, uint32_t lane, uint64_t packets, uint64_t bytes);
+/* Whether the key may seal `packets` more of `bytes` in all. */
+bool seal_key_allows(const seal_key *k, uint64_t packets, uint64_t bytes);
 /* Whether the counter has not been committed and is not too old to tell. */
 bool open_key_fresh(const open_key *k, uint32_t lane, uint64_t counter);
 /* Marks a fresh counter whose packet has proven genuine. False without memory for the lane's window: not to be accepted. */

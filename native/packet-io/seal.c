@@ -95,7 +95,7 @@ static bool seal_job_at(key_table *keys, writer *w, const seal_call *s, const se
     uint64_t needed = out_bytes(&c), sealed = needed - (uint64_t)c.count * SEALED_MORE;
     if (needed > s->out_bytes)
       result = TOO_BIG;
-    else if (!seal_key_allows(k, job->flags >> 4 & (LANES - 1), c.count, sealed))
+    else if (!seal_key_allows(k, c.count, sealed))
       result = USED_UP;
     else if (needed > s->out_bytes - w->r->bytes || w->r->runs == s->run_room)
       return false;

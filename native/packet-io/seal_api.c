@@ -72,11 +72,10 @@ static bool get_key_args(napi_env env, const napi_value *a, key_args *out) {
   return true;
 }
 
-/* A whole number up to 2^53. */
-static bool get_limit(napi_env env, napi_value v, const char *what, uint64_t *out) {
+static bool get_limit(napi_env env, napi_value v, const char *what, uint64_t most, uint64_t *out) {
   double d;
   if (napi_get_value_double(env, v, &d) != napi_ok) return throw_type(env, what);
-  if (!(d >= 0 && d <= 9007199254740992.0) || d != (double)(uint64_t)d) return throw_range(env, what);
+  if (!(d >= 0 && d <= (double)most) || d != (double)(uint64_t)d) return throw_range(env, what);
   *out = (uint64_t)d;
   return true;
 }
@@ -87,7 +86,8 @@ napi_value js_set_seal(napi_env env, napi_callback_info info) {
   key_args k;
   uint64_t packets, bytes;
   if (!get_args(env, info, 7, a) || !get_key_args(env, a, &k) ||
-      !get_limit(env, a[5], "mostPackets: a whole number", &packets) || !get_limit(env, a[6], "mostBytes: a whole number", &bytes))
+      !get_limit(env, a[5], "mostPackets: at most 2^48", COUNTER_END, &packets) ||
+      !get_limit(env, a[6], "mostBytes: at most 2^53", (uint64_t)1 << 53, &bytes))
     return NULL;
   return keys_set_seal(k.table, k.index, k.suite, k.key, k.nonce, packets, bytes) ? NULL : no_memory(env);
 }

@@ -131,6 +131,8 @@ test('keys: a wrong suite, length, window, limit or index throws and changes not
   expect(() => io.setSeal(keys, 0, 1, k, n.subarray(1), 1, 1)).toThrow(RangeError)
   expect(() => io.setSeal(keys, 0, 1, k, n, -1, 1)).toThrow(RangeError)
   expect(() => io.setSeal(keys, 0, 1, k, n, 1, Number.NaN)).toThrow(RangeError)
+  // Counters have 48 bits.
+  expect(() => io.setSeal(keys, 0, 1, k, n, 2 ** 48 + 1, 1)).toThrow(RangeError)
   expect(() => io.setSeal(keys, 2 ** 20, 1, k, n, 1, 1)).toThrow(RangeError)
   for (const window of [0, 31, 33, 65_568]) expect(() => io.setOpen(keys, 0, 1, k, n, window)).toThrow(RangeError)
   expect(() => io.nextCounter(keys, 0, 4)).toThrow(RangeError)
