@@ -1,5 +1,5 @@
 // Counted UDP. `sink PORT` prints what it got 500 ms after the last datagram of a source; `source ADDRESS PORT PER_SECOND SECONDS
-// [FLOWS]` prints how many it sent from each of its ports. Datagrams carry their number and how many there will be. Gaps are between arrivals.
+// [FLOWS [BYTES,…]]` prints how many it sent from each of its ports, BYTES (200) by turns. Datagrams carry their number. Gaps are between arrivals.
 import { createSocket } from 'node:dgram'
 
 const [mode = '', ...args] = process.argv.slice(2)
@@ -7,7 +7,8 @@ const say = (value: unknown): void => void process.stdout.write(`${JSON.stringif
 
 if (mode === 'sink') sink(Number(args[0]))
 else {
-  const flow = (): Promise<void> => source(args[0] ?? '', Number(args[1]), Number(args[2]), Number(args[3]))
+  const sizes = (args[5] ?? '200').split(',').map(Number)
+  const flow = (): Promise<void> => source(args[0] ?? '', Number(args[1]), Number(args[2]), Number(args[3]), sizes)
   await Promise.all(Array.from({ length: Number(args[4] ?? 1) }, flow))
 }
 
@@ -36,7 +37,13 @@ function sink(port: number): void {
   }, 50)
 }
 
-async function source(address: string, port: number, perSecond: number, seconds: number): Promise<void> {
+async function source(
+  address: string,
+  port: number,
+  perSecond: number,
+  seconds: number,
+  sizes: readonly number[],
+): Promise<void> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   const total = perSecond * seconds
   await new Promise<void>((resolve) => socket.connect(port, address, () => resolve()))
@@ -47,7 +54,7 @@ async function source(address: string, port: number, perSecond: number, seconds:
       // What a busy machine kept us from sending is not made up for in one burst of everything.
       const due = Math.min(total, sent + 200, Math.floor(((performance.now() - begun) / 1000) * perSecond))
       for (; sent < due; sent++) {
-        const bytes = Buffer.alloc(200)
+        const bytes = Buffer.alloc(sizes[sent % sizes.length] ?? 200)
         bytes.writeUInt32BE(sent, 0)
         socket.send(bytes)
       }

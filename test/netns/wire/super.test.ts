@@ -120,6 +120,21 @@ describeLab('super-packets through bridge and terminator', () => {
     })
   })
 
+  test('datagrams that must be cut into fragments are not overtaken by those that need not', async () => {
+    const { lab } = rig.scene
+    const program = join(ROOT, 'test/netns/programs/counted-udp.ts')
+    lab.sysctl('host', { 'net.ipv4.ip_no_pmtu_disc': 1 })
+    const sink = lab.spawn('web6', 'sink', process.execPath, [program, 'sink', '5004'])
+    await sink.line(/listening/)
+    const before = await counters()
+    // Two thousand a second in bursts of some ten, each second one larger than the tunnel lets in.
+    await lab.must('host', process.execPath, [program, 'source', address, '5004', '2000', '1', '1', '1400,100'])
+    expect(JSON.parse(await sink.line(/"run"/))).toMatchObject({ received: 2000, disorder: 0 })
+    const done = since(before, await counters())
+    expect(done('port.udp.out')).toBeGreaterThanOrEqual(3000)
+    await sink.stop()
+  })
+
   /** Runs it while what arrives at the room is judged; nothing wrong may have come. */
   async function judged(room: 'host' | 'web6', run: () => Promise<void>): Promise<Verdict> {
     const verdict = await judge({ lab: rig.scene.lab, wires: [], judgedAt: [room, 'eth0'] })
