@@ -28,6 +28,7 @@ function carry(from: InterfacePort, to: InterfacePort): void {
     for (let i = 0; i < batch.count; i++) {
       const [len = 0, gso = 0] = [batch.lens[i], batch.gso[i]]
       const grown = tag === undefined ? 0 : from === ports[0] ? pushTag(slotAt(batch, i)) : popTag(slotAt(batch, i))
+      if (gso !== 0) spoilChecksum(slotAt(batch, i) - grown)
       jobs.jobs.set([slotAt(batch, i) - grown, len + grown, gso], 3 * i)
       carried[
         gso === 0 ? 'plain' : gso === CSUM_MISSING ? 'missing' : isTcp(slotAt(batch, i) - grown) ? 'tcp' : 'udp'
@@ -39,9 +40,20 @@ function carry(from: InterfacePort, to: InterfacePort): void {
   }
 }
 
+/** Where the IP header of a packet at `at` starts. */
+const ipAt = (at: number): number =>
+  kind === 'tun' ? at : batch.view.getUint16(at + 12) === 0x8100 ? at + 18 : at + 14
+
 function isTcp(at: number): boolean {
-  const ip = kind === 'tun' ? at : batch.view.getUint16(at + 12) === 0x8100 ? at + 18 : at + 14
+  const ip = ipAt(at)
   return batch.arena[ip + ((batch.arena[ip] ?? 0) >> 4 === 4 ? 9 : 6)] === 6
+}
+
+/** What the field holds means nothing: it is ours to spoil. */
+function spoilChecksum(at: number): void {
+  const ip = ipAt(at)
+  const transport = ip + ((batch.arena[ip] ?? 0) >> 4 === 4 ? 4 * ((batch.arena[ip] ?? 0) & 15) : 40)
+  batch.view.setUint16(transport + (isTcp(at) ? 16 : 6), 0xdead)
 }
 
 /** Both return by how much the frame grew, at its front. */
