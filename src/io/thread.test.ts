@@ -82,6 +82,16 @@ test('a worker that hangs is ended by force, and the stop ends', async () => {
   expect(fails).toEqual([])
 })
 
+test('a worker that hangs by itself is noticed, told of once, and ended', async () => {
+  const { thread, fails, failed } = await start({}, 2)
+  thread.tell({ deed: 'hang' })
+  const asked = thread.ask({ deed: 'echo', value: 1 })
+  await expect(asked).rejects.toThrow('has ended')
+  expect(await failed).toMatchObject({ name: 'IoFault', message: 'run thread test: it has not moved for 2 s' })
+  await thread.stop()
+  expect(fails).toHaveLength(1)
+})
+
 test('no more waits than the gate lets in', async () => {
   const memory = new SharedArrayBuffer(Gate.bytes)
   const { thread, out } = await start()
@@ -114,7 +124,7 @@ type Started = {
   readonly events: string[]
 }
 
-async function start(config: Config = {}): Promise<Started> {
+async function start(config: Config = {}, hungAfterSeconds = 60): Promise<Started> {
   const [out, fails, events]: [unknown[], Error[], string[]] = [[], [], []]
   const counters = new CounterMap()
   const failed = Promise.withResolvers<Error>()
@@ -125,6 +135,7 @@ async function start(config: Config = {}): Promise<Started> {
     config,
     log,
     counters,
+    hungAfterSeconds,
     onOut: (o) => out.push(o),
     onFail: (why) => {
       fails.push(why)

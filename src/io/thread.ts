@@ -17,8 +17,10 @@ export type ThreadParts<Out> = {
   /** Gets what the worker counts, once a second and when it stops. */
   readonly counters: Counters
   readonly onOut: (out: Out) => void
-  /** It crashed or ended without being told to, once; what it was asked is refused first. */
+  /** It crashed, hung, or ended without being told to, once; what it was asked is refused first. */
   readonly onFail: (why: Error) => void
+  /** Seconds without a beat after which it counts as hung, and is ended; 10 unless told. */
+  readonly hungAfterSeconds?: number
 }
 
 /**
@@ -32,6 +34,7 @@ export class Thread<In, Out> {
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
   readonly #started = Promise.withResolvers<unknown>()
   readonly #ended = Promise.withResolvers<void>()
+  readonly #watch: NodeJS.Timeout
   #nextId = 1
   #at: 'starting' | 'running' | 'stopping' | 'ended' = 'starting'
 
@@ -44,6 +47,7 @@ export class Thread<In, Out> {
     // Only what kills a thread without asking it: out of memory, a module that does not load.
     this.#worker.on('error', (e) => this.#fail(e instanceof Error ? e : new Error(String(e))))
     this.#worker.on('exit', (code) => this.#onExit(code))
+    this.#watch = this.#watchBeat(parts.hungAfterSeconds ?? HUNG_AFTER_SECONDS)
   }
 
   /** Resolves with the thread and what its program's start returned; rejects with what that threw. */
@@ -102,6 +106,18 @@ export class Thread<In, Out> {
     if (this.#at === 'starting' || this.#at === 'running') this.#worker.postMessage(message, transfer)
   }
 
+  /** Looks once a second, and counts looks, not time: when all of the process stood still, nobody hung. */
+  #watchBeat(seconds: number): NodeJS.Timeout {
+    let [last, same] = [0, 0]
+    return setInterval(() => {
+      const beat = this.beat
+      same = beat === last && this.#at === 'running' ? same + 1 : 0
+      last = beat
+      if (same < seconds) return
+      this.#fail(new IoFault(`run thread ${this.#p.name}`, new Error(`it has not moved for ${seconds} s`)))
+    }, 1000).unref()
+  }
+
   #on(m: FromThread): void {
     switch (m.say) {
       case 'started':
@@ -134,6 +150,7 @@ export class Thread<In, Out> {
   }
 
   #onExit(code: number): void {
+    clearInterval(this.#watch)
     const expected = this.#at === 'stopping'
     if (!expected) this.#fail(new IoFault(`run thread ${this.#p.name}`, new Error(`it ended by itself (code ${code})`)))
     this.#at = 'ended'
@@ -171,3 +188,4 @@ export const moduleBeside = (asking: string, path: string): URL =>
   new URL(`${path}${extname(new URL(asking).pathname)}`, asking)
 
 const STOP_WITHIN_MS = 3000
+const HUNG_AFTER_SECONDS = 10
