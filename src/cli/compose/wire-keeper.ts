@@ -124,7 +124,8 @@ export class WireKeeper {
     this.#on = [host.ifindex, net.ifindex]
     try {
       this.#isUp = true
-      this.#down.add(() => this.#ask({ say: 'wire-down' }))
+      // A packet side that has ended has closed its ports, one that hangs does as soon as it is back.
+      this.#down.add(() => this.#ask({ say: 'wire-down' }).catch(() => {}))
       await this.#ask({ say: 'wire-up', names })
       // Silent on the TAP: nothing of our own kernel's may mix with the hosts' frames.
       await ip('link', 'set', names.tap, 'addrgenmode', 'none')

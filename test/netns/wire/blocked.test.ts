@@ -94,6 +94,22 @@ describeLab('a thread of the bridge is blocked', () => {
     expect(bridge.alive()).toBe(true)
   })
 
+  test('the packet worker, for good: the program ends at once, names pass by, and only the guard is left', async () => {
+    const before = wall()
+    bridge.kill('SIGURG')
+    expect(await bridge.exited).toBe(1)
+    const ended = wall()
+    say(`worker dead: the program ended within ${Math.round(ended - before)} ms`)
+    expect(bridge.text()).toMatch(/ntm-packets.* ended by itself.*"event":"role\.failed"/)
+    const tables = await rig.scene.lab.must('bridge', 'nft', ['list', 'tables'])
+    expect(tables).toContain('ntm_guard')
+    expect(tables).not.toContain('ntm_divert')
+    await pause(1500)
+    const after = during(ended, wall() - 600).filter((q) => q.name !== PLACE.web6.name)
+    expect(after.length).toBeGreaterThan(10)
+    expect(after.filter((q) => !isPrompt(q))).toEqual([])
+  })
+
   /** What became of the datagrams of each second within these times. */
   const seconds = (from: number, to: number): Second[] =>
     ping
