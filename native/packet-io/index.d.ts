@@ -121,7 +121,8 @@ export interface PacketIo {
    * Sends packets from anywhere in `arena`: `jobs` holds three words per packet, offset, length, gso as above. The virtio-net header
    * is made from the packet itself (link header where there is one, IPv4 or IPv6, TCP or UDP); the transport checksum field of a
    * super-packet and of a `CSUM_MISSING` one is written: the packet's memory changes, and need not hold anything there before. Link
-   * padding behind such a packet is not sent. A `gso` that cannot be true of its packet: `refusedOut`. Counts and results as `send`.
+   * padding behind such a packet is not sent. A `gso` that cannot be true of its packet: `refusedOut`; a super-packet that the kernel does
+   * not take whole is cut here (`gsoRefused`, its parts count in `out`). Two jobs must not share memory. Counts and results as `send`.
    */
   sendSuper(port: Port, arena: Uint8Array, jobs: Int32Array, count: number): number
 
@@ -271,7 +272,7 @@ export interface PacketIo {
   close(port: Port): void
   /**
    * Twelve counts: in, out, oversizedIn, badIn, refusedOut, fullOut, downOut, errorsIn, superIn, superOut, gsoRefused, lostIn. A
-   * super-packet counts once in `in` and `out`, a run of datagrams as many times as it holds datagrams.
+   * super-packet that went whole counts once in `in` and `out`, a run of datagrams as many times as it holds datagrams.
    */
   stats(port: Port, into: Float64Array): void
   openPorts(): number
