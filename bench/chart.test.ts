@@ -30,6 +30,14 @@ test('bars are as long as their values, on one scale that holds the whiskers', (
   expect(nothing?.width).toBe(1)
 })
 
+test('groups with scales of their own fill the width each', () => {
+  const groups = [10, 1000].map((value) => ({ label: `${value}`, bars: [{ label: 'a', value }] }))
+  const chart = { title: 't', unit: 'u', groups }
+  const widths = (own: boolean): number[] => rects(barChart({ ...chart, ownScales: own })).map((r) => r.width)
+  expect(widths(true)).toEqual([580, 580])
+  expect(widths(false)).toEqual([5.8, 580])
+})
+
 test('a peer has its colour in every group', () => {
   const [plain, ours, again] = rects(barChart(CHART))
   expect(ours?.fill).toBe(again?.fill)

@@ -1,7 +1,8 @@
-/** Bars in groups, one group under another: `groups` share one scale that begins at 0. */
+/** Bars in groups, one group under another: they share one scale that begins at 0, unless each has its own. */
 export type Chart = {
   readonly title: string
   readonly unit: string
+  readonly ownScales?: boolean
   readonly groups: readonly { readonly label: string; readonly bars: readonly Bar[] }[]
 }
 /** `low` and `high` draw a whisker; a value that is not a number draws no bar and says absent. */
@@ -9,15 +10,12 @@ export type Bar = { readonly label: string; readonly value: number; readonly low
 
 /** The chart as one SVG file of its own: no script, no font, no colour that a dark page would hide. */
 export function barChart(chart: Chart): string {
-  const most = Math.max(
-    0,
-    ...chart.groups.flatMap((g) => g.bars.flatMap((b) => [b.value, b.high ?? 0])).filter(Number.isFinite),
-  )
-  const x = (value: number): number => LEFT + (most === 0 ? 0 : (value / most) * (WIDTH - LEFT - RIGHT))
   const labels = [...new Set(chart.groups.flatMap((g) => g.bars.map((b) => b.label)))]
   const parts: string[] = [text(LEFT, 22, `${chart.title}, ${chart.unit}`, 'font-weight="bold"')]
   let y = 44
   for (const { label, bars } of chart.groups) {
+    const most = greatest(chart.ownScales === true ? bars : chart.groups.flatMap((g) => g.bars))
+    const x = (value: number): number => LEFT + (most === 0 ? 0 : (value / most) * (WIDTH - LEFT - RIGHT))
     parts.push(text(8, y + 4, label, 'font-weight="bold"'))
     y += STEP
     for (const bar of bars) {
@@ -45,6 +43,8 @@ function drawn(bar: Bar, x: (value: number) => number, y: number, colour: number
   return [rect, ...whisker, text(Math.max(x(bar.value), x(high ?? 0)) + 6, y + 4, short(bar.value))]
 }
 
+const greatest = (bars: readonly Bar[]): number =>
+  Math.max(0, ...bars.flatMap((b) => [b.value, b.high ?? 0]).filter(Number.isFinite))
 const text = (x: number, y: number, words: string, more = ''): string =>
   `<text x="${fixed(x)}" y="${y}" ${more}>${escaped(words)}</text>`
 const escaped = (words: string): string =>
