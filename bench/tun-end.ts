@@ -2,7 +2,7 @@
  * One end of a plain tunnel over a TUN device, without a coordinator: what is measured beside other tunnels.
  *   node bench/tun-end.ts --role opener|acceptor --seed TEXT --opener-at IP:PORT --acceptor-at IP:PORT
  *     --opener-inner PREFIX[,PREFIX] --acceptor-inner PREFIX[,PREFIX] [--device NAME] [--address ADDRESS/BITS[,…]]
- *     [--mtu BYTES] [--underlay BYTES] [--suite 0|1|2] [--workers N: 0 is the control thread itself]
+ *     [--mtu BYTES] [--underlay BYTES] [--suite 0|1|2] [--workers N: as many as there are cores for unless told, 0 is the control thread itself]
  * Start both with the same seed, addresses and prefixes. The peer's prefixes are routed to the device. Prints a line of JSON: `{"ready":true,…}` when
  * packets may pass, counters on SIGUSR1. SIGUSR2 blocks the control thread for a second.
  */
@@ -26,7 +26,7 @@ const { values: v } = parseArgs({
     mtu: { type: 'string', default: '1500' },
     underlay: { type: 'string', default: '1500' },
     suite: { type: 'string', default: '1' },
-    workers: { type: 'string', default: '1' },
+    workers: { type: 'string', default: '' },
   },
 })
 const list = (text: string): string[] => text.split(',').filter((t) => t !== '')
@@ -43,7 +43,7 @@ const end = await startTunEnd({
   acceptorInner: prefixes(v['acceptor-inner']),
   suites: [Number(v.suite) as SuiteId],
   underlayMtuBytes: Number(v.underlay),
-  workers: Number(v.workers),
+  workers: v.workers === '' ? null : Number(v.workers),
   tun: {
     device: v.device,
     mtuBytes: Number(v.mtu),

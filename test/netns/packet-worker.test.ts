@@ -16,7 +16,7 @@ describeLab('a packet worker between two TUN devices', () => {
   let ends: TunEnds
   let sink: Program
   beforeAll(async () => {
-    ends = await tunEnds(['--mtu', '9000'])
+    ends = await tunEnds(['--mtu', '9000', '--workers', '1'])
     sink = ends.lab.spawn('b', 'sink', process.execPath, [COUNTED, 'sink', '7000'])
     await sink.line(/"listening"/)
   })

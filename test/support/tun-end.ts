@@ -28,8 +28,8 @@ export type TunEndWish = {
   readonly acceptorInner: readonly Prefix[]
   readonly suites: readonly SuiteId[]
   readonly underlayMtuBytes: number
-  /** 0: in the control thread. */
-  readonly workers: number
+  /** 0: in the control thread; null: as many as there are cores for. */
+  readonly workers: number | null
   readonly tun: TunPlaneConfig
   readonly log: Log
   readonly onFail: (why: Error) => void
@@ -85,7 +85,11 @@ export async function startTunEnd(w: TunEndWish): Promise<TunEnd> {
   const host: PacketHost<never> =
     w.workers === 0
       ? await startInlineHost({ ...parts, startRole: startTunPlane })
-      : await startPacketHost<never, never>({ ...parts, kind: 'tun', workers: w.workers })
+      : await startPacketHost<never, never>({
+          ...parts,
+          kind: 'tun',
+          ...(w.workers === null ? {} : { workers: w.workers }),
+        })
   const opened = Promise.withResolvers<void>()
   const shell = new NodeShell({
     node: bare(tunnels),

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { endpointOf } from '#test/support/route.ts'
 import type { PacketOrder } from '../worker/words.ts'
 import { Orders } from './packet-host.ts'
+import { workersFor } from './thread-host.ts'
 
 class Host extends Orders<string, never> {
   readonly posts: (readonly PacketOrder[])[] = []
@@ -31,4 +32,9 @@ test('a datagram takes only its own bytes along', () => {
   host.flush()
   const [order] = host.posts[0] ?? []
   expect(order?.order === 'send' ? order.bytes.buffer.byteLength : 0).toBe(10)
+})
+
+test('as many workers as there are cores to spare and lanes, where a role can be shared out', () => {
+  expect([1, 2, 3, 4, 64].map((cores) => workersFor('tun', cores))).toEqual([1, 1, 2, 3, 3])
+  expect(workersFor('bridge', 64)).toBe(1)
 })

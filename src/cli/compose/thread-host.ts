@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { moduleBeside, Thread } from '#io/thread.ts'
 import { Gates, gateMemory } from '../worker/gates.ts'
 import type { RoleKind } from '../worker/role-plane.ts'
@@ -14,7 +15,7 @@ export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
   /** The role's settings; survive a structured clone. */
   readonly role: unknown
-  /** Worker threads, 1 to 3, each with its own lane; 1 unless told. Only `tun` takes more. */
+  /** Worker threads, 1 to 3, each with its own lane; `workersFor` unless told. Only `tun` takes more than one. */
   readonly workers?: number
 }
 
@@ -29,6 +30,10 @@ export async function startPacketHost<In, Out>(parts: ThreadHostParts<Out>): Pro
   }
   return host
 }
+
+/** One core is the control thread's and everybody else's; lanes 1 to 3 are the workers'. The state of the other roles is in one worker. */
+export const workersFor = (kind: RoleKind, cores: number): number =>
+  kind === 'tun' ? Math.min(MOST_WORKERS, Math.max(1, cores - 1)) : 1
 
 type Worker = { readonly thread: Thread<ToPacketWorker, PacketSaid>; seenBeat: number }
 
@@ -61,7 +66,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
 
   /** One after the other: the kernel numbers the sockets of one port in the order in which they were opened. */
   async start(): Promise<void> {
-    const count = this.#p.workers ?? 1
+    const count = this.#p.workers ?? workersFor(this.#p.kind, availableParallelism())
     for (let index = 0; index < count; index++) await this.#startWorker(index, count)
     if (count > 1) await this.#lead?.ask({ steer: count })
   }
@@ -129,3 +134,5 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
     this.#p.onFail(why)
   }
 }
+
+const MOST_WORKERS = 3
