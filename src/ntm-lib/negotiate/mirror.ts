@@ -80,7 +80,7 @@ export type MirrorEvent =
  * A worker writes for every inner packet it seals: `lastSent` = `lastInner` = now, `owedSince` = NaN, `unansweredSince` = now where it was
  * NaN, the counts out; for every genuine packet it opens: `unansweredSince` = NaN, and when it was no frames `lastInner` = now, `owedSince` = now
  * where it was NaN, the counts in. The counts are of whole inner packets let through, and of their bytes. The negotiation writes for the
- * frames that it seals itself (lane 0).
+ * frames that it seals itself (lane 0). Nobody locks: where several workers share a path, its counts may come out a little low.
  */
 export const CELLS = {
   lastSent: 0,
