@@ -266,6 +266,40 @@ test('what is known about a flow never differs from finding it out', () => {
   expect(from()).toBe(0x77)
 })
 
+test('no super-packet makes it throw, whatever it is and says', () => {
+  const bases = [
+    query(1, 'v6only.example'),
+    reply(inner(query(1, 'a.example')).subarray(28), []),
+    ipFrame(up, tcp4(3000)),
+    ipFrame({ ...up, tag: TAG }, udp4(3000)),
+    ipFrame(up, udp6(3000)),
+  ]
+  const gso = fc.constantFrom(0, 1, 20, 1400, 0xfffe, CSUM_MISSING)
+  const edits = fc.array(fc.tuple(fc.nat(90), fc.nat(255)), { maxLength: 5 })
+  fc.assert(
+    fc.property(fc.constantFrom(...bases), gso, edits, fc.nat(120), (base, gso, edits, cut) => {
+      const w = world()
+      w.route()
+      w.core.handle({ in: 'tunnel-mtu', tunnel: 9, innerBytes: 1300, wholeBytes: 1250 }, w.now)
+      const frame = base.slice(0, Math.max(0, base.length - (cut > 80 ? cut - 80 : 0)))
+      for (const [at, value] of edits) if (at < frame.length) frame[at] = value
+      const verdict = w.tap(frame, gso)
+      const piece = verdict === 'to-tunnel' ? w.core.toTunnel : verdict === 'cut-first' ? w.core.toCut : null
+      // Whatever is handed on lies within the frame.
+      if (piece !== null) {
+        expect(piece.at).toBeGreaterThanOrEqual(slotAt(w.batch, 0) + 14)
+        expect(piece.at + piece.len).toBeLessThanOrEqual(slotAt(w.batch, 0) + frame.length)
+      }
+      // Again, now that it may be known; and as if it had come out of the tunnel.
+      w.tap(frame, gso)
+      w.tunnel(frame.subarray(14), gso)
+      w.tick(10_000)
+      w.outs()
+    }),
+    { numRuns: 1500 },
+  )
+})
+
 test('a packet of a known flow leaves nothing behind for the garbage collector', () => {
   const program = fileURLToPath(new URL('../../test/support/bridge-heap.ts', import.meta.url))
   const said = JSON.parse(execFileSync(process.execPath, [program], { encoding: 'utf8' })) as Record<string, number>

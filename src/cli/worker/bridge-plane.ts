@@ -19,8 +19,6 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
   readonly #p: RoleParts<BridgeFromPlane>
   #core: BridgeCore | null = null
   #wire: BridgeWire | null = null
-  /** Paths that were mirrored before the core was there. */
-  readonly #early = new Map<number, MirrorCommand>()
   /** What closed ports had counted. */
   readonly #counted = new Map<string, PortCounters>()
 
@@ -33,8 +31,6 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
       case 'begin':
         invariant(this.#core === null, 'the bridge begins once')
         this.#core = new BridgeCore(input.config, systemRandom, this.#p.counters)
-        for (const command of this.#early.values()) this.mirrored(command, now)
-        this.#early.clear()
         return
       case 'wire-up':
         return this.#up(input.names, now)
@@ -50,16 +46,11 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     }
   }
 
-  /** Before the core is there nothing goes into tunnels; what they are like must still be known later. */
+  /** Paths are opened for hosts, so none is there before there are hosts to look after. */
   mirrored(command: MirrorCommand, now: Instant): void {
-    if (this.#core === null) {
-      if (command.mirror === 'gone') this.#early.delete(command.row)
-      else this.#early.set(command.path.row, command)
-    } else if (command.mirror === 'gone') this.#tell({ in: 'tunnel-gone', tunnel: command.row }, now)
-    else {
-      const { row: tunnel, innerBytes, wholeBytes, clampBytes } = command.path
-      this.#tell({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes, clampBytes }, now)
-    }
+    if (command.mirror === 'gone') return this.#tell({ in: 'tunnel-gone', tunnel: command.row }, now)
+    const { row: tunnel, innerBytes, wholeBytes, clampBytes } = command.path
+    this.#tell({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes, clampBytes }, now)
   }
 
   inner(_row: number, b: SuperBatch, i: number, now: Instant): void {
