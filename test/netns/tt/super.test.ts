@@ -13,7 +13,7 @@ const BYTES = 20_000_000
 /** The device finishes what it lets go, as the driver of a plain network card would. */
 const WIRE_FORM = ['tx', 'off', 'tso', 'off', 'gso', 'off', 'tx-udp-segmentation', 'off']
 
-describeLab('TCP between families, with offloads everywhere', () => {
+describeLab('TCP and UDP between families, with offloads everywhere', () => {
   let scene: Scene
   let product: Product
   let servers = 0
@@ -36,23 +36,49 @@ describeLab('TCP between families, with offloads everywhere', () => {
     await scene.lab.must('host', process.execPath, [program, 'call', PLACE.web6.name, '5001', `${BYTES}`])
     await server.stop()
   }
-  const judged = async (room: Room, from: readonly [Room, string]): Promise<Verdict> => {
+  /** Runs of equal datagrams there and back. */
+  const datagrams = async (): Promise<void> => {
+    const program = join(ROOT, 'test/netns/programs/udp-bulk.ts')
+    const server = scene.lab.spawn('web6', `udp${servers++}`, process.execPath, [
+      program,
+      'serve',
+      PLACE.web6.ip6,
+      '5002',
+    ])
+    await server.line(/^udp.ready/)
+    const [address = ''] = (await scene.lab.must('host', 'getent', ['ahostsv4', PLACE.web6.name])).split(' ')
+    const told = await scene.lab.must('host', process.execPath, [program, 'call', address, '5002', '1200', '40'])
+    expect(JSON.parse(told)).toEqual({ sent: 800, back: 800, wrong: 0 })
+    await server.stop()
+  }
+  const judged = async (room: Room, from: readonly [Room, string], run: () => Promise<void>): Promise<Verdict> => {
     await scene.lab.must(from[0], 'ethtool', ['-K', from[1], ...WIRE_FORM])
     await scene.lab.must(room, 'ethtool', ['-K', 'eth0', 'gro', 'off'])
     const verdict = await judge({ lab: scene.lab, wires: [], judgedAt: [room, 'eth0'] })
-    await exchange()
+    await run()
     const seen = await verdict()
     expect(seen.faults, seen.example).toEqual({})
     expect(seen.lost).toBe(0)
     return seen
   }
 
-  test('every frame at the server is a right IPv6 one', async () => {
-    expect((await judged('web6', ['inet', 'web6'])).tcp6).toBeGreaterThan(BYTES / 1500)
+  const SERVER = ['web6', ['inet', 'web6']] as const
+  const HOST = ['host', ['bridge', PLACE.bridge.hostPort]] as const
+
+  test('every TCP frame at the server is a right IPv6 one', async () => {
+    expect((await judged(...SERVER, exchange)).tcp6).toBeGreaterThan(BYTES / 1500)
   })
 
-  test('every frame at the host is a right IPv4 one', async () => {
-    expect((await judged('host', ['bridge', PLACE.bridge.hostPort])).tcp4).toBeGreaterThan(BYTES / 1500)
+  test('every TCP frame at the host is a right IPv4 one', async () => {
+    expect((await judged(...HOST, exchange)).tcp4).toBeGreaterThan(BYTES / 1500)
+  })
+
+  test('every datagram at the server is a right IPv6 one, and comes back', async () => {
+    expect((await judged(...SERVER, datagrams)).udp6).toBeGreaterThanOrEqual(800)
+  })
+
+  test('every datagram at the host is a right IPv4 one', async () => {
+    expect((await judged(...HOST, datagrams)).udp4).toBeGreaterThanOrEqual(800)
   })
 
   test('the terminator moved super-packets both ways and dropped nothing', async () => {
