@@ -11,16 +11,22 @@ type Profile = {
   readonly timeDeltas: readonly number[]
 }
 
-/** The functions with the most time of their own in the newest profile of a directory; idle time is left out. */
-export function topSelf(dir: string, count = 25): string {
+/**
+ * The functions with the most time of their own in the profile of a directory's newest thread, which is the packet worker; idle time is
+ * left out, and all but the last `seconds`, so that a program's start does not count.
+ */
+export function topSelf(dir: string, seconds: number, count = 25): string {
   const newest = readdirSync(dir).sort().at(-1) ?? ''
   const profile = JSON.parse(readFileSync(join(dir, newest), 'utf8')) as Profile
+  const from = profile.timeDeltas.reduce((sum, delta) => sum + delta, 0) - seconds * 1e6
   const frames = new Map(profile.nodes.map((node) => [node.id, node.callFrame]))
   const self = new Map<string, number>()
   let busy = 0
+  let at = 0
   for (const [i, id] of profile.samples.entries()) {
     const frame = frames.get(id)
-    if (frame === undefined || frame.functionName === '(idle)') continue
+    at += profile.timeDeltas[i] ?? 0
+    if (at < from || frame === undefined || frame.functionName === '(idle)') continue
     const spent = profile.timeDeltas[i] ?? 0
     const file = frame.url.split('/').slice(-2).join('/')
     const key = `${frame.functionName || '(anonymous)'}${file === '' ? '' : `  ${file}:${frame.lineNumber + 1}`}`

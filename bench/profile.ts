@@ -7,8 +7,8 @@ import { topSelf } from './profile-read.ts'
 import { iperfRun } from './traffic.ts'
 
 /**
- * `profile.ts [SECONDS]`: where bridge and TT spend their time while one TCP stream runs to the host and one to the server. V8's
- * own sampling (--cpu-prof); profiles stay in `.run/profile` for a browser's developer tools.
+ * `profile.ts [SECONDS]`: where the packet workers of bridge and TT spend their time while one TCP stream runs to the host and one to the server. V8's
+ * own sampling (--cpu-prof), of every thread; profiles stay in `.run/profile` for a browser's developer tools.
  */
 const seconds = Number(process.argv[2] ?? 10)
 const dir = join(ROOT, '.run/profile')
@@ -25,7 +25,7 @@ try {
     process.stdout.write(`\nTCP ${direction}: ${Math.round(run.mbits)} Mbit/s while sampled\n`)
     for (const role of ['bridge', 'tt'] as const) {
       await p.running(role).stop(10_000)
-      process.stdout.write(`\n${role}, share of its busy time\n${topSelf(join(into, role))}\n`)
+      process.stdout.write(`\n${role}, share of its busy time\n${topSelf(join(into, role), seconds + 1)}\n`)
     }
     for (const role of ['tt', 'bridge'] as const) await p.restart(role)
   }

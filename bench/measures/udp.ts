@@ -17,13 +17,15 @@ export async function measureUdp(
   const guess = new Map<string, number>()
   const runs = await inTurn(circuit, what, async (arena) => {
     const last = guess.get(arena.name)
-    // A later round begins near what the first one found; it may still end anywhere.
+    // A later round begins near what the last one found, and may still end anywhere; five coarser rounds make a finer median.
     const near =
-      last === undefined || last === 0 ? { start: FIRST_RATE, grow: 1.6 } : { start: last * 0.92, grow: 1.12 }
+      last === undefined || last === 0
+        ? { start: FIRST_RATE, grow: 1.6, precision: 0.06 }
+        : { start: last * 0.96, grow: 1.1, precision: 0.11 }
     let confirming = spent(arena)
     let cpu = since(confirming, confirming)
     let packets = 0
-    const found = await highestRate({ ...near, mostLoss: 0.01, precision: 0.06 }, async (rate, confirm) => {
+    const found = await highestRate({ ...near, mostLoss: 0.01 }, async (rate, confirm) => {
       if (confirm) confirming = spent(arena)
       const t = await udpRun(arena, { bytes, rate, millis: confirm ? millis * 2 : millis, direction })
       if (confirm) cpu = since(confirming, spent(arena))
