@@ -37,6 +37,7 @@ export type Host = {
 /** The hosts behind the bridge. Only frames from their side make one; what comes from the LAN can add to a known one. */
 export class Hosts {
   readonly #byLink = new Map<LinkAddr, Host>()
+  /** By the address as a signed word, which hashes faster. */
   readonly #byVip4 = new Map<number, Host>()
   readonly #byVip6 = new Map<string, Host>()
   #changed = false
@@ -75,7 +76,7 @@ export class Hosts {
   }
 
   byVip4(vip: number): Host | null {
-    return this.#byVip4.get(vip) ?? null
+    return this.#byVip4.get(vip | 0) ?? null
   }
 
   byVip6(vip: Ip6): Host | null {
@@ -96,7 +97,7 @@ export class Hosts {
       h.changes++
       h.vip4 = g.vip4
       h.vip6 = g.vip6
-      this.#byVip4.set(g.vip4, h)
+      this.#byVip4.set(g.vip4 | 0, h)
       this.#byVip6.set(ip6Key(g.vip6), h)
     }
   }
@@ -140,7 +141,7 @@ export class Hosts {
   }
 
   #ungrant(h: Host): void {
-    if (h.vip4 !== null && this.#byVip4.get(h.vip4) === h) this.#byVip4.delete(h.vip4)
+    if (h.vip4 !== null && this.byVip4(h.vip4) === h) this.#byVip4.delete(h.vip4 | 0)
     if (h.vip6 !== null && this.byVip6(h.vip6) === h) this.#byVip6.delete(ip6Key(h.vip6))
   }
 }

@@ -53,8 +53,8 @@ export class Routes {
   }
 }
 
-/** The address itself for IPv4; text for IPv6. */
-const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip : ip6Key(ip))
+/** The address as a signed word for IPv4, which hashes faster; text for IPv6. */
+const keyOf = (ip: Ip): number | string => (isIp4(ip) ? ip | 0 : ip6Key(ip))
 
 const MAX_ROUTES = 16_384
 /** M is never below 1280 (what IPv6 may count on); T over an IPv6 underlay of 1280 bytes is 1200. */

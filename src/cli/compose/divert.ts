@@ -7,7 +7,6 @@ import {
   refreshScript,
   removeScript,
 } from '#bridge/ruleset.ts'
-import { IoFault } from '#io/fault.ts'
 import { applyNft, OwnedTables } from '#io/nft.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 
@@ -61,14 +60,13 @@ export class Divert {
     }, waitMs)
   }
 
-  /** Whether the reader was seen alive since the last refresh. A reader that stays away for good ends the role. */
+  /** Whether the reader was seen alive since the last refresh. One that stays away for good is its host's to end. */
   #isRead(): boolean {
     const { beat } = this.#reader
     if (beat === this.#beat) {
       this.#silent++
       if (this.#silent === TELL_AFTER)
         this.#log.warn('bridge.reader-silent', { what: 'names pass by until it is back' })
-      if (this.#silent === GIVE_UP_AFTER) this.#fail(new IoFault('read frames', new Error('the packet worker hangs')))
       return false
     }
     if (this.#silent >= TELL_AFTER) this.#log.info('bridge.reader-back')
@@ -106,5 +104,3 @@ const REFRESH_MS = 1000
 const LOOK_AGAIN_MS = 250
 /** The element has lapsed by then, `ALIVE_SECONDS`. */
 const TELL_AFTER = 3000 / LOOK_AGAIN_MS
-/** Half a minute. */
-const GIVE_UP_AFTER = 30_000 / LOOK_AGAIN_MS

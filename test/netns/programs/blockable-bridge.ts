@@ -1,10 +1,10 @@
-// `ntm bridge`, with a hand on its threads. SIGUSR2 blocks the control thread for 1.2 s, SIGWINCH the packet worker for 8 s; each is told as a
+// `ntm bridge`, with a hand on its threads. SIGUSR2 blocks the control thread for 1.2 s, SIGWINCH the packet worker for 6.5 s; each is told as a
 // line { blocked: control | worker, from, to | ms } in ms since 1970. SIGURG ends the packet worker. Nothing of it is in the product: the worker is reached as a debugger does.
 import { Session } from 'node:inspector'
 import { run } from '#cli/run.ts'
 
 const CONTROL_MS = 1200
-const WORKER_MS = 8000
+const WORKER_MS = 6500
 const word = new Int32Array(new SharedArrayBuffer(4))
 const now = (): number => performance.timeOrigin + performance.now()
 const say = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`)

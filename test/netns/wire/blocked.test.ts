@@ -76,14 +76,14 @@ describeLab('a thread of the bridge is blocked', () => {
     expect(during(before, before + 600).filter(isPrompt)).toEqual([])
   })
 
-  test('the packet worker, for 8 s: ordinary names pass by after 3.5 s at the latest, and all is well when it is back', async () => {
+  test('the packet worker, for 6.5 s: ordinary names pass by after 3.5 s at the latest, and all is well when it is back', async () => {
     bridge.kill('SIGWINCH')
     const { from, ms } = JSON.parse(await bridge.line(/"blocked":"worker"/)) as { from: number; ms: number }
     await bridge.line(/"event":"bridge\.reader-silent"/, 10_000)
     await pause(ms - (wall() - from) + 2500)
     expect(bridge.text()).toMatch(/"event":"bridge\.reader-back"/)
     const passedBy = during(from + 3500, from + ms - 200).filter((q) => q.name !== PLACE.web6.name)
-    expect(passedBy.length).toBeGreaterThan(50)
+    expect(passedBy.length).toBeGreaterThan(25)
     expect(passedBy.filter((q) => !isPrompt(q))).toEqual([])
     // Back in its place: the name that only a tunnel can serve.
     await pause(1000)
