@@ -28,7 +28,7 @@ export class TtWireWorld {
   readonly left: Left[] = []
   readonly wire: TtWire
   readonly customer: Customer
-  readonly inner: SuperBatch = superBatch(4)
+  readonly inner: SuperBatch = superBatch(8)
   innerMtu = 1440
   /** T of the plane: UDP super-packets with longer segments are to be cut first. */
   wholeMtu = 1440

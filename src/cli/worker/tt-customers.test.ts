@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import type { Ip } from '#ntm-lib/addr/ip.ts'
 import { seconds } from '#ntm-lib/base/time.ts'
+import type { MirrorCommand, MirroredPath } from '#ntm-lib/negotiate/mirror.ts'
 import type { Directed } from '#ntm-lib/negotiate/node-events.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
 import { mode } from '#test/sim/mirror-mode.ts'
@@ -81,4 +82,21 @@ test('a path that is not there was nobody’s', () => {
   const customers = new Customers()
   expect(customers.mirrored({ mirror: 'gone', row: 3 })).toBeNull()
   expect([customers.at(3), customers.at(0)]).toEqual([null, null])
+})
+
+test('when the newest path goes first, answers take the one that is left', () => {
+  const path = (row: number, leads: boolean): MirrorCommand => ({
+    mirror: 'path',
+    path: { row, peer: 'box', leads, peerAllowed: [] } as unknown as MirroredPath,
+  })
+  const customers = new Customers()
+  customers.mirrored(path(1, true))
+  customers.mirrored(path(2, false))
+  const node = customers.at(1)?.node
+  expect(node?.via).toBe(1)
+  customers.mirrored(path(2, true))
+  expect(node?.via).toBe(2)
+  expect(customers.mirrored({ mirror: 'gone', row: 2 })).toBeNull()
+  expect(node?.via).toBe(1)
+  expect(customers.mirrored({ mirror: 'gone', row: 1 })).toBe(node)
 })

@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checksumsHold, tcp, udp, viewOf } from '#ntm-lib/packet/build.ts'
+import { checksumsHold, packet4, tcp, udp, viewOf } from '#ntm-lib/packet/build.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { ends } from '#test/support/packet-text.ts'
 import { segmentsOf } from '#test/support/segments.ts'
 import { packet } from '#test/support/traffic-bench.ts'
-import { TtWireWorld } from '#test/support/tt-wire-world.ts'
+import { type Left, TtWireWorld } from '#test/support/tt-wire-world.ts'
 
 const { host, virtual, row } = TtWireWorld
 const REAL4 = '192.0.2.80'
@@ -59,24 +60,23 @@ describe('from a tunnel to the edge', () => {
     expect(w.fromTunnel(from4(TCP, tcp(5000, 80, 2))).map((l) => l.row)).toEqual([0])
   })
 
-  test('a fragment that overtook its first one follows it', () => {
+  test('fragments that overtook their first one follow it', () => {
     const w = new TtWireWorld(REAL4)
-    const whole = packet({ from: host[4], to: virtual[4] }, UDP, udp(5000, 80, bytes(100)))
-    const piece = (from: number, to: number): Uint8Array => {
-      const p = new Uint8Array(20 + to - from)
-      p.set(whole.subarray(0, 20))
-      p.set(whole.subarray(20 + from, 20 + to), 20)
-      const v = viewOf(p)
-      v.setUint16(2, p.length)
-      v.setUint16(6, (from / 8) | (to < 108 ? 0x2000 : 0))
-      v.setUint16(10, 0)
-      let s = 0
-      for (let i = 0; i < 20; i += 2) s += v.getUint16(i)
-      v.setUint16(10, ~((s & 0xffff) + (s >>> 16)) & 0xffff)
-      return p
-    }
-    expect(w.fromTunnel(piece(48, 108))).toEqual([])
-    expect(w.fromTunnel(piece(0, 48)).map((l) => viewOf(l.bytes).getUint16(6))).toEqual([0x2000, 6])
+    const payload = udp(5000, 80, bytes(140))
+    const piece = (from: number, to: number): Uint8Array =>
+      packet4({
+        source: 0xc6120005,
+        destination: 0xc6130007,
+        protocol: UDP,
+        payload: payload.slice(from, to),
+        offset: from / 8,
+        moreFragments: to < payload.length,
+        id: 9,
+      })
+    expect(w.fromTunnel(piece(96, 148), piece(48, 96))).toEqual([])
+    const left = w.fromTunnel(piece(0, 48)).map((l) => l.bytes)
+    expect(left.map((p) => viewOf(p).getUint16(6))).toEqual([0x2000, 12, 0x2006])
+    expect(left.map((p) => p.slice(20)).slice(1)).toEqual([payload.slice(96), payload.slice(48, 96)])
   })
 
   test('where the kernel spends no hop, we do', () => {
@@ -148,6 +148,108 @@ describe('from the edge to a tunnel', () => {
     w.wholeMtu = 50
     expect(w.fromEdge([back4(UDP, udp(80, 5000, bytes(3000))), 10])).toEqual([])
     expect(w.counters.get('tt.drop.uncuttable')).toBe(1)
+  })
+})
+
+test('an opening of more packets than one send takes', () => {
+  const w = new TtWireWorld(REAL6)
+  for (let i = 0; i < 300; i++) {
+    w.fill(w.inner, i % 8, from4(UDP, udp(5000, 80, Uint8Array.of(i & 255, i >> 8))), 0)
+    w.wire.fromTunnel(row, w.customer, w.inner, i % 8, w.now)
+    if (i % 8 === 7) w.wire.afterOpen(w.now)
+  }
+  w.wire.afterOpen(w.now)
+  const one = [...w.left.splice(0)].map((l) => viewOf(l.bytes).getUint16(48, true))
+  expect(one).toEqual([...Array(300).keys()])
+  // And when nobody says that the opening is over.
+  w.fill(w.inner, 0, from4(UDP, udp(5000, 80, bytes(2))), 0)
+  for (let i = 0; i < 300; i++) {
+    w.fill(w.inner, 0, from4(UDP, udp(5000, 80, bytes(2))), 0)
+    w.wire.fromTunnel(row, w.customer, w.inner, 0, w.now)
+  }
+  w.wire.afterOpen(w.now)
+  expect(w.left.length).toBe(300)
+})
+
+type Kind = 'super' | 'cut' | 'split' | 'plain' | 'too-big' | 'lost'
+const kinds: fc.Arbitrary<Kind> = fc.constantFrom('super', 'cut', 'split', 'plain', 'too-big', 'lost')
+
+describe('packets that come together become what they would have become alone, in their order', () => {
+  /** What goes on and what is answered: answers of one turn leave at its end. */
+  const sorted = (left: readonly Left[]): readonly (readonly Left[])[] => [
+    left.filter((l) => l.row === 0),
+    left.filter((l) => l.row !== 0),
+  ]
+  const compare = (
+    real: string,
+    made: readonly (readonly [Uint8Array, number])[],
+    turn: (w: TtWireWorld, packets: readonly (readonly [Uint8Array, number])[]) => Left[],
+  ): void => {
+    const [together, alone] = [new TtWireWorld(real), new TtWireWorld(real)]
+    for (const w of [together, alone]) {
+      w.wholeMtu = 1100
+      w.fromTunnel(from4(UDP, udp(5000, 80, bytes(1))), from4(TCP, tcp(5000, 80, 2)))
+    }
+    const want = made.flatMap((one) => turn(alone, [one]))
+    expect(sorted(turn(together, made))).toEqual(sorted(want))
+  }
+
+  test.each([REAL4, REAL6])('from a tunnel to %s', (real) => {
+    const make = (kind: Kind, i: number): readonly [Uint8Array, number] => {
+      switch (kind) {
+        case 'super':
+          return [from4(TCP, tcp(5000, 80, 0x10, bytes(5000 + i, i))), 1200]
+        case 'cut':
+          return [from4(UDP, udp(5000, 80, bytes(4500, i)), false), 1490]
+        case 'split':
+          return [from4(UDP, udp(5000, 80, bytes(1480, i)), false), 0]
+        case 'plain':
+          return [from4(UDP, udp(5000, 80, bytes(20, i))), 0]
+        case 'too-big':
+          return [from4(UDP, udp(5000, 80, bytes(1490, i))), 0]
+        case 'lost':
+          return [packet({ from: host[4], to: '198.19.9.9' }, TCP, tcp(1, i, 2)), 0]
+        default:
+          return kind satisfies never
+      }
+    }
+    fc.assert(
+      fc.property(fc.array(kinds, { minLength: 1, maxLength: 8 }), (list) => {
+        compare(real, list.map(make), (w, packets) => w.fromTunnel(...packets))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test.each([REAL4, REAL6])('from %s to a tunnel', (real) => {
+    const six = real === REAL6
+    const back = (protocol: number, payload: Uint8Array, df = true): Uint8Array =>
+      six ? back6(protocol, payload) : back4(protocol, payload, df)
+    const make = (kind: Kind, i: number): readonly [Uint8Array, number] => {
+      switch (kind) {
+        case 'super':
+          return [back(TCP, tcp(80, 5000, 0x10, bytes(5000 + i, i))), 1200]
+        // Longer than T: taken by M, cut by the plane's wish; longer than M: cut by ours.
+        case 'cut':
+          return [back(UDP, udp(80, 5000, bytes(4500, i)), false), i % 2 === 0 ? 1200 : 1450]
+        case 'split':
+          return [back(UDP, udp(80, 5000, bytes(1430, i)), false), 0]
+        case 'plain':
+          return [back(UDP, udp(80, 5000, bytes(20, i))), 0]
+        case 'too-big':
+          return [back(UDP, udp(80, 5000, bytes(1450, i))), 0]
+        case 'lost':
+          return [back(UDP, udp(81, 5000, bytes(4))), 0]
+        default:
+          return kind satisfies never
+      }
+    }
+    fc.assert(
+      fc.property(fc.array(kinds, { minLength: 1, maxLength: 40 }), (list) => {
+        compare(real, list.map(make), (w, packets) => w.fromEdge(...packets))
+      }),
+      { numRuns: 60 },
+    )
   })
 })
 
