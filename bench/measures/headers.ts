@@ -1,12 +1,18 @@
 import type { Arena } from '../peers/peer.ts'
 
-/** Bytes of inner IP and TCP headers around a full segment: TCP with timestamps, as Linux sends. */
+/** Bytes of inner IPv4 and TCP headers around a full segment: TCP with timestamps, as Linux sends. */
 export const TCP4_BYTES = 20 + 32
 
 /**
- * Share of a link's rate that can be TCP payload when every frame is full: `mss` payload bytes in a frame of
- * `frameBytes(headers + mss)`. What is sent back (acknowledgements) has the other direction for itself.
+ * Share of a link's rate that can be TCP payload at best: in the largest frame that a cable with an MTU of 1500 carries, when it carries
+ * an inner packet in `frameBytes(inner)`. A peer that sends smaller segments than it could has less. What is
+ * sent back (acknowledgements) has the other direction for itself.
  */
-export function payloadShare(mss: number, frameBytes: Arena['frameBytes'], headerBytes: number = TCP4_BYTES): number {
-  return mss / frameBytes(headerBytes + mss)
+export function payloadShare(frameBytes: Arena['frameBytes']): number {
+  let inner = MTU
+  while (inner > TCP4_BYTES && frameBytes(inner) > ETHERNET_BYTES + MTU) inner--
+  return (inner - TCP4_BYTES) / frameBytes(inner)
 }
+
+const MTU = 1500
+const ETHERNET_BYTES = 14

@@ -22,7 +22,8 @@ export async function measureLink(circuit: Circuit, mbits: number, seconds: numb
             all.map((r) => r.mbits),
           ),
         )
-        const possible = all[0] === undefined ? '' : `possible ${(mbits * all[0].possible).toFixed(0)} Mbit/s`
+        const possible =
+          all[0] === undefined ? '' : `possible ${(mbits * all[0].possible).toFixed(0)}, segments of ${all[0].mss} B`
         rows.push(
           row(
             'link',
@@ -46,10 +47,10 @@ async function shareOf(
   mbits: number,
   seconds: number,
   direction: Direction,
-): Promise<{ mbits: number; share: number; possible: number }> {
+): Promise<{ mbits: number; share: number; possible: number; mss: number }> {
   const run = await tcpRun(arena, { seconds, streams: 1, direction })
-  const possible = payloadShare(run.mss, arena.frameBytes)
-  return { mbits: run.mbits, share: run.mbits / (mbits * possible), possible }
+  const possible = payloadShare(arena.frameBytes)
+  return { mbits: run.mbits, share: run.mbits / (mbits * possible), possible, mss: run.mss }
 }
 
 /**
