@@ -156,8 +156,8 @@ export interface PacketIo {
   ): number
   /**
    * Of `group` sockets bound to one port with SO_REUSEPORT (in the order they were opened), the kernel gives a datagram to number
-   * (byte 9 + bits 4–5 of byte 1 of its payload) mod `group`; anything whose first byte is not `first` goes to number 0.
-   * Called once, on any of them. A run that the kernel joined goes where its first datagram belongs. 0 or a negative errno.
+   * (byte 9 of its payload) mod `group`; anything whose first byte is not `first`, or that is shorter, goes to number 0. Called once, on any of
+   * them. A run that the kernel joined goes where its first datagram belongs: the reader has to refuse the rest. 0 or a negative errno.
    */
   steer(port: UdpPort, group: number, first: number): number
 

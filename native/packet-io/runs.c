@@ -346,12 +346,7 @@ napi_value js_steer(napi_env env, napi_callback_info info) {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, 0),
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 1),
-      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x30),
-      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
-      BPF_STMT(BPF_MISC | BPF_TAX, 0),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-      BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
       BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, group),
       BPF_STMT(BPF_RET | BPF_A, 0),
   };

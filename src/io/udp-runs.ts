@@ -36,7 +36,7 @@ export interface UdpRuns {
   onError(tell: (error: UdpError) => void): void
   /**
    * Of `group` sockets on one port (`reusePort`, in the order they were opened), capsulated packets go to number (last byte of the
-   * path id + lane) mod `group`, everything else to number 0. Called once, on any of them. IoFault when refused.
+   * path id) mod `group`, everything else to number 0. All lanes of a path come to one socket; a run goes where its first datagram belongs. Called once, on any of them. IoFault when refused.
    */
   steer(group: number): void
   close(): void

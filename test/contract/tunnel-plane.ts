@@ -231,6 +231,38 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
     },
   )
 
+  check('of several workers one opens a path: a replayed copy is opened by no other, whoever brings it', () => {
+    const ids = [0xa1b2c3d4e5f6, 0xa1b2c3d4e5f7]
+    const left = end(LEFT_AT)
+    const workers = [0, 1].map((index) => end(RIGHT_AT, { share: { index, of: 2 }, lane: index + 1 }))
+    const [even, odd] = workers as [PlaneEnd, PlaneEnd]
+    const paths = ids.map((id, i) => pathPair({ row: ROW + i, ids: [id], id }, [{ epoch: 1, serial: 1 + i }]))
+    for (const { left: ours, right: theirs } of paths) {
+      left.path(ours)
+      for (const worker of workers) worker.path(theirs)
+    }
+    const sent = (row: number): Datagram => {
+      left.put(packetOf(PLAIN), 0, row)
+      return left.leaving()[0] as Datagram
+    }
+    const [first, own] = [sent(ROW), sent(ROW + 1)]
+    even.take([first])
+    expect(even.plain()).toHaveLength(1)
+    // From another address; and in one run behind a datagram that is the other worker's, as the kernel joins them.
+    odd.take([{ ...first, from: RIGHT_AT }])
+    odd.take([own, first, { ...first, bytes: new Uint8Array(first.bytes) }])
+    expect(odd.plain()).toHaveLength(1)
+    expect(odd.counters.get('ntm.drop.other-worker')).toBe(3)
+    expect(odd.events.every((e) => e.event === 'heard' && e.row === ROW + 1)).toBe(true)
+    even.take([first])
+    expect(even.counters.get('ntm.drop.replay')).toBe(1)
+    // Of no known path, but not this worker's either: told by the one whose it would be.
+    const stranger = new Uint8Array(first.bytes)
+    stranger[4] = 0
+    for (const worker of workers) worker.take([{ ...first, bytes: stranger }])
+    expect(workers.map((w) => w.events.filter((e) => e.event === 'datagram').length)).toEqual([1, 0])
+  })
+
   check('what is no Capsulated Packet of a known path goes to the negotiation, whole', () => {
     const { left, right } = joined()
     left.put(packetOf(PLAIN))

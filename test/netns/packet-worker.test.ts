@@ -145,8 +145,11 @@ describeLab('two packet workers at each end', () => {
     expect(runs.flat()).toHaveLength(16)
     for (const run of runs.flat()) expect(run).toMatchObject({ received: run.sent, disorder: 0 })
     const counts = await ends.counters('b')
-    // 12,000 came in each direction, in two lanes and from two queues.
-    for (const port of ['udp', 'udp1', 'tun', 'tun1']) expect(counts[`port.${port}.in`], port).toBeGreaterThan(1000)
+    // 12,000 came in each direction, from two queues into two lanes; one path is opened by one worker.
+    for (const port of ['tun', 'tun1']) expect(counts[`port.${port}.in`], port).toBeGreaterThan(1000)
+    for (const port of ['udp', 'udp1']) expect(counts[`port.${port}.out`], port).toBeGreaterThan(1000)
+    expect(counts['ntm.drop.other-worker'] ?? 0).toBe(0)
+    expect(counts['ntm.drop.replay'] ?? 0).toBe(0)
   })
 
   test('TCP both ways at once arrives whole', async () => {

@@ -9,7 +9,7 @@ import type { KeyLimits } from '#ntm-lib/crypto/seal.ts'
 import { AES_128_GCM, type SuiteId } from '#ntm-lib/crypto/suite.ts'
 import { CELLS, type MirrorEvent, type MirroredEpoch, type MirroredPath } from '#ntm-lib/negotiate/mirror.ts'
 import { type DatagramRuns, type PacketEngine, RUN } from '#ntm-lib/plane/engine.ts'
-import { type PlaneParts, type PutVerdict, TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
+import { type PlaneParts, type PutVerdict, type Share, TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import { HEADROOM } from '#ntm-lib/ports/packet-port.ts'
 import { plainPackets } from './tcp-packets.ts'
@@ -20,7 +20,12 @@ export const RIGHT_AT = endpoint('[2001:db8::2]:4330')
 export const NOW = instant(1000)
 
 export type Datagram = { readonly bytes: Uint8Array; readonly from: Endpoint }
-export type EndOptions = { readonly lane?: number; readonly rows?: number; readonly limits?: KeyLimits }
+export type EndOptions = {
+  readonly lane?: number
+  readonly rows?: number
+  readonly limits?: KeyLimits
+  readonly share?: Share
+}
 
 /** A tunnel plane with everything it says and sends kept. */
 export class PlaneEnd {
@@ -40,7 +45,11 @@ export class PlaneEnd {
   now: Instant = NOW
   readonly at: Endpoint
 
-  constructor(engine: PacketEngine, at: Endpoint, { lane = 1, rows = 16, limits }: EndOptions = {}) {
+  constructor(
+    engine: PacketEngine,
+    at: Endpoint,
+    { lane = 1, rows = 16, limits, share = { index: 0, of: 1 } }: EndOptions = {},
+  ) {
     this.at = at
     this.cells = new Float64Array(rows * CELLS.words)
     for (let i = 0; i < this.cells.length; i += CELLS.words) {
@@ -50,6 +59,7 @@ export class PlaneEnd {
     const parts: PlaneParts = {
       engine,
       lane,
+      share,
       cells: this.cells,
       counters: this.counters,
       emit: (event) => this.events.push(event),

@@ -43,11 +43,12 @@ export class PacketLoop {
   #stopped = false
 
   private constructor(parts: LoopParts) {
-    const { udp, engine, cells, counters, index } = parts
+    const { udp, engine, cells, counters, index, workers } = parts
     this.#p = parts
     this.#plane = new TunnelPlane({
       engine,
       lane: index + 1,
+      share: { index, of: workers },
       cells,
       counters,
       emit: (event) => this.#emit(event),

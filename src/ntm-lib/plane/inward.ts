@@ -6,7 +6,7 @@ import * as cap from '../wire/capsulated.ts'
 import { Admit } from './admit.ts'
 import { ALONE, type DatagramRuns, META, OPEN_JOB, STATUS } from './engine.ts'
 import { Heard, senderOf } from './heard.ts'
-import type { PlaneParts } from './parts.ts'
+import type { PlaneParts, Share } from './parts.ts'
 import { LOCATED, TELL, type TunnelTable } from './tunnel-table.ts'
 
 /**
@@ -26,6 +26,7 @@ export class Inward {
   readonly #notable = new Uint8Array(MOST_JOBS)
   readonly #out = superBatch(OUT_SLOTS)
   readonly #meta = new Int32Array(OUT_SLOTS * META.words)
+  readonly #share: Share
   #count = 0
   /** The datagram before this one, in the same slot: its first ten bytes, and what they led to. */
   readonly #last = new Int32Array(3)
@@ -38,6 +39,7 @@ export class Inward {
   constructor(parts: PlaneParts, table: TunnelTable) {
     this.#p = parts
     this.#table = table
+    this.#share = parts.share ?? ALL
     this.#heard = new Heard(parts.emit)
     this.#admit = new Admit(parts, table)
   }
@@ -97,6 +99,8 @@ export class Inward {
   /** What the header leads to; false, and counted or passed on, when it leads nowhere. */
   #find(d: DatagramRuns, slot: number, at: number, len: number, high: number, low: number): boolean {
     const { view } = d
+    // A copy that came with another worker's path would meet a window that has not seen it.
+    if ((low & 0xff) % this.#share.of !== this.#share.index) return this.#drop('ntm.drop.other-worker')
     const t = this.#table
     const row = t.byId.find(high, low)
     if (row < 0) {
@@ -212,5 +216,6 @@ const REFUSED: Readonly<Record<number, string>> = {
   [-STATUS.badTag]: 'ntm.drop.bad-tag',
 }
 
+const ALL: Share = { index: 0, of: 1 }
 const MOST_JOBS = 2048
 const OUT_SLOTS = 128

@@ -20,11 +20,19 @@ export type PutVerdict =
   | 'cut-first'
   | FilterFault
 
+/** Number `index`, from 0, of `of` workers. */
+export type Share = { readonly index: number; readonly of: number }
+
 /** What a packet worker gives its tunnel plane. The callbacks are called during `put`, `flush`, `take` and `apply` only. */
 export type PlaneParts = {
   readonly engine: PacketEngine
   /** The sending lane of this worker, 1–3; lane 0 is the negotiation's own. */
   readonly lane: number
+  /**
+   * Which paths this worker opens, when there are several: those whose Path ID ends in a byte that is `index` modulo `of`. The others' are refused,
+   * for each worker has replay windows of its own.
+   */
+  readonly share?: Share
   /** Shared with the negotiation: `CELLS.words` per row, as many rows as there may be. */
   readonly cells: Float64Array
   readonly counters: Counters

@@ -7,7 +7,7 @@ import { Outward } from './outward.ts'
 import type { PacketMemory, PlaneParts, PutVerdict } from './parts.ts'
 import { TunnelTable } from './tunnel-table.ts'
 
-export type { PacketMemory, PlaneParts, PutVerdict } from './parts.ts'
+export type { PacketMemory, PlaneParts, PutVerdict, Share } from './parts.ts'
 
 /**
  * The packet path of one worker: the tunnel table, sealing and opening. What the negotiation decides comes as `MirrorCommand`s,
