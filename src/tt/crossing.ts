@@ -14,8 +14,7 @@ import {
 } from '#ntm-lib/packet/rewrite.ts'
 import { split4 } from '#ntm-lib/packet/split4.ts'
 import type { FlowSide } from './flow-side.ts'
-import type { Flow } from './flows.ts'
-import type { TrafficParts } from './traffic-parts.ts'
+import type { CrossingFlow, CrossingParts } from './traffic-parts.ts'
 import { DROP_COUNTER, type DropReason, type Verdict } from './verdict.ts'
 import { newTranslated, type Translated, type XlatContext } from './xlat/context.ts'
 import { fourToSix } from './xlat/four-to-six.ts'
@@ -30,16 +29,16 @@ import { sixToFour } from './xlat/six-to-four.ts'
 export class Crossing {
   /** Where the packet is after `forward`. Valid until the next call. */
   readonly result: Translated = newTranslated()
-  readonly #p: TrafficParts
+  readonly #p: CrossingParts
   readonly #address = new DataView(new ArrayBuffer(16))
   readonly #other = new DataView(new ArrayBuffer(16))
 
-  constructor(parts: TrafficParts) {
+  constructor(parts: CrossingParts) {
     this.#p = parts
   }
 
   /** From a tunnel to the edge. `low`: first byte that the packet may move back to; `t`: its tuple. */
-  toEdge(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
+  toEdge(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: CrossingFlow): Verdict {
     const { out } = this.#p
     if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, out)
     const four = t.family === 4
@@ -59,7 +58,7 @@ export class Crossing {
   }
 
   /** From the edge to the flow's host, whose tunnel takes packets of up to `innerMtu`. */
-  toHost(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: Flow): Verdict {
+  toHost(v: DataView, low: number, at: number, len: number, gso: number, t: FiveTuple, flow: CrossingFlow): Verdict {
     const { back, router4, router6 } = this.#p
     back.mtu4 = back.mtu6 = this.#p.innerMtu(flow.node)
     if (flow.pairs !== null) return this.#translate(v, low, at, len, gso, flow, back)
@@ -107,7 +106,15 @@ export class Crossing {
   }
 
   /** The host's and the server's address pairs stand for each other; the rest is RFC 7915. */
-  #translate(v: DataView, low: number, at: number, len: number, gso: number, flow: Flow, ctx: XlatContext): Verdict {
+  #translate(
+    v: DataView,
+    low: number,
+    at: number,
+    len: number,
+    gso: number,
+    flow: CrossingFlow,
+    ctx: XlatContext,
+  ): Verdict {
     const { pairs, counters } = this.#p
     const { result } = this
     pairs.use(flow.pairs)

@@ -56,6 +56,14 @@ export function sideMatches(s: FlowSide, v: DataView, t: FiveTuple): boolean {
   return true
 }
 
+export function sameSide(a: FlowSide, b: FlowSide): boolean {
+  if (a.protocol !== b.protocol || a.sourcePort !== b.sourcePort || a.destinationPort !== b.destinationPort)
+    return false
+  if (a.words.length !== b.words.length) return false
+  for (let i = 0; i < a.words.length; i++) if (a.words[i] !== b.words[i]) return false
+  return true
+}
+
 function wordsOf(bytes: Uint8Array): Int32Array {
   const v = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return Int32Array.from({ length: bytes.length / 4 }, (_, i) => v.getInt32(4 * i))

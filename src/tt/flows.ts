@@ -1,9 +1,10 @@
 import { after, type Instant, instant } from '#ntm-lib/base/time.ts'
-import { type FiveTuple, tupleHash } from '#ntm-lib/packet/five-tuple.ts'
+import type { FiveTuple } from '#ntm-lib/packet/five-tuple.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { FIN, flags, RST, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
+import { FlowIndex } from './flow-index.ts'
 import { type FlowNode, takeToken } from './flow-node.ts'
-import { type FlowSide, pairsOf, sideHash, sideMatches } from './flow-side.ts'
+import { type FlowSide, pairsOf } from './flow-side.ts'
 import { avoid, type ServerEntry } from './server-entry.ts'
 import { TT_TIMERS } from './timers.ts'
 import type { DropReason } from './verdict.ts'
@@ -43,36 +44,29 @@ export type FlowLimits = { readonly total: number; readonly perNode: number }
 /** All flows of a terminator, found by either side. Lookups allocate nothing. */
 export class FlowTable {
   readonly #limits: FlowLimits
-  readonly #seed: number
   readonly #watch: FlowWatch | null
-  readonly #inner = new Map<number, Flow>()
-  readonly #edge = new Map<number, Flow>()
-  readonly #all = new Set<Flow>()
+  readonly #index: FlowIndex<Flow>
   #sweepAt: Instant = instant(0)
 
   /** `seed` is random per process: nobody can aim at one hash bucket. */
   constructor(limits: FlowLimits, seed: number, watch: FlowWatch | null = null) {
     this.#limits = limits
-    this.#seed = seed
+    this.#index = new FlowIndex(seed)
     this.#watch = watch
   }
 
   get size(): number {
-    return this.#all.size
+    return this.#index.size
   }
 
   /** The flow of a packet from a tunnel. For the packet embedded in an error, `t` is reversed first. */
   findInner(v: DataView, t: FiveTuple, node: FlowNode): Flow | null {
-    let flow = this.#inner.get(tupleHash(v, t, this.#seed)) ?? null
-    while (flow !== null && !(flow.node === node && sideMatches(flow.inner, v, t))) flow = flow.nextInner
-    return flow
+    return this.#index.findInner(v, t, node)
   }
 
   /** The flow at the edge, `t` in the direction host → server: a reply's tuple is reversed first (`reverse`). */
   findEdge(v: DataView, t: FiveTuple): Flow | null {
-    let flow = this.#edge.get(tupleHash(v, t, this.#seed)) ?? null
-    while (flow !== null && !sideMatches(flow.edge, v, t)) flow = flow.nextEdge
-    return flow
+    return this.#index.findEdge(v, t)
   }
 
   /**
@@ -81,19 +75,14 @@ export class FlowTable {
    * otherwise the newer flow takes them, as the older's answers have come or will not.
    */
   open(node: FlowNode, entry: ServerEntry, inner: FlowSide, edge: FlowSide, now: Instant): Flow | DropReason {
-    const twin = this.#twin(edge)
+    const twin = this.#index.atEdge(edge)
     if (twin !== null && edge.protocol === TCP && isOpen(twin) && twin.until > now) return 'flow-conflict'
-    if (node.flows >= this.#limits.perNode || this.#all.size >= this.#limits.total) return 'flow-limit'
+    if (node.flows >= this.#limits.perNode || this.#index.size >= this.#limits.total) return 'flow-limit'
     if (!takeToken(node, now)) return 'rate-limit'
     if (twin !== null) this.remove(twin)
     const flow: Flow = { node, entry, inner, edge, pairs: pairsOf(inner, edge), until: now, seen: 0, unanswered: 0, answered: false, allowedBy: 0, nextInner: null, nextEdge: null } // biome-ignore format: one record
     flow.until = after(now, lifetime(flow))
-    const [i, e] = [sideHash(inner, this.#seed), sideHash(edge, this.#seed)]
-    flow.nextInner = this.#inner.get(i) ?? null
-    flow.nextEdge = this.#edge.get(e) ?? null
-    this.#inner.set(i, flow)
-    this.#edge.set(e, flow)
-    this.#all.add(flow)
+    this.#index.add(flow)
     node.flows++
     entry.flows++
     entry.lastUsed = now
@@ -118,51 +107,51 @@ export class FlowTable {
       if (!outbound) flow.unanswered = 0
       else if ((f & SYN) !== 0 && (flow.seen & 2) === 0 && ++flow.unanswered >= SILENT_SYNS) this.#silent(flow, now)
     }
-    // RFC 6146 §3.5.1.1: an inbound packet alone does not refresh UDP; a chatty stranger could hold flows open.
-    if (outbound || t.protocol !== UDP) flow.until = after(now, lifetime(flow))
+    this.#refresh(flow, outbound, now)
+  }
+
+  /** Plain data of the flow went by elsewhere lately: as `touch` of each. */
+  used(flow: Flow, outbound: boolean, inbound: boolean, now: Instant): void {
+    flow.entry.lastUsed = now
+    if (inbound) {
+      flow.answered = true
+      flow.unanswered = 0
+    }
+    this.#refresh(flow, outbound, now)
+  }
+
+  /** RFC 6146 §3.5.1.1: an inbound packet alone does not refresh UDP; a chatty stranger could hold flows open. */
+  #refresh(flow: Flow, outbound: boolean, now: Instant): void {
+    if (outbound || flow.edge.protocol !== UDP) flow.until = after(now, lifetime(flow))
   }
 
   remove(flow: Flow): void {
-    if (!this.#all.delete(flow)) return
+    if (!this.#index.delete(flow)) return
     this.#watch?.closed(flow)
     flow.node.flows--
     flow.entry.flows--
-    const i = sideHash(flow.inner, this.#seed)
-    const first = this.#inner.get(i) ?? null
-    if (first === flow) replaceHead(this.#inner, i, flow.nextInner)
-    else for (let f = first; f !== null; f = f.nextInner) if (f.nextInner === flow) f.nextInner = flow.nextInner
-    const e = sideHash(flow.edge, this.#seed)
-    const head = this.#edge.get(e) ?? null
-    if (head === flow) replaceHead(this.#edge, e, flow.nextEdge)
-    else for (let f = head; f !== null; f = f.nextEdge) if (f.nextEdge === flow) f.nextEdge = flow.nextEdge
   }
 
   /** Removes a node's flows: its path closed or its certificate was revoked. */
   removeNode(node: FlowNode): void {
-    for (const flow of [...this.#all]) if (flow.node === node) this.remove(flow)
+    for (const flow of this.#index.all) if (flow.node === node) this.remove(flow)
   }
 
   /** Removes dead flows. Safe to call early or twice. */
   tick(now: Instant): void {
     if (now < this.#sweepAt) return
     this.#sweepAt = after(now, TT_TIMERS.flowSweep)
-    for (const flow of this.#all) if (flow.until <= now) this.remove(flow)
+    for (const flow of this.#index.all) if (flow.until <= now) this.remove(flow)
   }
 
   deadline(): Instant | null {
-    return this.#all.size === 0 ? null : this.#sweepAt
+    return this.#index.size === 0 ? null : this.#sweepAt
   }
 
   /** The server says nothing: its address is avoided, and where there is another, the host's next SYN goes there. */
   #silent(flow: Flow, now: Instant): void {
     avoid(flow.entry, flow.edge.destination, now)
     if (flow.entry.addresses.length > 1) this.remove(flow)
-  }
-
-  #twin(edge: FlowSide): Flow | null {
-    let flow = this.#edge.get(sideHash(edge, this.#seed)) ?? null
-    while (flow !== null && !sameSide(flow.edge, edge)) flow = flow.nextEdge
-    return flow
   }
 }
 
@@ -178,6 +167,10 @@ export function reverse(t: FiveTuple): void {
   t.sourceAt = t.destinationAt
   t.destinationAt = at
 }
+
+/** Its packets need no looking at: opened in both directions and closed in none, or without such states. */
+export const stands = (flow: Flow): boolean =>
+  flow.edge.protocol === TCP ? (flow.seen & 31) === 3 : flow.edge.protocol === UDP
 
 /** Opened in both directions, and neither closed in both nor reset. */
 const isEstablished = (seen: number): boolean => (seen & 3) === 3 && (seen & 16) === 0 && (seen & 12) !== 12
@@ -196,17 +189,4 @@ function lifetime(flow: Flow): (typeof TT_TIMERS)[keyof typeof TT_TIMERS] {
     default:
       return TT_TIMERS.other
   }
-}
-
-function replaceHead(map: Map<number, Flow>, key: number, next: Flow | null): void {
-  if (next === null) map.delete(key)
-  else map.set(key, next)
-}
-
-function sameSide(a: FlowSide, b: FlowSide): boolean {
-  if (a.protocol !== b.protocol || a.sourcePort !== b.sourcePort || a.destinationPort !== b.destinationPort)
-    return false
-  if (a.addresses.length !== b.addresses.length) return false
-  for (let i = 0; i < a.addresses.length; i++) if (a.addresses[i] !== b.addresses[i]) return false
-  return true
 }

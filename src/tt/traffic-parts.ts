@@ -5,18 +5,24 @@ import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { EgressPolicy } from './egress.ts'
 import type { FlowNode } from './flow-node.ts'
+import type { FlowSide } from './flow-side.ts'
 import type { FlowTable } from './flows.ts'
 import type { TranslationTable } from './translation-table.ts'
-import type { PairMap } from './xlat/addr.ts'
+import type { AddressPairs, PairMap } from './xlat/addr.ts'
 import type { XlatContext } from './xlat/context.ts'
 
 /** The host that sent a packet, by its virtual pair; null when the address is no host's of this path. */
 export type PairOf = (source: Ip) => VirtualPair | null
 
-export type TrafficParts = {
-  readonly table: TranslationTable
-  readonly flows: FlowTable
-  readonly egress: EgressPolicy
+/** What taking a packet across needs to know of its flow. */
+export type CrossingFlow = {
+  readonly node: FlowNode
+  readonly inner: FlowSide
+  readonly edge: FlowSide
+  readonly pairs: AddressPairs | null
+}
+
+export type CrossingParts = {
   readonly counters: Counters
   readonly pairs: PairMap
   /** What stands for routers and for us in ICMP errors towards hosts: addresses of the servers' pool. */
@@ -31,6 +37,12 @@ export type TrafficParts = {
    */
   readonly out: XlatContext
   readonly back: XlatContext
+}
+
+export type TrafficParts = CrossingParts & {
+  readonly table: TranslationTable
+  readonly flows: FlowTable
+  readonly egress: EgressPolicy
   /** Random per process, for hash tables. */
   readonly seed: number
 }
