@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import { type Transferable, Worker } from 'node:worker_threads'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { IoFault } from './fault.ts'
@@ -13,6 +13,8 @@ export type ThreadParts<Out> = {
   readonly entry: URL
   /** Given to it as it starts. Survives a structured clone; SharedArrayBuffers in it stay shared. */
   readonly config: unknown
+  /** What of `config` it takes over. */
+  readonly transfer?: readonly Transferable[]
   readonly log: Log
   /** Gets what the worker counts, once a second and when it stops. */
   readonly counters: Counters
@@ -41,7 +43,7 @@ export class Thread<In, Out> {
   private constructor(parts: ThreadParts<Out>) {
     this.#p = parts
     const workerData: ThreadStart = { config: parts.config, beat: this.#beat }
-    this.#worker = new Worker(parts.entry, { workerData, name: parts.name })
+    this.#worker = new Worker(parts.entry, { workerData, name: parts.name, transferList: [...(parts.transfer ?? [])] })
     this.#worker.on('message', (m: FromThread) => this.#on(m))
     this.#worker.on('messageerror', (e) => this.#fail(e))
     // Only what kills a thread without asking it: out of memory, a module that does not load.

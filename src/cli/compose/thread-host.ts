@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { moduleBeside, Thread } from '#io/thread.ts'
+import { type LinkEnd, linkPair } from '#io/thread-link.ts'
 import { Gates, gateMemory } from '../worker/gates.ts'
 import type { RoleKind } from '../worker/role-plane.ts'
 import type {
@@ -67,14 +68,19 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
   /** One after the other: the kernel numbers the sockets of one port in the order in which they were opened. */
   async start(): Promise<void> {
     const count = this.#p.workers ?? workersFor(this.#p.kind, availableParallelism())
-    for (let index = 0; index < count; index++) await this.#startWorker(index, count)
+    const pairs = Array.from({ length: count - 1 }, linkPair)
+    await this.#startWorker(
+      0,
+      count,
+      pairs.map(([end]) => end),
+    )
+    for (const [i, [, end]] of pairs.entries()) await this.#startWorker(i + 1, count, [end])
     if (count > 1) await this.#lead?.ask({ steer: count })
   }
 
   ask(input: In): Promise<unknown> {
     this.flush()
-    const [lead, ...others] = this.#workers.map(({ thread }) => thread.ask({ role: input }))
-    return Promise.all(others).then(() => lead)
+    return Promise.all(this.#workers.map(({ thread }) => thread.ask({ role: input }))).then(([lead]) => lead)
   }
 
   async refresh(): Promise<void> {
@@ -98,7 +104,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
     return this.#workers[0]?.thread
   }
 
-  async #startWorker(index: number, workers: number): Promise<void> {
+  async #startWorker(index: number, workers: number, links: readonly LinkEnd[]): Promise<void> {
     const { kind, role, udp, cells, log, counters } = this.#p
     const memory = gateMemory()
     const gates = new Gates(memory)
@@ -111,11 +117,13 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
       gates: memory,
       index,
       workers,
+      links,
     }
     const { thread, value } = await Thread.start<ToPacketWorker, PacketSaid>({
       name: `ntm-packets-${index}`,
       entry: moduleBeside(import.meta.url, '../worker/packet-worker'),
       config,
+      transfer: links.map(({ port }) => port),
       log,
       counters,
       onOut: (said) => {

@@ -1,3 +1,4 @@
+import type { ThreadLink } from '#io/thread-link.ts'
 import { datagramRuns, type UdpRuns } from '#io/udp-runs.ts'
 import type { PacketIo } from '#native/packet-io/index.d.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
@@ -20,6 +21,8 @@ export type LoopParts = {
   /** This loop's number, from 0, of `workers`. */
   readonly index: number
   readonly workers: number
+  /** To the other workers; none unless told. */
+  readonly links?: readonly ThreadLink[]
   readonly clock: Clock
   readonly counters: Counters
   readonly log: Log
@@ -75,6 +78,7 @@ export class PacketLoop {
       lane: index + 1,
       lead: index === 0,
       workers,
+      links: parts.links ?? [],
       fail,
     })
     loop.#role = role
@@ -114,6 +118,7 @@ export class PacketLoop {
   async stop(): Promise<void> {
     this.#stopped = true
     await this.#role?.stop()
+    for (const link of this.#p.links ?? []) link.close()
     this.#p.udp.close()
     this.countPorts()
   }

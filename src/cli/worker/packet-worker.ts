@@ -2,6 +2,7 @@
 import { systemClock } from '#io/clock.ts'
 import { nativeEngine } from '#io/engine-native.ts'
 import { packetIo } from '#io/native.ts'
+import { ThreadLink } from '#io/thread-link.ts'
 import { serveThread } from '#io/thread-side.ts'
 import { openUdpRuns } from '#io/udp-runs.ts'
 import { Gates } from './gates.ts'
@@ -10,7 +11,7 @@ import { startRole } from './roles.ts'
 import type { PacketSaid, PacketWorkerConfig, PacketWorkerStarted, ToPacketWorker } from './words.ts'
 
 serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side) => {
-  const { udp: options, cells, gates, index, workers } = config
+  const { udp: options, cells, gates, index, workers, links } = config
   const udp = openUdpRuns(options)
   const { loop, started } = await PacketLoop.start(
     {
@@ -20,6 +21,7 @@ serveThread<PacketWorkerConfig, ToPacketWorker, PacketSaid>(async (config, side)
       cells,
       index,
       workers,
+      links: links.map((end) => new ThreadLink(end, side.counters)),
       clock: systemClock,
       counters: side.counters,
       log: side.log,

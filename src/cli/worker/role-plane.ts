@@ -1,4 +1,5 @@
 import type { PortCounters } from '#io/native.ts'
+import type { ThreadLink } from '#io/thread-link.ts'
 import type { PacketIo } from '#native/packet-io/index.d.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
@@ -40,6 +41,8 @@ export type RoleParts<Out> = {
   /** The first of the workers: what exists once is its business. */
   readonly lead: boolean
   readonly workers: number
+  /** In the first worker: to each of the others, in their order. In each of the others: to the first. */
+  readonly links: readonly ThreadLink[]
   /** An interface went away, a promise of ours was broken: the role ends. */
   readonly fail: (why: Error) => void
 }

@@ -1,3 +1,4 @@
+import type { LinkEnd } from '#io/thread-link.ts'
 import type { UdpOptions } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
@@ -18,6 +19,8 @@ export type PacketWorkerConfig = {
   /** This worker's number, from 0, of `workers`. It seals in lane `index` + 1. */
   readonly index: number
   readonly workers: number
+  /** To the other workers: the first one's to each of the others, in their order; each of the others' to the first. */
+  readonly links: readonly LinkEnd[]
 }
 
 /** What a packet worker answers when it has started. */
