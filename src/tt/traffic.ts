@@ -13,6 +13,7 @@ import type { FlowNode } from './flow-node.ts'
 import { flowSide } from './flow-side.ts'
 import { type Flow, reverse } from './flows.ts'
 import { Fragments } from './fragments.ts'
+import { mayBeSuper, wholeLength } from './packet-shape.ts'
 import { candidates, hasOther } from './server-entry.ts'
 import type { PairOf, TrafficParts } from './traffic-parts.ts'
 import { DROP_COUNTER, type DropReason, type Verdict } from './verdict.ts'
@@ -23,7 +24,7 @@ import type { Translated } from './xlat/context.ts'
  * real address and the family may change; from the edge back the flow says which virtual address the host used.
  */
 export class Traffic {
-  /** The flow of the last `inward` packet: whose node it goes to. */
+  /** The flow of the last packet that had one and went on: whose node it comes from or goes to. */
   flow: Flow | null = null
   readonly #p: TrafficParts
   readonly #t: FiveTuple = newFiveTuple()
@@ -56,6 +57,7 @@ export class Traffic {
     now: Instant,
   ): Verdict {
     const t = this.#t
+    this.flow = null
     const fault = validInner(v, at, len)
     if (fault !== 'ok') return this.#drop(fault)
     if (!readTuple(v, at, len, t)) return this.#drop('short')
@@ -71,6 +73,7 @@ export class Traffic {
     if (!this.#stillAllowed(flow)) return this.#drop('egress-refused')
     if (t.fragment === 'first') this.#fragments.note(v, t, flow, now)
     this.#p.flows.touch(flow, v, t, at + len, true, now)
+    this.flow = flow
     return this.#crossing.toEdge(v, low, at, len, gso, t, flow)
   }
 
@@ -232,23 +235,11 @@ function carriesIcmp(v: DataView, t: FiveTuple): boolean {
   return icmp4.isEcho(type) || (icmp4.isError(type) && type !== icmp4.REDIRECT && type !== icmp4.SOURCE_QUENCH)
 }
 
-/** Only whole TCP and UDP packets are cut or completed later. */
-const mayBeSuper = (t: FiveTuple): boolean => t.fragment === 'whole' && (t.protocol === TCP || t.protocol === UDP)
-
 /** Whether the packet goes from the flow's host to the flow's server. */
 function isBetween(v: DataView, at: number, { inner }: Flow): boolean {
   return ip4.version(v, at) === 4
     ? sameIp(inner.source, ip4.source(v, at)) && sameIp(inner.destination, ip4.destination(v, at))
     : sameIp(inner.source, ip6.source(v, at)) && sameIp(inner.destination, ip6.destination(v, at))
-}
-
-/** What the header says; -1 when it says more than there is. The edge may pad. */
-function wholeLength(v: DataView, at: number, room: number): number {
-  if (room < ip4.IP4_BYTES) return -1
-  const four = ip4.version(v, at) === 4
-  if (!four && room < ip6.IP6_BYTES) return -1
-  const len = four ? ip4.totalLength(v, at) : ip6.IP6_BYTES + ip6.payloadLength(v, at)
-  return len <= room ? len : -1
 }
 
 const embeddedAt = (v: DataView, at: number, len: number): number =>

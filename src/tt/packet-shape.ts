@@ -1,0 +1,25 @@
+import type { FiveTuple } from '#ntm-lib/packet/five-tuple.ts'
+import * as ip4 from '#ntm-lib/packet/ip4.ts'
+import * as ip6 from '#ntm-lib/packet/ip6.ts'
+import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
+import { FIN, flags, RST, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
+
+/** Only whole TCP and UDP packets are cut or completed later. */
+export const mayBeSuper = (t: FiveTuple): boolean =>
+  t.fragment === 'whole' && (t.protocol === TCP || t.protocol === UDP)
+
+/** What the header says; -1 when it says more than there is. The edge may pad. */
+export function wholeLength(v: DataView, at: number, room: number): number {
+  if (room < ip4.IP4_BYTES) return -1
+  const four = ip4.version(v, at) === 4
+  if (!four && room < ip6.IP6_BYTES) return -1
+  const len = four ? ip4.totalLength(v, at) : ip6.IP6_BYTES + ip6.payloadLength(v, at)
+  return len <= room ? len : -1
+}
+
+/** A whole TCP or UDP packet that opens and ends nothing: once its flow stands, there is nothing to learn from it. */
+export function isPlainData(v: DataView, t: FiveTuple, end: number): boolean {
+  if (t.fragment !== 'whole') return false
+  if (t.protocol !== TCP) return t.protocol === UDP
+  return t.upperAt + TCP_BYTES <= end && (flags(v, t.upperAt) & (SYN | FIN | RST)) === 0
+}
