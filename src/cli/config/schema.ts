@@ -11,6 +11,9 @@ const log = z
 
 const udp = z.strictObject({ port: port.default(4330) }).prefault({})
 
+/** Threads that move packets; as many as there are cores to spare unless told. */
+const packets = z.strictObject({ workers: z.int().min(1).max(3).optional() }).prefault({})
+
 /** How a box finds and trusts its network: the enrolment token, inline or in a file beside the configuration. */
 const network = z.strictObject({ token: z.string().optional(), token_file: z.string().optional() }).prefault({})
 
@@ -20,6 +23,7 @@ export const bridgeConfig = z.strictObject({
   state: z.string().default('/var/lib/ntm'),
   network,
   udp,
+  packets,
   log,
   bridge: z
     .strictObject({
@@ -40,6 +44,7 @@ export const ttConfig = z.strictObject({
   state: z.string().default('/var/lib/ntm'),
   network,
   udp,
+  packets,
   log,
   tt: z.strictObject({
     uplink: interfaceName,
