@@ -1,18 +1,17 @@
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { LinkAddr } from '#ntm-lib/addr/link.ts'
 import { after, type Instant } from '#ntm-lib/base/time.ts'
-import { clampMss } from '#ntm-lib/packet/clamp.ts'
 import { TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
-import { isSuper } from '#ntm-lib/packet/gso.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
-import { rewriteDestination4, rewriteDestination6 } from '#ntm-lib/packet/rewrite.ts'
 import { isVirtual } from './config.ts'
 import { putHead, wayTo } from './frame.ts'
 import { realFor } from './hosts.ts'
 import { type KnownFlow, KnownFlows } from './known-flows.ts'
+import { Onward } from './onward.ts'
 import { KNOWN_FOR, type SideParts } from './outbound.ts'
+import { pairAt } from './pair-table.ts'
 import type { Piece, Verdict } from './types.ts'
 
 /** Packets that tunnels delivered: made to go to the host's real address, and put into a frame for it where they lie. */
@@ -20,7 +19,9 @@ export class Inbound {
   readonly toHost: Piece = { at: 0, len: 0, gso: 0 }
   readonly #p: Omit<SideParts, 'say'>
   readonly #known = new KnownFlows()
-  readonly #address = new DataView(new ArrayBuffer(16))
+  readonly #onward = new Onward()
+  /** What the last packet to the host went by. */
+  judged: KnownFlow | null = null
 
   constructor(parts: Omit<SideParts, 'say'>) {
     this.#p = parts
@@ -31,14 +32,9 @@ export class Inbound {
     const flow = this.#known.find(v, at, this.#p.routes.changes, now) ?? this.#judge(v, at, now)
     if (typeof flow === 'string') return this.#drop(flow)
     const { ip, tunnel, way } = flow
-    const four = isIp4(ip)
-    if (four) rewriteDestination4(v, at, len, ip)
-    else {
-      ip6.putAddress(this.#address, 0, ip)
-      rewriteDestination6(v, at, len, this.#address, 0)
-    }
-    if (tunnel !== null && !isSuper(gso)) clampMss(v, at, len, tunnel.clampBytes - (four ? 40 : 60))
-    const start = putHead(v, at, way, four ? TYPE_IP4 : TYPE_IP6)
+    this.judged = flow
+    this.#onward.toHost(tunnel, ip, v, at, len, gso)
+    const start = putHead(v, at, way, isIp4(ip) ? TYPE_IP4 : TYPE_IP6)
     this.toHost.at = start
     this.toHost.len = at + len - start
     this.toHost.gso = gso
@@ -55,6 +51,7 @@ export class Inbound {
     const ip = host === null ? null : realFor(host, source)
     if (host === null || ip === null) return 'no-host'
     const flow: KnownFlow = {
+      pair: pairAt(v, at),
       host,
       tunnel: routes.find(source),
       ip,
@@ -64,7 +61,7 @@ export class Inbound {
       routeChanges: routes.changes,
       until: after(now, KNOWN_FOR),
     }
-    this.#known.set(v, at, flow)
+    this.#known.set(flow)
     return flow
   }
 

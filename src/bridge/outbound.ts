@@ -1,15 +1,11 @@
-import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
+import type { Ip } from '#ntm-lib/addr/ip.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
-import { clampMss } from '#ntm-lib/packet/clamp.ts'
 import * as ether from '#ntm-lib/packet/ether.ts'
-import { newUpper, upperLayer } from '#ntm-lib/packet/extension.ts'
-import { fillTransport, isSuper } from '#ntm-lib/packet/gso.ts'
+import { fillTransport } from '#ntm-lib/packet/gso.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
-import { rewriteSource4, rewriteSource6 } from '#ntm-lib/packet/rewrite.ts'
-import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { CSUM_MISSING } from '#ntm-lib/ports/packet-port.ts'
 import type { Classified } from './classify.ts'
@@ -18,8 +14,10 @@ import { fragments4 } from './fragment4.ts'
 import { wayTo } from './frame.ts'
 import { type Host, type Hosts, noteAddress, noteGateway, noteUse } from './hosts.ts'
 import { type Complaint, Complaints } from './icmp.ts'
-import { KnownFlows } from './known-flows.ts'
+import { type KnownFlow, KnownFlows } from './known-flows.ts'
 import { tagOf } from './learn.ts'
+import { Onward } from './onward.ts'
+import { pairAt } from './pair-table.ts'
 import type { Routes, Tunnel } from './routes.ts'
 import type { BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
 import { Unknown } from './unknown.ts'
@@ -41,8 +39,9 @@ export class Outbound {
   readonly #known = new KnownFlows()
   readonly #unknown = new Unknown()
   readonly #complaints = new Complaints()
-  readonly #upper = newUpper()
-  readonly #address = new DataView(new ArrayBuffer(16))
+  readonly #onward = new Onward()
+  /** What the last judgement went by; null when nothing is remembered of it. */
+  judged: KnownFlow | null = null
 
   constructor(parts: SideParts) {
     this.#p = parts
@@ -54,6 +53,7 @@ export class Outbound {
    */
   again(c: Classified, v: DataView, frameAt: number, gso: number, now: Instant): Verdict | null {
     const { ipAt: at, ipLen: len, frame } = c
+    this.judged = null
     const flow = this.#known.find(v, at, this.#p.routes.changes, now)
     if (flow === null || flow.tunnel === null) return null
     const { host } = flow
@@ -62,6 +62,7 @@ export class Outbound {
     // Anything else over IPv6 may be a neighbour's question, which is not for the tunnel.
     if (frame.type === ether.TYPE_IP6 && ip6.nextHeader(v, at) !== TCP && ip6.nextHeader(v, at) !== UDP) return null
     host.seen = now
+    this.judged = flow
     return this.#send(host, flow.tunnel, flow.ip, v, at, len, gso, now)
   }
 
@@ -81,7 +82,8 @@ export class Outbound {
     if ((four ? host.ip4s.length : host.ip6s.length) > 1) noteUse(host, to, source)
     const tunnel = routes.find(to)
     if (tunnel === null) return this.#ask(host, to, v, at, len, gso, now)
-    this.#known.set(v, at, {
+    this.judged = {
+      pair: pairAt(v, at),
       host,
       tunnel,
       ip,
@@ -90,7 +92,8 @@ export class Outbound {
       hostChanges: host.changes,
       routeChanges: routes.changes,
       until: after(now, KNOWN_FOR),
-    })
+    }
+    this.#known.set(this.judged)
     return this.#send(host, tunnel, ip, v, at, len, gso, now)
   }
 
@@ -128,25 +131,17 @@ export class Outbound {
   }
 
   #send(host: Host, t: Tunnel, vip: Ip, v: DataView, at: number, len: number, gso: number, now: Instant): Verdict {
-    const four = isIp4(vip)
-    const whole = isSuper(gso) ? this.#segmentBytes(v, at, len, gso) : len
-    const cut = whole > t.innerBytes
-    if (cut && (!four || ip4.dontFragment(v, at))) {
+    const fit = this.#onward.fit(t, v, at, len, gso)
+    if (fit === 'too-big') {
       this.#complain(host, { why: 'too-big', mtuBytes: t.innerBytes }, v, at, len, now)
       return this.#drop('too-big')
     }
-    if (isSuper(gso) && whole > t.wholeBytes) {
+    if (fit === 'cut-first') {
       place(this.toCut, at, len, gso)
       return 'cut-first'
     }
-    if (four) rewriteSource4(v, at, len, vip)
-    else {
-      ip6.putAddress(this.#address, 0, vip)
-      rewriteSource6(v, at, len, this.#address, 0)
-    }
-    // TCP is never sent in halves: its segments fit T. A SYN is never a super-packet.
-    if (!isSuper(gso)) clampMss(v, at, len, t.clampBytes - (four ? 40 : 60))
-    if (cut) return this.#fragment(t, v, at, len, gso)
+    this.#onward.toTunnel(t, vip, v, at, len, gso)
+    if (fit === 'fragments') return this.#fragment(t, v, at, len, gso)
     place(this.toTunnel, at, len, gso)
     this.toTunnel.tunnel = t.ref
     return 'to-tunnel'
@@ -158,14 +153,6 @@ export class Outbound {
     for (const packet of fragments4(v, at, len, t.wholeBytes))
       this.#p.say({ out: 'to-tunnel', tunnel: t.ref, packet, gso: 0 })
     return 'consumed'
-  }
-
-  /** Bytes of each packet that a super-packet becomes. Segments of TCP are cut to what fits when they are sealed. */
-  #segmentBytes(v: DataView, at: number, len: number, gso: number): number {
-    if (ip4.version(v, at) === 4)
-      return ip4.protocol(v, at) === TCP ? 0 : Math.min(len, ip4.headerBytes(v, at) + UDP_BYTES + gso)
-    if (!upperLayer(v, at, len, this.#upper) || this.#upper.protocol === TCP) return 0
-    return Math.min(len, this.#upper.at - at + UDP_BYTES + gso)
   }
 
   /** Nobody here remembers this virtual address: the coordinator does, or nobody. */

@@ -20,14 +20,23 @@ export class Routes {
   readonly #tunnels = new Map<TunnelRef, Tunnel>()
   /** Counts up whenever an address came, moved or went: `KnownFlows` go by it. */
   changes = 0
+  /** The same without addresses that were not there before: those change nothing for packets that had a way. */
+  moves = 0
 
   set(vip: Ip, ref: TunnelRef): void {
     const key = keyOf(vip)
-    if (this.#byVip.get(key)?.ref !== ref) this.changes++
+    const before = this.#byVip.get(key)
+    if (before?.ref !== ref) {
+      this.changes++
+      if (before !== undefined) this.moves++
+    }
     this.#byVip.delete(key)
     if (this.#byVip.size >= MAX_ROUTES) {
       const oldest = this.#byVip.keys().next()
-      if (oldest.done !== true) this.#byVip.delete(oldest.value)
+      if (oldest.done !== true) {
+        this.#byVip.delete(oldest.value)
+        this.moves++
+      }
     }
     this.#byVip.set(key, this.tunnel(ref))
   }
@@ -48,6 +57,7 @@ export class Routes {
 
   remove(ref: TunnelRef): void {
     this.changes++
+    this.moves++
     this.#tunnels.delete(ref)
     for (const [key, t] of this.#byVip) if (t.ref === ref) this.#byVip.delete(key)
   }
