@@ -13,6 +13,7 @@ import type { FlowNode } from './flow-node.ts'
 import { flowSide } from './flow-side.ts'
 import { type Flow, reverse } from './flows.ts'
 import { Fragments } from './fragments.ts'
+import type { PacketPath } from './packet-path.ts'
 import { mayBeSuper, wholeLength } from './packet-shape.ts'
 import { candidates, hasOther } from './server-entry.ts'
 import type { PairOf, TrafficParts } from './traffic-parts.ts'
@@ -23,7 +24,7 @@ import type { Translated } from './xlat/context.ts'
  * The terminator's packet path, in place (SEED 000 §4.3): from a tunnel to the edge the destination becomes the server's
  * real address and the family may change; from the edge back the flow says which virtual address the host used.
  */
-export class Traffic {
+export class Traffic implements PacketPath {
   /** The flow of the last packet that had one and went on: whose node it comes from or goes to. */
   flow: Flow | null = null
   readonly #p: TrafficParts

@@ -1,269 +1,33 @@
-import { routerStandIns } from '#ntm-lib/addr/virtual.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
-import * as ip4 from '#ntm-lib/packet/ip4.ts'
-import * as ip6 from '#ntm-lib/packet/ip6.ts'
-import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
-import type { Counters } from '#ntm-lib/ports/counters.ts'
-import type { Clock } from '#ntm-lib/ports/machine.ts'
-import { type Batch, batch, HEADROOM, type Outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
 import type { EgressPolicy } from '#tt/egress.ts'
-import type { FlowNode } from '#tt/flow-node.ts'
 import { FlowTable, type FlowWatch } from '#tt/flows.ts'
 import { Traffic } from '#tt/traffic.ts'
 import type { TranslationTable } from '#tt/translation-table.ts'
-import { PairMap } from '#tt/xlat/addr.ts'
-import type { XlatContext } from '#tt/xlat/context.ts'
-import type { Customer } from './tt-customers.ts'
-import type { VirtualPlan } from './tt-words.ts'
+import { TtLoop, type TtLoopParts } from './tt-loop.ts'
 
-export type TtWireParts = {
-  readonly edge: SuperPort
-  readonly plane: Pick<TunnelPlane, 'put' | 'flush' | 'innerMtu'>
+export type TtWireParts = TtLoopParts & {
   readonly table: TranslationTable
   readonly egress: EgressPolicy
-  readonly counters: Counters
-  readonly clock: Clock
-  readonly virtual: VirtualPlan
-  readonly uplinkMtuBytes: number
-  /** The kernel's route spends the packet's hop (TUN); where it does not (raw socket), we do. */
-  readonly kernelSpendsHop: boolean
-  readonly seed: number
   /** Told of every flow; null when nobody wants to know. */
   readonly watch: FlowWatch | null
-  /** Cuts a super-packet into complete packets: `PacketIo.segment` into the slots of `into`. How many, negative when it cannot. */
-  readonly segment: (arena: Uint8Array, at: number, len: number, gso: number, into: Batch) => number
 }
 
-/**
- * The terminator's packet loop: inner packets become ordinary ones on the edge port, packets from the edge go back into
- * their tunnel. Both directions work where the packet lies; only what is cut is copied. Batches are made once.
- */
-export class TtWire {
+/** The packet loop of the worker that holds the flows. */
+export class TtWire extends TtLoop<Traffic> {
   readonly flows: FlowTable
-  readonly traffic: Traffic
-  readonly #p: TtWireParts
-  readonly #in: SuperBatch = superBatch(EDGE_SLOTS)
-  /** Packets for the edge, all in one arena. */
-  readonly #jobs: Outgoing = { jobs: new Int32Array(3 * MOST_JOBS), count: 0 }
-  #jobsIn: Uint8Array | null = null
-  /** The segments of a super-packet that had to be cut. */
-  readonly #cut = batch(CUT_SLOTS, SLOT_BYTES)
-  /** A fragment that waited for its first one. */
-  readonly #one = batch(1, SLOT_BYTES)
-  readonly #out: XlatContext
-  readonly #back: XlatContext
-  /** Rows of the replies that wait in `#out.reply`. */
-  readonly #replyRows = new Int32Array(SLOTS)
-  #tokens = REPLIES_PER_SECOND
-  #filledAt = 0
-  #id = 0
 
   constructor(parts: TtWireParts) {
-    this.#p = parts
-    const { router4, router6, routers6 } = routerStandIns(parts.virtual.servers4, parts.virtual.servers6)
-    const pairs = new PairMap(routers6, router4)
-    this.#id = parts.seed & 0xffff
-    const context = (own: Pick<XlatContext, 'lastHop' | 'own4' | 'own6'>): XlatContext => ({
-      ...own,
-      map: pairs,
-      mtu4: parts.uplinkMtuBytes,
-      mtu6: parts.uplinkMtuBytes,
-      fragmentTo: 1280,
-      copyTrafficClass: true,
-      udpZero: 'compute',
-      nextId: (count) => this.#nextId(count),
-      mayReply: () => this.#mayReply(),
-      reply: batch(SLOTS, SLOT_BYTES),
-      spill: batch(SLOTS, SLOT_BYTES),
-    })
-    this.#out = context({ lastHop: 1, own4: router4, own6: router6 })
-    // Errors to servers come from the host's own virtual address: source NAT knows whose flow they belong to.
-    this.#back = context({ lastHop: 0, own4: null, own6: null })
-    this.flows = new FlowTable({ total: 262_144, perNode: 65_536 }, parts.seed, parts.watch)
-    this.traffic = new Traffic({
-      ...parts,
-      innerMtu: (node) => (node.via === 0 ? LEAST_INNER_MTU : parts.plane.innerMtu(node.via)),
-      flows: this.flows,
-      pairs,
-      router4,
-      router6,
-      out: this.#out,
-      back: this.#back,
-    })
-    parts.edge.onReadable(() => this.#onEdge())
+    const { seed, watch, table, egress } = parts
+    const flows = new FlowTable({ total: 262_144, perNode: 65_536 }, seed, watch)
+    super(parts, (crossing) => new Traffic({ ...crossing, table, egress, flows, seed }))
+    this.flows = flows
   }
 
-  /** A genuine inner packet: slot `i` of `b`, sent at `afterOpen`. */
-  fromTunnel(row: number, customer: Customer, b: SuperBatch, i: number, now: Instant): void {
-    this.#outward(row, customer, b, i * b.slotBytes, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now)
-    for (let p = this.traffic.released(); p !== null; p = this.traffic.released()) {
-      const one = this.#one
-      if (p.length > SLOT_BYTES - HEADROOM) {
-        this.#p.counters.count('tt.drop.jumbo')
-        continue
-      }
-      one.arena.set(p, slotAt(one, 0))
-      this.#outward(row, customer, one, 0, slotAt(one, 0), p.length, 0, now)
-      this.#sendJobs()
-    }
-  }
-
-  /** What was put together from one opening leaves. */
-  afterOpen(now: Instant): void {
-    this.#sendJobs()
-    const { reply } = this.#out
-    if (reply.count === 0) return
-    for (let k = 0; k < reply.count; k++) {
-      this.#p.plane.put(this.#replyRows[k] ?? 0, reply, slotAt(reply, k), reply.lens[k] ?? 0, 0, now)
-    }
-    reply.count = 0
-    this.#p.plane.flush(now)
+  get traffic(): Traffic {
+    return this.path
   }
 
   tick(now: Instant): void {
-    this.traffic.tick(now)
-  }
-
-  #outward(
-    row: number,
-    customer: Customer,
-    b: Batch,
-    low: number,
-    at: number,
-    len: number,
-    gso: number,
-    now: Instant,
-  ): void {
-    const { traffic } = this
-    const { reply, spill } = this.#out
-    const replies = reply.count
-    const verdict = traffic.outward(b.view, low, at, len, gso, customer.node, customer.pairOf, now)
-    if (verdict === 'forward') this.#toEdge(b, traffic.result.at, traffic.result.len, traffic.result.gso)
-    else if (verdict === 'split') {
-      for (let k = 0; k < spill.count; k++) this.#toEdge(spill, slotAt(spill, k), spill.lens[k] ?? 0, 0)
-      this.#sendJobs()
-    } else if (verdict === 'cut') {
-      const cut = this.#segmented(b, at, len, gso)
-      for (let k = 0; k < cut.count; k++) {
-        this.#outward(row, customer, cut, k * cut.slotBytes, slotAt(cut, k), cut.lens[k] ?? 0, 0, now)
-      }
-      this.#sendJobs()
-    }
-    if (reply.count > replies) this.#replyRows[replies] = row
-  }
-
-  /** A bounded number of rounds: readiness is level-triggered, so what is left brings us back next turn. */
-  #onEdge(): void {
-    const { edge, plane, clock } = this.#p
-    const b = this.#in
-    for (let round = 0; round < ROUNDS; round++) {
-      const n = edge.recvSuper(b)
-      if (n === 0) break
-      const now = clock.now()
-      for (let i = 0; i < n; i++) {
-        this.#inward(b, i * b.slotBytes, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now)
-      }
-      // The slots are read into next.
-      plane.flush(now)
-      this.#sendReplies()
-      if (n < b.lens.length) break
-    }
-  }
-
-  #inward(b: Batch, low: number, at: number, room: number, gso: number, now: Instant): void {
-    const { traffic } = this
-    const { plane } = this.#p
-    const verdict = traffic.inward(b.view, low, at, room, gso, now)
-    const node = traffic.flow?.node
-    if (node === undefined) return
-    if (verdict === 'forward') {
-      const { result } = traffic
-      if (plane.put(node.via, b, result.at, result.len, result.gso, now) !== 'cut-first') return
-      plane.flush(now)
-      const cut = this.#segmented(b, result.at, result.len, result.gso)
-      this.#putAll(node, cut, now)
-    } else if (verdict === 'split') {
-      plane.flush(now)
-      this.#putAll(node, this.#back.spill, now)
-    } else if (verdict === 'cut') {
-      plane.flush(now)
-      const cut = this.#segmented(b, at, room, gso)
-      for (let k = 0; k < cut.count; k++) {
-        this.#inward(cut, k * cut.slotBytes, slotAt(cut, k), cut.lens[k] ?? 0, 0, now)
-      }
-      plane.flush(now)
-    }
-  }
-
-  #putAll(node: FlowNode, b: Batch, now: Instant): void {
-    const { plane } = this.#p
-    for (let k = 0; k < b.count; k++) plane.put(node.via, b, slotAt(b, k), b.lens[k] ?? 0, 0, now)
-    plane.flush(now)
-  }
-
-  #segmented(b: Batch, at: number, len: number, gso: number): Batch {
-    const n = this.#p.segment(b.arena, at, len, gso, this.#cut)
-    if (n < 0) this.#p.counters.count('tt.drop.uncuttable')
-    this.#cut.count = Math.max(0, n)
-    return this.#cut
-  }
-
-  #toEdge(b: Batch, at: number, len: number, gso: number): void {
-    if (!this.#p.kernelSpendsHop) spendHop(b.view, at)
-    if (this.#jobsIn !== b.arena) this.#sendJobs()
-    this.#jobsIn = b.arena
-    const { jobs } = this.#jobs
-    const word = 3 * this.#jobs.count
-    jobs[word] = at
-    jobs[word + 1] = len
-    jobs[word + 2] = gso
-    if (++this.#jobs.count === MOST_JOBS) this.#sendJobs()
-  }
-
-  /** In the order in which they were queued; before their arena is written to again. */
-  #sendJobs(): void {
-    if (this.#jobsIn !== null && this.#jobs.count > 0) this.#p.edge.sendSuper(this.#jobsIn, this.#jobs)
-    this.#jobs.count = 0
-  }
-
-  #sendReplies(): void {
-    const { reply } = this.#back
-    for (let k = 0; k < reply.count; k++) this.#toEdge(reply, slotAt(reply, k), reply.lens[k] ?? 0, 0)
-    reply.count = 0
-    this.#sendJobs()
-  }
-
-  #nextId(count: number): number {
-    const id = (this.#id + 1) & 0xffff
-    this.#id = (this.#id + count) & 0xffff
-    return id
-  }
-
-  /** RFC 7915 §4.4, RFC 4443 §2.4(f): errors are rate-limited. */
-  #mayReply(): boolean {
-    const now = this.#p.clock.now()
-    this.#tokens = Math.min(REPLIES_PER_SECOND, this.#tokens + ((now - this.#filledAt) / 1000) * REPLIES_PER_SECOND)
-    this.#filledAt = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
+    this.path.tick(now)
   }
 }
-
-/** Our own errors start at 64 and everything else was checked to have a hop to spend. */
-function spendHop(v: DataView, at: number): void {
-  if (ip4.version(v, at) === 4) ip4.setTtl(v, at, Math.max(0, ip4.ttl(v, at) - 1))
-  else v.setUint8(at + 7, Math.max(0, ip6.hopLimit(v, at) - 1))
-}
-
-/** Super-packets of one reading. Eight or four cost the same per byte. */
-const EDGE_SLOTS = 32
-const SLOTS = 64
-const SLOT_BYTES = 10_240
-/** Datagrams that one UDP send may hold, in Linux. */
-const CUT_SLOTS = 128
-const MOST_JOBS = 256
-const ROUNDS = 4
-const REPLIES_PER_SECOND = 1000
-/** RFC 8200 §5: every path takes this. */
-const LEAST_INNER_MTU = 1280
