@@ -10,6 +10,7 @@ import { DnsOnWire } from './dns-on-wire.ts'
 import type { Way } from './frame.ts'
 import { type Host, Hosts } from './hosts.ts'
 import { Inbound } from './inbound.ts'
+import type { KnownFlow } from './known-flows.ts'
 import { learnFromHost, learnFromNet, tagOf } from './learn.ts'
 import { answerArp, answerSolicitation } from './neighbour.ts'
 import { Outbound } from './outbound.ts'
@@ -32,7 +33,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   readonly #config: BridgeConfig
   readonly #counters: Counters
   readonly #dns: DnsOnWire
-  readonly #routes = new Routes()
+  readonly routes = new Routes()
   readonly #outbound: Outbound
   readonly #inbound: Inbound
   readonly #neighbourRate = new Rate(100, 100)
@@ -44,7 +45,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     this.#config = config
     this.#counters = counters
     this.#dns = new DnsOnWire(config, this.hosts, random, counters)
-    const parts = { config, hosts: this.hosts, routes: this.#routes, counters }
+    const parts = { config, hosts: this.hosts, routes: this.routes, counters }
     this.#outbound = new Outbound({ ...parts, say: (out) => this.#out.push(out) })
     this.#inbound = new Inbound(parts)
     this.toTunnel = this.#outbound.toTunnel
@@ -56,9 +57,9 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     if (input.in === 'zones') this.#dns.hold.setZones(input.zones)
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
     else if (input.in === 'online') this.#dns.online = input.online
-    else if (input.in === 'tunnel-gone') this.#routes.remove(input.tunnel)
+    else if (input.in === 'tunnel-gone') this.routes.remove(input.tunnel)
     else if (input.in === 'tunnel-mtu') {
-      const t = this.#routes.tunnel(input.tunnel)
+      const t = this.routes.tunnel(input.tunnel)
       t.innerBytes = input.innerBytes
       t.wholeBytes = input.wholeBytes
       t.clampBytes = input.clampBytes ?? input.wholeBytes
@@ -94,6 +95,11 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
    */
   fromTunnel(v: DataView, at: number, len: number, gso: number, now: Instant): Verdict {
     return this.#inbound.take(v, at, len, gso, now)
+  }
+
+  /** What the last `to-tunnel` of `fromTap` went by, or `to-host` of `fromTunnel`; null when nothing is remembered of it. */
+  judged(verdict: 'to-tunnel' | 'to-host'): KnownFlow | null {
+    return verdict === 'to-tunnel' ? this.#outbound.judged : this.#inbound.judged
   }
 
   /** A copy of slot `i` seen by the learning socket of that leg. */
@@ -146,7 +152,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   #directed(id: number, result: Extract<BridgeIn, { in: 'directed' }>['result'], now: Instant): void {
     if (result.ok) {
       for (const vip of [result.vip4, result.vip6]) {
-        this.#routes.set(vip, result.tunnel)
+        this.routes.set(vip, result.tunnel)
         this.#outbound.found(vip)
       }
     }

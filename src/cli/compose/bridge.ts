@@ -44,6 +44,7 @@ export async function startBridge(
     kind: 'bridge',
     role: null,
     udp: { port: config.udp.port },
+    workers: config.packets.workers,
     cells: made.cells,
     log,
     counters,

@@ -16,7 +16,7 @@ export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
   /** The role's settings; survive a structured clone. */
   readonly role: unknown
-  /** Worker threads, 1 to 3, each with its own lane; `workersFor` unless told. Only `tun` takes more than one. */
+  /** Worker threads, 1 to 3, each with its own lane; 0 or nothing: `workersFor`. */
   readonly workers?: number
 }
 
@@ -67,7 +67,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
 
   /** One after the other: the kernel numbers the sockets of one port in the order in which they were opened. */
   async start(): Promise<void> {
-    const count = this.#p.workers ?? workersFor(this.#p.kind, availableParallelism())
+    const count = this.#p.workers || workersFor(this.#p.kind, availableParallelism())
     const pairs = Array.from({ length: count - 1 }, linkPair)
     await this.#startWorker(
       0,

@@ -11,8 +11,8 @@ const log = z
 
 const udp = z.strictObject({ port: port.default(4330) }).prefault({})
 
-/** Threads that move packets; as many as there are cores to spare unless told. */
-const packets = z.strictObject({ workers: z.int().min(1).max(3).optional() }).prefault({})
+/** Threads that move packets; 0: as many as there are cores to spare. */
+const packets = z.strictObject({ workers: z.int().min(0).max(3).default(0) }).prefault({})
 
 /** How a box finds and trusts its network: the enrolment token, inline or in a file beside the configuration. */
 const network = z.strictObject({ token: z.string().optional(), token_file: z.string().optional() }).prefault({})

@@ -6,12 +6,15 @@ import { BugError, invariant } from '#ntm-lib/base/invariant.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
 import type { SuperBatch } from '#ntm-lib/ports/packet-port.ts'
+import { BridgeFollowerPlane } from './bridge-follower.ts'
+import { BridgeLead } from './bridge-lead.ts'
 import { BridgeWire } from './bridge-wire.ts'
 import type { BridgeFromPlane, BridgeToPlane, WireNames } from './bridge-words.ts'
+import { PortSums } from './port-sums.ts'
 import type { RoleParts, RolePlane, StartRole } from './role-plane.ts'
 
 export const startBridgePlane: StartRole<null, BridgeToPlane, BridgeFromPlane> = async (_, parts) => ({
-  role: new BridgePlane(parts),
+  role: parts.lead ? new BridgePlane(parts) : new BridgeFollowerPlane(parts),
 })
 
 /** The bridge's packet side: its core with the DNS on the wire, and the wire while both its ports are there. */
@@ -19,8 +22,8 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
   readonly #p: RoleParts<BridgeFromPlane>
   #core: BridgeCore | null = null
   #wire: BridgeWire | null = null
-  /** What closed ports had counted. */
-  readonly #counted = new Map<string, PortCounters>()
+  readonly #sums = new PortSums()
+  #lead: BridgeLead | null = null
 
   constructor(parts: RoleParts<BridgeFromPlane>) {
     this.#p = parts
@@ -31,6 +34,7 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
       case 'begin':
         invariant(this.#core === null, 'the bridge begins once')
         this.#core = new BridgeCore(input.config, systemRandom, this.#p.counters)
+        if (this.#p.workers > 1) this.#lead = this.#leading(this.#core)
         return
       case 'wire-up':
         return this.#up(input.names, now)
@@ -62,12 +66,8 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     this.#wire?.afterOpen()
   }
 
-  *ports(): Iterable<readonly [string, PortCounters]> {
-    const open = new Map(this.#wire?.ports() ?? [])
-    for (const name of new Set([...this.#counted.keys(), ...open.keys()])) {
-      const counts = [this.#counted.get(name), open.get(name)].filter((c) => c !== undefined)
-      yield [name, counts.reduce(plus)]
-    }
+  ports(): Iterable<readonly [string, PortCounters]> {
+    return this.#sums.with(this.#wire?.ports() ?? [])
   }
 
   stop(): void {
@@ -84,7 +84,11 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     invariant(this.#wire === null, 'a wire goes up when none is')
     const { plane, io, counters, clock, tell } = this.#p
     this.#wire = new BridgeWire(
-      { core, plane, io, counters, clock, onOut: tell, onGone: (name) => tell({ out: 'port-gone', name }) },
+      {
+        ...{ core, plane, io, counters, clock, onOut: tell, shared: this.#p.workers > 1 },
+        onRound: () => this.#lead?.publish(),
+        onGone: (name) => tell({ out: 'port-gone', name }),
+      },
       names,
     )
     this.#settle(now)
@@ -95,14 +99,25 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     this.#wire = null
     if (wire === null) return
     wire.close()
-    for (const [name, counts] of wire.ports()) {
-      const before = this.#counted.get(name)
-      this.#counted.set(name, before === undefined ? counts : plus(before, counts))
-    }
+    this.#sums.add(wire.ports())
+  }
+
+  #leading(core: BridgeCore): BridgeLead {
+    const { links, clock, counters } = this.#p
+    return new BridgeLead({
+      links,
+      clock,
+      core,
+      take: (b, kinds, now, went) => {
+        if (this.#wire === null) counters.count('bridge.drop.no-wire', b.count)
+        else this.#wire.handed(b, kinds, now, went)
+      },
+    })
   }
 
   #settle(now: Instant): void {
     if (this.#wire !== null) return this.#wire.settle(now)
+    this.#lead?.publish()
     const core = this.#begun()
     // Frames for a wire that is down go nowhere; what concerns the coordinator goes on.
     for (let out = core.poll(); out !== null; out = core.poll()) {
@@ -115,9 +130,6 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     return this.#core
   }
 }
-
-const plus = (a: PortCounters, b: PortCounters): PortCounters =>
-  Object.fromEntries(Object.entries(a).map(([k, n]) => [k, n + b[k as keyof PortCounters]])) as PortCounters
 
 /** Later than any hold of the DNS function, so that it lets everything go. */
 const FAR = millis(60_000)

@@ -6,6 +6,7 @@ import type { PortCounters } from '#io/native.ts'
 import { type InterfacePort, openPacketSocket, openTap } from '#io/packet-native.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import { batch, HEADROOM, type SuperBatch, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts'
+import { HANDED, type TakeHanded } from './bridge-lead.ts'
 import type { BridgeFromPlane, WireNames } from './bridge-words.ts'
 import { Leg } from './leg.ts'
 import { Presence } from './presence.ts'
@@ -13,6 +14,10 @@ import type { RoleParts } from './role-plane.ts'
 
 export type BridgeWireParts = Pick<RoleParts<BridgeFromPlane>, 'plane' | 'io' | 'counters' | 'clock'> & {
   readonly core: BridgeCore
+  /** More workers read the same TAP, each its own queue. */
+  readonly shared: boolean
+  /** A round is done: what it changed may concern them. */
+  readonly onRound: () => void
   readonly onOut: (out: Extract<BridgeOut, { out: 'direct' | 'claim-hosts' }>) => void
   readonly onGone: (name: string) => void
 }
@@ -47,7 +52,7 @@ export class BridgeWire {
       this.settle(now)
     })
     try {
-      const tap = this.#open('tap', openTap(names.tap, { offloads: true }))
+      const tap = this.#open('tap', openTap(names.tap, { offloads: true, multiQueue: parts.shared }))
       this.#legs = {
         'to-host': new Leg(this.#open('host', openPacketSocket(names.host, { receive: false }))),
         'to-net': new Leg(this.#open('net', openPacketSocket(names.net, { receive: false }))),
@@ -63,16 +68,32 @@ export class BridgeWire {
     }
   }
 
-  /** A packet that a tunnel delivered; it leaves at `afterOpen`. */
-  inner(b: SuperBatch, i: number, now: Instant): void {
+  /** A packet that a tunnel delivered; it leaves at `afterOpen`. False when it does not. */
+  inner(b: SuperBatch, i: number, now: Instant): boolean {
     const { core } = this.#p
-    if (core.fromTunnel(b.view, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now) !== 'to-host') return
+    if (core.fromTunnel(b.view, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now) !== 'to-host') return false
     const { at, len, gso } = core.toHost
     this.#legs['to-host'].add(b.arena, at, len, gso)
+    return true
   }
 
   afterOpen(): void {
     this.#legs['to-host'].flush()
+  }
+
+  /** Packets that another worker read, as if they had come in here. All of them have left when it returns. */
+  readonly handed: TakeHanded = (b, kinds, now, went) => {
+    const { core } = this.#p
+    this.#presence.isQuiet(now)
+    for (let i = 0; i < b.count; i++) {
+      if (kinds[i] === HANDED.inner) {
+        if (this.inner(b, i, now)) went('in', core.judged('to-host'))
+      } else {
+        if (kinds[i] === HANDED.lateFrame) this.#presence.hush(now)
+        if (this.#judge(b, i, now)) went('out', core.judged('to-tunnel'))
+      }
+    }
+    this.settle(now)
   }
 
   /** Performs what the core has to say, and comes back when it wants to be asked again. */
@@ -125,7 +146,7 @@ export class BridgeWire {
         this.#legs[verdict].add(b.arena, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0)
         return false
       case 'cut-first':
-        if (b === this.#in) this.#judgePieces(i, now)
+        if (b !== this.#cut) this.#judgePieces(b, i, now)
         else counters.count('bridge.drop.uncut')
         return false
       case 'consumed':
@@ -138,15 +159,15 @@ export class BridgeWire {
   }
 
   /** The frames that a super-packet stands for, each as if it had come alone. */
-  #judgePieces(i: number, now: Instant): void {
+  #judgePieces(b: SuperBatch, i: number, now: Instant): void {
     const { core, io, counters } = this.#p
     const { at, len, gso } = core.toCut
-    const frameAt = slotAt(this.#in, i)
+    const frameAt = slotAt(b, i)
     const head = at - frameAt
     const cut = this.#cut ?? superBatch(CUT_SLOTS, CUT_SLOT_BYTES)
     this.#cut = cut
     const room = CUT_SLOT_BYTES - HEADROOM - head
-    const { arena } = this.#in
+    const { arena } = b
     const n = io.segment(arena, at, len, gso, room, cut.arena, cut.slotBytes, HEADROOM + head, cut.lens)
     if (n < 0) return counters.count('bridge.drop.uncut')
     for (let k = 0; k < n; k++) {
@@ -192,6 +213,7 @@ export class BridgeWire {
     this.#p.plane.flush(now)
     this.#legs['to-host'].flush()
     this.#legs['to-net'].flush()
+    this.#p.onRound()
   }
 
   #onLearn(leg: 'host' | 'net', port: InterfacePort): void {
@@ -213,7 +235,7 @@ export class BridgeWire {
 }
 
 /** Written out: a name put together per packet would be an allocation per packet. */
-const REFUSED = {
+export const REFUSED = {
   'too-big': 'bridge.drop.too-big',
   'cut-first': 'bridge.drop.uncut',
   'not-open': 'bridge.drop.no-path',

@@ -25,6 +25,11 @@ export class Presence {
     return now < this.#quietUntil
   }
 
+  /** Another thread was away. */
+  hush(now: Instant): void {
+    this.#quietUntil = after(now, QUIET)
+  }
+
   stop(): void {
     clearInterval(this.#timer)
   }
