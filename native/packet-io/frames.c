@@ -247,14 +247,15 @@ enum { SILENCE_NS = 500000 };
 
 /*
  * How many packets one call may bring. Reading until nothing is left costs a system call that finds nothing, some 20 µs in a cold cache: a
- * packet that comes after a silence is handed over at once, and readiness is level-triggered, so that whatever came with it is
- * told again. Single packets are what latency is about; in a stream there is no silence.
+ * packet that wakes its reader after a silence is handed over at once, and readiness is level-triggered, so that whatever came with
+ * it is told again. Single packets are what latency is about; in a stream there is no silence.
  */
 static uint32_t most_now(port *p, uint32_t slots) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-  bool silence = ns - p->last_read_ns > SILENCE_NS;
+  bool silence = p->woken && ns - p->last_read_ns > SILENCE_NS;
+  p->woken = false;
   p->last_read_ns = ns;
   return silence ? 1 : slots;
 }
@@ -263,7 +264,7 @@ static int recv_tun(port *p, const batch *b) {
   size_t room = b->slot_bytes - b->headroom;
   uint32_t filled = 0, most = b->gso != NULL ? most_now(p, b->slots) : b->slots;
   /* A refused frame takes no slot; the budget keeps a flood of them from holding the loop. */
-  for (uint32_t budget = 2 * most; filled < most && budget > 0; budget--) {
+  for (uint32_t budget = 2 * b->slots; filled < most && budget > 0; budget--) {
     struct virtio_net_hdr own, *h = b->headers != NULL ? &b->headers[filled] : &own;
     uint8_t *frame = b->arena + (size_t)filled * b->slot_bytes + b->headroom;
     /* Behind the last slot the memory may be another's. */

@@ -48,6 +48,7 @@ typedef struct {
   bool runs;     /* the UDP socket joins datagrams (UDP_GRO) and tells the address they came to */
   uint32_t most_segments; /* of one UDP_SEGMENT send */
   uint32_t gso_rest;      /* runs that go as single datagrams before UDP_SEGMENT is tried again */
+  bool woken;             /* readiness was told, and nothing read since */
   int64_t last_read_ns;   /* when recvSuper last read a TUN or TAP; CLOCK_MONOTONIC */
   port_stats stats;
 

@@ -143,6 +143,7 @@ static int poll_error(port *p) {
 static void on_poll(uv_poll_t *h, int status, int events) {
   (void)events;
   port *p = h->data;
+  p->woken = true;
   napi_handle_scope scope;
   if (!p->watching || napi_open_handle_scope(p->env, &scope) != napi_ok) return;
   napi_value self, callback, argument = number(p->env, status < 0 ? poll_error(p) : 0);
