@@ -39,6 +39,15 @@ export type Flow = {
 /** Told of every flow that is opened and of its end; for operators' logs. */
 export type FlowWatch = { opened(flow: Flow): void; closed(flow: Flow): void }
 
+export const watchAll = (watches: readonly FlowWatch[]): FlowWatch => ({
+  opened: (flow) => {
+    for (const w of watches) w.opened(flow)
+  },
+  closed: (flow) => {
+    for (const w of watches) w.closed(flow)
+  },
+})
+
 export type FlowLimits = { readonly total: number; readonly perNode: number }
 
 /** All flows of a terminator, found by either side. Lookups allocate nothing. */

@@ -7,6 +7,7 @@ import { IP6_BYTES, setPayloadLength } from '#ntm-lib/packet/ip6.ts'
 import { TCP } from '#ntm-lib/packet/protocol.ts'
 import * as tcp from '#ntm-lib/packet/tcp.ts'
 import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
+import { type Batch, slotAt } from '#ntm-lib/ports/packet-port.ts'
 
 /**
  * The segments that a super-packet stands for, as a kernel would send them: sequence numbers and IPv4 identifications go on,
@@ -42,3 +43,14 @@ export function segmentsOf(packet: Uint8Array, gso: number): Uint8Array[] {
 
 const PSH = 8
 const CWR = 0x80
+
+/** `PacketIo.segment` into the slots of `into`, in plain code. */
+export function segment(arena: Uint8Array, at: number, len: number, gso: number, into: Batch): number {
+  const cut = segmentsOf(arena.slice(at, at + len), gso)
+  if (cut.length > into.lens.length) return -1
+  for (const [i, bytes] of cut.entries()) {
+    into.arena.set(bytes, slotAt(into, i))
+    into.lens[i] = bytes.length
+  }
+  return cut.length
+}

@@ -9,11 +9,11 @@ import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Instant, instant, seconds } from '#ntm-lib/base/time.ts'
 import type { PacketMemory, PutVerdict } from '#ntm-lib/plane/parts.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
-import { type Batch, type Outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
+import { type Outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
 import { EgressPolicy } from '#tt/egress.ts'
 import { newFlowNode } from '#tt/flow-node.ts'
 import { TranslationTable } from '#tt/translation-table.ts'
-import { segmentsOf } from './segments.ts'
+import { segment } from './segments.ts'
 
 /** A packet as it left: towards a tunnel's row, or (row 0) to the edge. */
 export type Left = { readonly row: number; readonly bytes: Uint8Array; readonly gso: number }
@@ -175,16 +175,6 @@ class FakeEdge implements SuperPort {
   }
 
   close(): void {}
-}
-
-function segment(arena: Uint8Array, at: number, len: number, gso: number, into: Batch): number {
-  const cut = segmentsOf(arena.slice(at, at + len), gso)
-  if (cut.length > into.lens.length) return -1
-  for (const [i, bytes] of cut.entries()) {
-    into.arena.set(bytes, slotAt(into, i))
-    into.lens[i] = bytes.length
-  }
-  return cut.length
 }
 
 const parts = (p: Uint8Array | readonly [Uint8Array, number]): readonly [Uint8Array, number] =>

@@ -29,6 +29,11 @@ export class Customers {
     return this.#byRow[row] ?? null
   }
 
+  /** The box with this `nodeKey`; null when it has no tunnel here. */
+  nodeOf(peer: string): FlowNode | null {
+    return this.#boxes.get(peer)?.node ?? null
+  }
+
   /** Follows the tunnel table. Gives the box that is gone with its last path. */
   mirrored(command: MirrorCommand): FlowNode | null {
     if (command.mirror === 'gone') return this.#gone(command.row)

@@ -4,21 +4,25 @@ import type { PortCounters } from '#io/native.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import { after, type Instant, seconds, sooner } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
-import { type Batch, HEADROOM, type SuperBatch } from '#ntm-lib/ports/packet-port.ts'
+import type { SuperBatch } from '#ntm-lib/ports/packet-port.ts'
 import { EgressPolicy } from '#tt/egress.ts'
+import { watchAll } from '#tt/flows.ts'
 import { Resolver } from '#tt/resolver.ts'
 import { Servers, type ServersOut } from '#tt/servers.ts'
+import { LeadShare } from '#tt/share/lead-share.ts'
 import { TranslationTable } from '#tt/translation-table.ts'
 import { flowLog } from './flow-log.ts'
 import { ResolverSockets } from './resolver-sockets.ts'
 import type { RoleParts, RolePlane, StartRole } from './role-plane.ts'
 import { Customers } from './tt-customers.ts'
-import { type EdgePort, openEdgePort } from './tt-edge.ts'
+import { type EdgePort, openEdgePort, segmenter } from './tt-edge.ts'
+import { TtFollowPlane } from './tt-follow-plane.ts'
+import { TtLead } from './tt-lead.ts'
 import { TtWire } from './tt-wire.ts'
 import type { EdgeKind, TtIn, TtOut, TtPlaneConfig, TtTables, VirtualPlan } from './tt-words.ts'
 
 export const startTtPlane: StartRole<TtPlaneConfig, TtIn, TtOut> = async (config, parts) => ({
-  role: new TtPlane(config, parts),
+  role: parts.lead ? new TtPlane(config, parts) : new TtFollowPlane(config, parts),
 })
 
 /** What runs once the network's ranges are known. */
@@ -29,6 +33,7 @@ type Running = {
   readonly edge: EdgePort
   readonly sockets: ResolverSockets
   readonly policy: EgressPolicy
+  readonly lead: TtLead
 }
 
 /** The terminator's packet side: its tables, its resolver and its packet loop, in the packet worker. */
@@ -96,6 +101,7 @@ class TtPlane implements RolePlane<TtIn> {
 
   afterOpen(): void {
     this.#running?.wire.afterOpen(this.#p.clock.now())
+    this.#running?.lead.settle()
   }
 
   *ports(): Iterable<readonly [string, PortCounters]> {
@@ -109,7 +115,7 @@ class TtPlane implements RolePlane<TtIn> {
   }
 
   #open(virtual: VirtualPlan, kind: EdgeKind): void {
-    const { counters, plane, clock, log, fail, io } = this.#p
+    const { counters, plane, clock, log, fail, io, links, workers } = this.#p
     const { resolvers, egress, families, seed, uplinkMtuBytes, flowLog: isLogged } = this.#config
     const policy = new EgressPolicy({
       ...egress,
@@ -118,10 +124,15 @@ class TtPlane implements RolePlane<TtIn> {
     const table = new TranslationTable(SERVERS_PER_NODE)
     const settings = { resolvers, families: [4, 6] as const, leastTtl: 5, mostTtl: 86_400 }
     const servers = new Servers(table, new Resolver(settings, systemRandom, counters), policy, families, counters)
-    const segment = (arena: Uint8Array, at: number, len: number, gso: number, into: Batch): number =>
-      io.segment(arena, at, len, gso, WHOLE, into.arena, into.slotBytes, HEADROOM, into.lens)
-    const edge = openEdgePort(kind, segment, fail)
-    const wire = new TtWire({
+    const segment = segmenter(io)
+    const edge = openEdgePort(kind, segment, fail, workers > 1)
+    const share = new LeadShare({
+      use: (flow, out, back, now) => wire.flows.used(flow, out, back, now),
+      policy,
+      followers: links.length,
+    })
+    const watches = [...(isLogged ? [flowLog(log)] : []), ...(links.length > 0 ? [share] : [])]
+    const wire: TtWire = new TtWire({
       edge: edge.port,
       kernelSpendsHop: edge.kernelSpendsHop,
       plane,
@@ -132,15 +143,18 @@ class TtPlane implements RolePlane<TtIn> {
       virtual,
       uplinkMtuBytes,
       seed,
-      watch: isLogged ? flowLog(log) : null,
+      watch: watches.length === 0 ? null : watchAll(watches),
       segment,
+      share: { index: 0, of: workers },
+      onRound: () => lead.settle(),
     })
+    const lead: TtLead = new TtLead({ links, share, wire, customers: this.#customers, counters, clock })
     const sockets = new ResolverSockets((socket, from, bytes) => {
       const now = clock.now()
       servers.datagram({ kind: 'datagram', from, bytes, socket }, now)
       this.#settle(now)
     })
-    this.#running = { table, servers, wire, edge, sockets, policy }
+    this.#running = { table, servers, wire, edge, sockets, policy, lead }
   }
 
   /** Performs what the servers have to say and sets the one timer anew. */
@@ -149,6 +163,7 @@ class TtPlane implements RolePlane<TtIn> {
     if (running === null) return
     for (let out = running.servers.poll(); out !== null; out = running.servers.poll()) this.#onServers(out, running)
     running.wire.tick(now)
+    running.lead.settle()
     // Flows are swept at least this often.
     this.#alarm.set(sooner(running.servers.deadline(), after(now, SWEEP)))
   }
@@ -176,5 +191,3 @@ class TtPlane implements RolePlane<TtIn> {
 
 const SERVERS_PER_NODE = 16_384
 const SWEEP = seconds(10)
-/** Segments stay as long as they are: whether they fit is judged one by one. */
-const WHOLE = 65_535
