@@ -46,8 +46,8 @@ export class ThreadLink {
   #words: unknown[] = []
   /** Packets handed over until now, as a signed word. */
   #handed = 0
-  /** The other side was too slow once, and is still behind. */
-  #gaveUp = false
+  /** The other side was too slow: it is not waited for before then. */
+  #patientAt = 0
 
   constructor({ port, out, in: into }: LinkEnd, counters: Counters) {
     this.#port = port
@@ -103,25 +103,24 @@ export class ThreadLink {
   }
 
   /**
-   * Flushes, waits until the other side has taken everything, and receives what it has said until then. False when it was too slow; then nothing is waited
-   * for until it has caught up. Only for the one of the two that the other never waits for.
+   * Flushes, waits until the other side has taken everything, and receives what it has said until then. False when it was too slow; then it is not waited for
+   * again for a while. Only for the one of the two that the other never waits for.
    */
   settle(): boolean {
     this.flush()
-    const until = performance.now() + MOST_MILLIS
+    const began = performance.now()
     for (;;) {
       const taken = Atomics.load(this.#out, TAKEN)
       if (taken === this.#handed) break
-      const left = until - performance.now()
-      if (this.#gaveUp) return false
-      if (left <= 0) {
-        this.#gaveUp = true
+      const now = performance.now()
+      if (now < this.#patientAt) return false
+      if (now - began >= MOST_MILLIS) {
+        this.#patientAt = now + IMPATIENT_MILLIS
         this.#counters.count('link.slow')
         return false
       }
-      Atomics.wait(this.#out, TAKEN, taken, left)
+      Atomics.wait(this.#out, TAKEN, taken, MOST_MILLIS - (now - began))
     }
-    this.#gaveUp = false
     for (let m = receiveMessageOnPort(this.#port); m !== undefined; m = receiveMessageOnPort(this.#port))
       this.#on(m.message as LinkMessage)
     return true
@@ -200,3 +199,5 @@ const MOST_WAITING = 8192
 const FIRST_BYTES = 1 << 16
 /** Longer than a thread that has something to do goes without the processor, as a rule; short beside what the kernel holds for us meanwhile. */
 const MOST_MILLIS = 10
+/** One part in ten of the time at most is spent waiting for a side that is too slow. */
+const IMPATIENT_MILLIS = 100

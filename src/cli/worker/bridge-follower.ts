@@ -1,4 +1,3 @@
-import type { ToFollower } from '#bridge/follow-words.ts'
 import { BridgeFollower } from '#bridge/follower.ts'
 import type { PortCounters } from '#io/native.ts'
 import type { ThreadLink } from '#io/thread-link.ts'
@@ -6,6 +5,7 @@ import { BugError, invariant } from '#ntm-lib/base/invariant.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
 import { type SuperBatch, slotAt } from '#ntm-lib/ports/packet-port.ts'
+import { hearLead } from './bridge-follower-rounds.ts'
 import { FollowerWire } from './bridge-follower-wire.ts'
 import { HANDED } from './bridge-lead.ts'
 import type { BridgeFromPlane, BridgeToPlane } from './bridge-words.ts'
@@ -27,15 +27,7 @@ export class BridgeFollowerPlane implements RolePlane<BridgeToPlane> {
     const [link] = parts.links
     if (link === undefined) throw new BugError('a follower has a link to its lead')
     this.#link = link
-    link.serve({
-      // The lead hands nothing over.
-      packets: () => {},
-      word: (word) => {
-        const told = word as ToFollower
-        // While something of ours is on its way, what the lead says may be older than that: the next answer will do.
-        if (told.say === 'versions' || link.isSettled) this.#do((core) => core.told(told))
-      },
-    })
+    hearLead(link, (word) => this.#do((core) => core.told(word)))
   }
 
   handle(input: BridgeToPlane): unknown {

@@ -26,7 +26,7 @@ export type TakeHanded = (
 ) => void
 
 export type BridgeLeadParts = {
-  readonly links: readonly ThreadLink[]
+  readonly links: readonly Pick<ThreadLink, 'serve' | 'tell' | 'flush'>[]
   readonly clock: Clock
   readonly core: BridgeCore
   /** When it returns, everything has left. */
