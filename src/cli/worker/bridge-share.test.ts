@@ -31,19 +31,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constantFrom('plain', 'plain', 'plain', 'fragment', 'long') as fc.Arbitrary<'plain'>,
     }),
   },
+  { weight: 4, arbitrary: fc.record({ step: fc.constantFrom('to-lead' as const, 'to-follower' as const) }) },
   {
-    weight: 3,
+    weight: 2,
     arbitrary: fc.record({
-      step: fc.constantFrom(
-        'to-lead',
-        'to-follower',
-        'void',
-        'slow',
-        'prompt',
-        'later',
-        'wide',
-        'narrow',
-      ) as fc.Arbitrary<'void'>,
+      step: fc.constantFrom('void', 'slow', 'slow', 'prompt', 'later', 'wide', 'narrow') as fc.Arbitrary<'void'>,
     }),
   },
 )
@@ -78,6 +70,19 @@ test('a flow is handed over until the lead has decided, and then carried here', 
   s.do({ step: 'out', flows: [0], kind: 'plain' })
   s.do({ step: 'out', flows: [0], kind: 'plain' })
   expect([s.link.handed, s.direct()]).toEqual([4, 13])
+})
+
+test('a decision that is told while more of the flow is on its way to the lead does not hold', () => {
+  const s = share()
+  const one: Step = { step: 'out', flows: [0], kind: 'plain' }
+  for (const next of [{ step: 'slow' }, one, { step: 'to-lead' }, one, { step: 'to-follower' }, one] as const)
+    s.do(next)
+  expect([s.link.handed, s.direct()]).toEqual([3, 0])
+  s.do({ step: 'prompt' })
+  s.do(one)
+  s.do(one)
+  expect(s.left.out.map((l) => l.number)).toEqual([0, 1, 2, 3, 4])
+  expect(s.direct()).toBe(1)
 })
 
 function share() {
