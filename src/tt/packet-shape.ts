@@ -17,9 +17,21 @@ export function wholeLength(v: DataView, at: number, room: number): number {
   return len <= room ? len : -1
 }
 
-/** A whole TCP or UDP packet that opens and ends nothing: once its flow stands, there is nothing to learn from it. */
+/** A whole TCP or UDP packet that opens nothing: once its flow stands, it can be carried without looking at anything else. */
 export function isPlainData(v: DataView, t: FiveTuple, end: number): boolean {
   if (t.fragment !== 'whole') return false
   if (t.protocol !== TCP) return t.protocol === UDP
-  return t.upperAt + TCP_BYTES <= end && (flags(v, t.upperAt) & (SYN | FIN | RST)) === 0
+  return t.upperAt + TCP_BYTES <= end && (flags(v, t.upperAt) & SYN) === 0
 }
+
+/** What such a packet ends, as `Flow.seen` has it. */
+export function endsOf(v: DataView, t: FiveTuple, outward: boolean): number {
+  if (t.protocol !== TCP) return 0
+  const f = flags(v, t.upperAt)
+  return ((f & FIN) === 0 ? 0 : outward ? SEEN_FIN_OUT : SEEN_FIN_IN) | ((f & RST) === 0 ? 0 : SEEN_RST)
+}
+
+/** Bits of `Flow.seen`. */
+export const SEEN_FIN_OUT = 4
+export const SEEN_FIN_IN = 8
+export const SEEN_RST = 16

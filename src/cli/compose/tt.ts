@@ -68,8 +68,8 @@ export async function startTt(
   }
   const host: PacketHost<TtIn> =
     config.tt.port === 'tun'
-      ? await startPacketHost<TtIn, TtOut>({ ...parts, kind: 'tt', role })
-      : // raw-socket works in the main thread only.
+      ? await startPacketHost<TtIn, TtOut>({ ...parts, kind: 'tt', role, workers: config.packets.workers })
+      : // raw-socket works in the main thread only: `packets.workers` means nothing there.
         await startInlineHost<TtPlaneConfig, TtIn, TtOut>({ ...parts, startRole: startTtPlane, role })
   undo.add(() => host.stop())
   tellCounters(

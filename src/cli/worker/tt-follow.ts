@@ -35,6 +35,8 @@ export class TtFollow {
     this.#p = parts
     const hand = (row: number, bytes: Uint8Array, gso: number): void => {
       this.#ahead += bytes.length
+      // A connection ends before another one of the same ports begins.
+      this.#tellEnds()
       parts.link.hand(row === 0 ? FROM_EDGE : FROM_TUNNEL, row, bytes, 0, bytes.length, gso)
     }
     this.#cache = new FollowCache(parts.seed, hand)
@@ -118,9 +120,15 @@ export class TtFollow {
     b.count = 0
   }
 
+  #tellEnds(): void {
+    const used = this.#cache.ended()
+    if (used !== null) this.#p.link.tell({ used } satisfies ToLead)
+  }
+
   #leave(): void {
     const { link } = this.#p
     const fence = this.#cache.fence()
+    this.#tellEnds()
     if (fence !== null) link.tell({ fence } satisfies ToLead)
     link.flush()
   }

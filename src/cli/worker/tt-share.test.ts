@@ -132,7 +132,7 @@ describe.each([REAL4, REAL6])('a server at %s', (real) => {
     let shared = 0
     fc.assert(
       fc.property(acts, (list) => {
-        const { w, talks } = run(workers, list, () => {})
+        const { w, talks } = run(workers, list, (_, all, { talk }) => all[talk]!.send(16, 0, ACK | FIN))
         for (const talk of talks) {
           expect(numbers(w.left, talk, true)).toEqual(talk.sent)
           expect(numbers(w.left, talk, false)).toEqual(talk.answered)
@@ -193,6 +193,42 @@ describe.each([REAL4, REAL6])('a server at %s', (real) => {
     expect(up.handed).toBe(handed)
     expect(w.left.every((l) => checksumsHold(l.bytes))).toBe(true)
   })
+})
+
+test('connections that end at a follower end at the lead, and their ports are used again', () => {
+  const w = new TtShareWorld(REAL6, 2)
+  const talk = new Talk(w, REAL6, 0)
+  const turn = (flags: number): void => {
+    talk.send(16, 0, flags)
+    w.settle()
+    talk.answer(16, 0, flags)
+    w.settle()
+  }
+  for (let n = 0; n < 3; n++) turn(ACK)
+  const handed = w.links[0]!.up.handed
+  turn(ACK | FIN)
+  turn(ACK)
+  expect([w.links[0]!.up.handed, w.wire.flows.size]).toEqual([handed, 1])
+  // The lead's own timer: four minutes after the end, not two hours.
+  for (let s = 0; s < 260; s++) w.tick()
+  w.settle()
+  expect([w.wire.flows.size, w.followers[0]!.flows]).toEqual([0, 0])
+})
+
+test('an answer that waits at the lead is not overtaken by one that a follower hands over', () => {
+  const w = new TtShareWorld(REAL6, 2)
+  const talk = new Talk(w, REAL6, 2)
+  talk.send()
+  w.settle()
+  talk.answer()
+  w.settle()
+  w.lastWriter.set(talk.port, 0)
+  talk.answer()
+  w.lastWriter.set(talk.port, 1)
+  talk.answer()
+  w.workers[1]!.edge.wake()
+  w.links[0]!.up.deliver(w.links[0]!.down)
+  expect(numbers(w.left, talk, false)).toEqual(talk.answered)
 })
 
 test('used flows live on, and what the lead removes is removed everywhere', () => {

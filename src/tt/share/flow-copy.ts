@@ -44,10 +44,11 @@ export type ToFollower = {
 export type ToLead = {
   /** Asks for `passed`. */
   readonly fence?: number
-  /** Flows that were used since the last such message: four times the id, plus `USED_OUT` and `USED_IN`. */
+  /** Flows that were used or ended since they were last told of: `USE_WORD` times the id, plus `USED_OUT` and `USED_IN`, plus what it ended as in `Flow.seen`. */
   readonly used?: Float64Array
 }
 
+export const USE_WORD = 32
 /** Directions in which a flow was used. */
 export const USED_OUT = 1
 export const USED_IN = 2

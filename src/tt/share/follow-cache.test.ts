@@ -110,15 +110,15 @@ test('more than may be held goes to the lead in its order, and so does all that 
   const size = 65_000
   let n = 0
   while (w.cache.size === 1) w.meet(flow, true, ++n, size)
-  expect(n).toBe(9)
+  expect(n).toBe(33)
   expect(w.handed).toEqual(Array.from({ length: n }, (_, i) => `3:${i + 1}:0`))
   expect([w.find(1001), w.cache.heldBytes, w.passed(w.cache.fence())]).toEqual([null, 0, []])
 })
 
 test('all flows together hold no more than a limit', () => {
   const w = new World()
-  for (let id = 1; id <= 20; id++) for (let n = 0; n < 4; n++) w.meet(w.find(1000 + id) ?? w.offer(id), true, n, 65_000)
-  expect(w.cache.heldBytes).toBeLessThanOrEqual(4 * 1024 * 1024)
+  for (let id = 1; id <= 20; id++) for (let n = 0; n < 8; n++) w.meet(w.find(1000 + id) ?? w.offer(id), true, n, 65_000)
+  expect(w.cache.heldBytes).toBeLessThanOrEqual(8 * 1024 * 1024)
   expect(w.handed.length).toBeGreaterThan(0)
 })
 
@@ -128,7 +128,7 @@ test('a flow that is not renewed dies; what was used is told once, by direction'
   w.meet(one, true, 1)
   w.meet(one, false, 1)
   w.meet(two, false, 1)
-  expect([...w.cache.tick(at(1))!]).toEqual([4 + 3, 8 + 2])
+  expect([...w.cache.tick(at(1))!]).toEqual([32 + 3, 64 + 2])
   expect(w.cache.tick(at(2))).toBe(null)
   w.cache.renew(Float64Array.of(2, 77), at(5))
   w.cache.tick(at(9.9))

@@ -4,7 +4,7 @@ import { FlowIndex, type Indexed } from '../flow-index.ts'
 import type { FlowNode } from '../flow-node.ts'
 import { type FlowSide, pairsOf } from '../flow-side.ts'
 import type { CrossingFlow } from '../traffic-parts.ts'
-import { type FlowCopy, sideOf, USED_IN, USED_OUT } from './flow-copy.ts'
+import { type FlowCopy, sideOf, USE_WORD, USED_IN, USED_OUT } from './flow-copy.ts'
 
 /** A packet as it came. `row`: of its tunnel; 0 = from the edge. */
 export type Held = { readonly row: number; readonly bytes: Uint8Array; readonly gso: number }
@@ -43,6 +43,7 @@ export class FollowCache {
   readonly #index: FlowIndex<Followed>
   readonly #byId = new Map<number, Followed>()
   #waiting: (readonly [Followed, Way])[] = []
+  #ended: number[] = []
   #heldBytes = 0
   #nextFence = 1
   #isFenceDue = false
@@ -114,6 +115,19 @@ export class FollowCache {
     this.#heldBytes += size
   }
 
+  /** A packet that went on at once closes a direction or resets the flow (`Flow.seen`): the lead is to hear of it. */
+  ends(flow: Followed, seen: number): void {
+    this.#ended.push(USE_WORD * flow.id + flow.used + seen)
+  }
+
+  /** What ended, as `ToLead.used` has it, to be told before anything of what follows is handed over; null when nothing did. */
+  ended(): Float64Array | null {
+    if (this.#ended.length === 0) return null
+    const words = Float64Array.from(this.#ended)
+    this.#ended = []
+    return words
+  }
+
   /** What must be told to the lead at the end of a turn, after all that was handed: the fence, if one is due. */
   fence(): number | null {
     if (!this.#isFenceDue) return null
@@ -167,7 +181,7 @@ export class FollowCache {
         this.giveUp(flow)
         continue
       }
-      if (flow.used !== 0) used.push(4 * flow.id + flow.used)
+      if (flow.used !== 0) used.push(USE_WORD * flow.id + flow.used)
       if ((flow.used & USED_OUT) === 0) flow.quiet++
       flow.used = 0
     }
@@ -199,5 +213,5 @@ const way = (): Way => ({ state: 'fresh', fence: 0, held: [], bytes: 0 })
 const ENTRY_LIFE = seconds(10)
 /** Linux forgets after three seconds which queue of a device a flow was last written to (TUN_FLOW_EXPIRE). */
 const QUIET_TICKS = 2
-const MOST_HELD_EACH = 512 * 1024
-const MOST_HELD = 4 * 1024 * 1024
+const MOST_HELD_EACH = 2 * 1024 * 1024
+const MOST_HELD = 8 * 1024 * 1024

@@ -5,7 +5,7 @@ import { Crossing } from '../crossing.ts'
 import type { FlowNode } from '../flow-node.ts'
 import { reverse } from '../flows.ts'
 import type { PacketPath } from '../packet-path.ts'
-import { isPlainData, mayBeSuper, wholeLength } from '../packet-shape.ts'
+import { endsOf, isPlainData, mayBeSuper, wholeLength } from '../packet-shape.ts'
 import type { CrossingParts } from '../traffic-parts.ts'
 import { DROP_COUNTER, type DropReason, type Verdict } from '../verdict.ts'
 import type { Translated } from '../xlat/context.ts'
@@ -54,6 +54,7 @@ export class FollowTraffic implements PacketPath {
     const flow = mayBeKnown(t) ? this.#cache.findInner(v, t, node) : null
     if (flow === null || !isPlainData(v, t, at + len)) return this.#toLead(flow, row, v, at, len, gso)
     if (!this.#cache.admits(flow, true)) return this.#hold(flow, true, row, v, at, len, gso)
+    this.#note(v, flow, true)
     return this.#crossing.toEdge(v, low, at, len, gso, t, flow)
   }
 
@@ -72,11 +73,17 @@ export class FollowTraffic implements PacketPath {
     reverse(t)
     if (flow === null || !isPlainData(v, t, at + len)) return this.#toLead(flow, EDGE, v, at, len, gso)
     if (!this.#cache.admits(flow, false)) return this.#hold(flow, false, EDGE, v, at, len, gso)
+    this.#note(v, flow, false)
     this.flow = flow
     return this.#crossing.toHost(v, low, at, len, gso, t, flow)
   }
 
-  /** What may change the flow's state is for the lead to see, and nothing may overtake it: the flow is the lead's from here on. */
+  #note(v: DataView, flow: Followed, outward: boolean): void {
+    const seen = endsOf(v, this.#t, outward)
+    if (seen !== 0) this.#cache.ends(flow, seen)
+  }
+
+  /** What opens a flow or comes in fragments is the lead's, and nothing may overtake it: so is the whole flow from here on. */
   #toLead(flow: Followed | null, row: number, v: DataView, at: number, len: number, gso: number): Verdict {
     if (flow !== null) this.#cache.giveUp(flow)
     this.#hand(row, bytesOf(v, at, len), gso)

@@ -114,16 +114,16 @@ test('what is neither TCP nor UDP, and what an older policy let through, is offe
   expect([w.share.poll(0), w.share.size]).toEqual([null, 0])
 })
 
-test('who hands packets of a flow that it was offered is offered it again, after a second', () => {
+test('who hands packets of a flow that it was offered is offered it again, but not at once', () => {
   const w = new World()
   const flow = w.stood(1000)
   w.share.handed(0, flow, at(1))
   w.share.poll(0)
-  w.share.handed(0, flow, at(1.9))
+  w.share.handed(0, flow, at(1.2))
   expect(w.share.poll(0)).toBe(null)
-  w.share.handed(1, flow, at(1.9))
+  w.share.handed(1, flow, at(1.2))
   expect(w.share.poll(1)?.offers?.map((o) => o.id)).toEqual([1])
-  w.share.handed(0, flow, at(2))
+  w.share.handed(0, flow, at(1.25))
   expect(w.share.poll(0)?.offers?.map((o) => o.id)).toEqual([1])
 })
 
@@ -138,7 +138,7 @@ test('whoever was offered a flow hears that it is no more, and nobody else', () 
   expect(w.share.poll(0)).toEqual({ offers: [], voids: [1, 2] })
   expect(w.share.poll(1)).toEqual({ offers: [], voids: [2] })
   expect(w.share.size).toBe(0)
-  expect(w.share.used(0, Float64Array.of(4 + USED_OUT), at(1))).toBe(null)
+  expect(w.share.used(0, Float64Array.of(32 + USED_OUT), at(1))).toBe(null)
 })
 
 test('an offer that was not told yet comes before its end', () => {
@@ -155,7 +155,7 @@ test('flows used elsewhere stay: as if their packets had come by here', () => {
   const [tcpFlow, asked, heard] = [w.stood(1000), w.open(UDP, 1), w.open(UDP, 2)]
   for (const flow of [tcpFlow, asked, asked, heard, heard]) w.share.handed(0, flow, at(0))
   w.share.poll(0)
-  const words = Float64Array.of(4 + USED_IN, 8 + USED_OUT, 12 + USED_IN, 4 * 99 + USED_OUT)
+  const words = Float64Array.of(32 + USED_IN, 64 + USED_OUT, 96 + USED_IN, 32 * 99 + USED_OUT)
   expect(w.share.used(0, words, at(100))).toEqual({ renewed: Float64Array.of(1, 2, 3) })
   expect([tcpFlow.until, asked.until]).toEqual([100_000 + TT_TIMERS.tcpEstablished, 100_000 + TT_TIMERS.udp])
   // Who only listens to a stranger holds nothing open.
@@ -163,4 +163,23 @@ test('flows used elsewhere stay: as if their packets had come by here', () => {
   expect(w.entry.lastUsed).toBe(at(100))
   w.policy.version++
   expect(w.share.used(0, words, at(101))).toBe(null)
+})
+
+test('what a follower saw the end of is over: it closes soon, is offered no more, and its ports begin anew', () => {
+  const w = new World()
+  const flow = w.stood(1000)
+  w.share.handed(0, flow, at(0))
+  w.share.poll(0)
+  w.share.used(0, Float64Array.of(32 + USED_OUT + 4), at(10))
+  expect(flow.until).toBe(10_000 + TT_TIMERS.tcpEstablished)
+  w.share.used(0, Float64Array.of(32 + USED_IN + 8), at(20))
+  expect(flow.until).toBe(20_000 + TT_TIMERS.tcpTransitory)
+  w.share.handed(0, flow, at(30))
+  expect(w.share.poll(0)).toBe(null)
+  w.flags(flow, SYN, true)
+  expect(flow.seen).toBe(1)
+  const reset = w.stood(1001)
+  w.share.handed(0, reset, at(30))
+  w.share.used(0, Float64Array.of(64 + USED_IN + 16), at(30))
+  expect(reset.until).toBe(30_000 + TT_TIMERS.tcpTransitory)
 })

@@ -1,7 +1,8 @@
-import { between, type Instant, instant, seconds } from '#ntm-lib/base/time.ts'
+import { between, type Instant, instant, millis } from '#ntm-lib/base/time.ts'
 import { UDP } from '#ntm-lib/packet/protocol.ts'
 import { type Flow, type FlowWatch, stands } from '../flows.ts'
-import { copyOf, type FlowCopy, type ToFollower, USED_IN, USED_OUT } from './flow-copy.ts'
+import { SEEN_FIN_IN, SEEN_FIN_OUT, SEEN_RST } from '../packet-shape.ts'
+import { copyOf, type FlowCopy, type ToFollower, USE_WORD, USED_IN, USED_OUT } from './flow-copy.ts'
 
 /** A flow that a follower was told of. */
 type Shared = {
@@ -59,13 +60,14 @@ export class LeadShare implements FlowWatch {
     this.#waiting[who]?.offers.push(copyOf(flow, shared.id))
   }
 
-  /** Follower `who` carried packets of these flows. Their timers go on; the answer renews what may go on. */
+  /** Follower `who` carried packets of these flows. Their timers go on and their ends are noted; the answer renews what may go on. */
   used(who: number, words: Float64Array, now: Instant): ToFollower | null {
     const renewed: number[] = []
     for (const word of words) {
-      const shared = this.#byId.get(Math.floor(word / 4))
+      const shared = this.#byId.get(Math.floor(word / USE_WORD))
       if (shared === undefined) continue
       const { flow, id, offeredAt } = shared
+      flow.seen |= word & ENDS
       this.#p.use(flow, (word & USED_OUT) !== 0, (word & USED_IN) !== 0, now)
       if (flow.allowedBy === this.#p.policy.version && offeredAt[who] !== NEVER) renewed.push(id)
     }
@@ -101,5 +103,6 @@ export class LeadShare implements FlowWatch {
   }
 }
 
+const ENDS = SEEN_FIN_OUT | SEEN_FIN_IN | SEEN_RST
 const NEVER = instant(Number.NEGATIVE_INFINITY)
-const OFFER_AGAIN = seconds(1)
+const OFFER_AGAIN = millis(250)
