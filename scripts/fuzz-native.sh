@@ -1,10 +1,10 @@
 #!/bin/bash
 # Runs the fuzz targets of native/packet-io side by side, from their committed corpus. Usage: scripts/fuzz-native.sh [SECONDS]
-# SECONDS: for each target, 35 unless given. What broke one, and what it said, is left in .run/fuzz-native/.
+# SECONDS: for each target, 62 unless given. What broke one, and what it said, is left in .run/fuzz-native/.
 # New inputs are not kept: to add some, see native/packet-io/README.md.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-seconds=${1:-35}
+seconds=${1:-62}
 out=.run/fuzz-native
 rm -rf "$out"
 make -s -C native/packet-io fuzz || exit 1
