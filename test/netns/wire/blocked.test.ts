@@ -18,22 +18,18 @@ type Second = {
   readonly slowestMs: number
 }
 
-describeLab('a thread of the bridge is blocked', () => {
+describeLab('a thread is blocked', () => {
   let rig: Rig
   let bridge: Program
+  let tt: Program
   let ping: Program
   let names: Program
   beforeAll(async () => {
-    rig = await Rig.build({ records: ['*.many A 192.0.2.44'] })
-    // The first start enrols; from then on the program with a hand on its threads takes its place.
-    await rig.start()
-    await rig.program?.stop(10_000)
-    bridge = rig.scene.lab.spawn('bridge', 'bridge-blockable', process.execPath, [
-      join(ROOT, 'test/netns/programs/blockable-bridge.ts'),
-      ...['bridge', '--config', join(rig.scene.lab.dir, 'bridge/ntm.toml')],
-    ])
+    rig = await Rig.build({ records: ['*.many A 192.0.2.44'] }, ['coordinator'])
+    // The first start enrols; from then on programs with a hand on their threads take their places.
+    tt = await blockable('tt', await rig.product.tt())
+    bridge = await blockable('bridge', await rig.start())
     rig.program = bridge
-    await bridge.line(/"event":"role\.ready"/, 20_000)
     await rig.page()
     ping = rig.spawn('host', 'ping', 'udp-ping.ts', PLACE.web6.name, `${PLACE.udpPort}`, '5')
     names = rig.spawn('host', 'names', 'dns-stream.ts', '25', 'a*.many.example', PLACE.web6.name)
@@ -42,14 +38,19 @@ describeLab('a thread of the bridge is blocked', () => {
   })
   afterAll(() => rig?.scene.dispose())
 
-  test('the control thread, for 1.2 s: no datagram is lost or late, and no name waits', async () => {
+  test('the control threads of bridge and terminator, for 1.2 s: no datagram is lost or late, and no name waits', async () => {
     const before = wall()
-    bridge.kill('SIGUSR2')
-    const { from, to } = JSON.parse(await bridge.line(/"blocked":"control"/)) as { from: number; to: number }
+    const times = await Promise.all(
+      [bridge, tt].map(async (program) => {
+        program.kill('SIGUSR2')
+        return JSON.parse(await program.line(/"blocked":"control"/)) as { from: number; to: number }
+      }),
+    )
     await pause(4000)
-    expect(to - from).toBeGreaterThan(1190)
+    for (const { from, to } of times) expect(to - from).toBeGreaterThan(1190)
+    const [from, to] = [Math.min(...times.map((t) => t.from)), Math.max(...times.map((t) => t.to))]
     const seen = seconds(before - 1000, to + 1000)
-    say(`control blocked for ${Math.round(to - from)} ms: ${JSON.stringify(seen.map(({ t: _, ...s }) => s))}`)
+    say(`both controls blocked for ${Math.round(to - from)} ms: ${JSON.stringify(seen.map(({ t: _, ...s }) => s))}`)
     expect(seen.length).toBeGreaterThanOrEqual(2)
     for (const { sent, back, twice, slowestMs } of seen) {
       expect({ lost: sent - back, twice }).toEqual({ lost: 0, twice: 0 })
@@ -109,6 +110,17 @@ describeLab('a thread of the bridge is blocked', () => {
     expect(after.length).toBeGreaterThan(10)
     expect(after.filter((q) => !isPrompt(q))).toEqual([])
   })
+
+  async function blockable(role: 'bridge' | 'tt', enrolled: Program): Promise<Program> {
+    await enrolled.stop(10_000)
+    const { lab } = rig.scene
+    const program = lab.spawn(role, `${role}-blockable`, process.execPath, [
+      join(ROOT, 'test/netns/programs/blockable.ts'),
+      ...[role, '--config', join(lab.dir, role, 'ntm.toml')],
+    ])
+    await program.line(/"event":"role\.ready"/, 20_000)
+    return program
+  }
 
   /** What became of the datagrams of each second within these times. */
   const seconds = (from: number, to: number): Second[] =>

@@ -132,7 +132,7 @@ for (const workers of [2, 3]) {
     test('a follower that is blocked disarms the diversion, one that dies ends the program', async () => {
       await rig.program?.stop(10_000)
       const bridge = rig.scene.lab.spawn('bridge', 'bridge-blockable', process.execPath, [
-        join(ROOT, 'test/netns/programs/blockable-bridge.ts'),
+        join(ROOT, 'test/netns/programs/blockable.ts'),
         ...['bridge', '--config', join(rig.scene.lab.dir, 'bridge/ntm.toml')],
       ])
       rig.program = bridge

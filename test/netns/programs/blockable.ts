@@ -1,4 +1,4 @@
-// `ntm bridge`, with a hand on its threads. SIGUSR2 blocks the control thread for 1.2 s, SIGWINCH the packet worker for 6.5 s; each is told as a
+// A role of `ntm`, with a hand on its threads. SIGUSR2 blocks the control thread for 1.2 s, SIGWINCH the packet worker for 6.5 s; each is told as a
 // line { blocked: control | worker, from, to | ms } in ms since 1970. SIGURG ends the packet worker. Nothing of it is in the product: the worker is reached as a debugger does.
 import { Session } from 'node:inspector'
 import { run } from '#cli/run.ts'
