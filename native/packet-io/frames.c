@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vnet.h"
@@ -243,26 +242,9 @@ static ssize_t read_packet(int fd, uint8_t *frame, size_t room, struct virtio_ne
   return n;
 }
 
-enum { SILENCE_NS = 500000 };
-
-/*
- * How many packets one call may bring. Reading until nothing is left costs a system call that finds nothing, some 20 µs in a cold cache: a
- * packet that wakes its reader after a silence is handed over at once, and readiness is level-triggered, so that whatever came with
- * it is told again. Single packets are what latency is about; in a stream there is no silence.
- */
-static uint32_t most_now(port *p, uint32_t slots) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-  bool silence = p->woken && ns - p->last_read_ns > SILENCE_NS;
-  p->woken = false;
-  p->last_read_ns = ns;
-  return silence ? 1 : slots;
-}
-
 static int recv_tun(port *p, const batch *b) {
   size_t room = b->slot_bytes - b->headroom;
-  uint32_t filled = 0, most = b->gso != NULL ? most_now(p, b->slots) : b->slots;
+  uint32_t filled = 0, most = b->gso != NULL ? port_most_now(p, b->slots) : b->slots;
   /* A refused frame takes no slot; the budget keeps a flood of them from holding the loop. */
   for (uint32_t budget = 2 * b->slots; filled < most && budget > 0; budget--) {
     struct virtio_net_hdr own, *h = b->headers != NULL ? &b->headers[filled] : &own;
@@ -316,8 +298,8 @@ static int recv_packets(port *p, const batch *b) {
   if (b->slot_bytes - b->headroom <= VLAN_BYTES + ADDRESSES_BYTES) return -EMSGSIZE;
   /* Room is kept for a VLAN tag to be put back. */
   size_t room = b->slot_bytes - b->headroom - VLAN_BYTES, skip = p->vnet ? 0 : 1;
-  uint32_t filled = 0;
-  for (uint32_t budget = 2 * b->slots; filled < b->slots && budget > 0;) {
+  uint32_t filled = 0, most = b->gso != NULL ? port_most_now(p, b->slots) : b->slots;
+  for (uint32_t budget = 2 * b->slots; filled < most && budget > 0;) {
     struct mmsghdr messages[CHUNK];
     struct iovec parts[CHUNK][3];
     struct virtio_net_hdr headers[CHUNK];
@@ -326,7 +308,7 @@ static int recv_packets(port *p, const batch *b) {
       char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
       struct cmsghdr align;
     } control[CHUNK];
-    uint32_t first = filled, count = b->slots - filled < CHUNK ? b->slots - filled : CHUNK;
+    uint32_t first = filled, count = most - filled < CHUNK ? most - filled : CHUNK;
     if (count > budget) count = budget;
     memset(messages, 0, count * sizeof messages[0]);
     memset(headers, 0, count * sizeof headers[0]);

@@ -161,6 +161,63 @@ export interface PacketIo {
    */
   steer(port: UdpPort, group: number, first: number): number
 
+  /**
+   * The same calls with all that does not change from one to the next checked and kept once: what comes back is called with the rest. For the
+   * calls of every packet, where looking up six arrays costs more than the work. Every array has to be over a SharedArrayBuffer (`TypeError` otherwise),
+   * whose memory can neither go nor move; the function keeps the arrays, the port and the keys alive. A closed port throws.
+   */
+  bindRecvSuper(
+    port: Port,
+    arena: Uint8Array,
+    slotBytes: number,
+    headroom: number,
+    lens: Uint32Array,
+    gso: Uint16Array,
+  ): () => number
+  bindSendSuper(port: Port, arena: Uint8Array, jobs: Int32Array): (count: number) => number
+  bindRecvRuns(
+    port: UdpPort,
+    arena: Uint8Array,
+    slotBytes: number,
+    lens: Uint32Array,
+    segs: Uint16Array,
+    addrs: Uint8Array,
+    ports: Uint16Array,
+    locals: Uint8Array | null,
+  ): () => number
+  bindSendRuns(
+    port: UdpPort,
+    arena: Uint8Array,
+    runs: Int32Array,
+    addrs: Uint8Array,
+    ports: Uint16Array,
+  ): (count: number) => number
+  bindSeal(
+    keys: Keys,
+    jobs: Int32Array,
+    headers: Uint8Array,
+    arena: Uint8Array,
+    out: Uint8Array,
+    runs: Int32Array,
+    status: Int8Array,
+    done: Int32Array,
+  ): (first: number, count: number) => number
+  bindOpen(
+    keys: Keys,
+    jobs: Int32Array,
+    arena: Uint8Array,
+    out: Uint8Array,
+    outSlotBytes: number,
+    headroom: number,
+    lens: Uint32Array,
+    gso: Uint16Array,
+    meta: Int32Array,
+    join: boolean,
+    mostBytes: number,
+    status: Int8Array,
+    done: Int32Array,
+  ): (first: number, count: number) => number
+
   // ---- Sealing ----
 
   /** A table of keys, `seals` to seal with and `opens` to open with, each named by its index; grows when set beyond. Not shared between threads. */

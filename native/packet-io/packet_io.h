@@ -49,7 +49,7 @@ typedef struct {
   uint32_t most_segments; /* of one UDP_SEGMENT send */
   uint32_t gso_rest;      /* runs that go as single datagrams before UDP_SEGMENT is tried again */
   bool woken;             /* readiness was told, and nothing read since */
-  int64_t last_read_ns;   /* when recvSuper last read a TUN or TAP; CLOCK_MONOTONIC */
+  int64_t last_read_ns;   /* when recvSuper or recvRuns last read; CLOCK_MONOTONIC */
   port_stats stats;
 
   bool js_alive, uv_alive; /* memory is freed when both are false */
@@ -85,12 +85,28 @@ bool throw_range(napi_env env, const char *what);
 bool throw_type(napi_env env, const char *what);
 napi_value number(napi_env env, double v);
 
+/*
+ * bound.c: a JavaScript function that calls `function` with a copy of `call`, made of the `count` arguments `args`, which it keeps alive. NULL
+ * with an exception pending when one of them is an array whose memory may go away.
+ */
+napi_value bind_call(napi_env env, const napi_value *args, uint32_t count, napi_callback function, const void *call, size_t bytes);
+/* In such a function: its copy, and the arguments of this call; NULL with an exception pending. */
+void *get_bound(napi_env env, napi_callback_info info, size_t count, napi_value *args);
+
 /* port.c */
 napi_value port_new(napi_env env, port_kind kind, int fd, port **out);
 /* The open port behind a handle; NULL with an exception pending for anything else, a closed one too. */
 port *get_port(napi_env env, napi_value v, int kind_or_any);
+/* For a port that is held already; false with an exception pending. */
+bool port_is_open(napi_env env, const port *p);
 void port_close(port *p);
 void set_number(napi_env env, napi_value object, const char *name, double v);
+/*
+ * How many packets (or runs) one call may bring. Reading until nothing is left costs a system call that finds nothing, some 20 µs in a cold cache: a
+ * packet that wakes its reader after a silence is handed over at once, and readiness is level-triggered, so that whatever came with
+ * it is told again. Single packets are what latency is about; in a stream there is no silence.
+ */
+uint32_t port_most_now(port *p, uint32_t slots);
 /* Whether the interface of a TUN or packet port has been removed. */
 bool port_is_gone(port *p);
 napi_value js_watch(napi_env env, napi_callback_info info);
@@ -113,6 +129,8 @@ after_error on_send_error(port *p, int error);
 /* super.c */
 napi_value js_recv_super(napi_env env, napi_callback_info info);
 napi_value js_send_super(napi_env env, napi_callback_info info);
+napi_value js_bind_recv_super(napi_env env, napi_callback_info info);
+napi_value js_bind_send_super(napi_env env, napi_callback_info info);
 
 /* udp.c */
 napi_value js_open_udp(napi_env env, napi_callback_info info);
@@ -123,6 +141,8 @@ napi_value js_udp_errors(napi_env env, napi_callback_info info);
 /* runs.c */
 napi_value js_recv_runs(napi_env env, napi_callback_info info);
 napi_value js_send_runs(napi_env env, napi_callback_info info);
+napi_value js_bind_recv_runs(napi_env env, napi_callback_info info);
+napi_value js_bind_send_runs(napi_env env, napi_callback_info info);
 napi_value js_steer(napi_env env, napi_callback_info info);
 
 /* netlink.c */
@@ -140,6 +160,8 @@ napi_value js_next_counter(napi_env env, napi_callback_info info);
 napi_value js_newest_counter(napi_env env, napi_callback_info info);
 napi_value js_seal(napi_env env, napi_callback_info info);
 napi_value js_open(napi_env env, napi_callback_info info);
+napi_value js_bind_seal(napi_env env, napi_callback_info info);
+napi_value js_bind_open(napi_env env, napi_callback_info info);
 napi_value js_coalesce(napi_env env, napi_callback_info info);
 napi_value js_segment(napi_env env, napi_callback_info info);
 

@@ -12,10 +12,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Marks our objects, so that another addon's wrapped object is never taken for a port. Random, never changes. */
 static const napi_type_tag PORT_TAG = {0x7d1f0e3ac95b4a62ull, 0x9c34b8e15f02d7a1ull};
+
+enum { SILENCE_NS = 500000 };
 
 static void addon_unref(addon_state *a) {
   if (--a->refs == 0) free(a);
@@ -34,6 +37,16 @@ static void finalize(napi_env env, void *memory, void *hint) {
   port_close(p);
   p->js_alive = false;
   port_free_if_done(p);
+}
+
+uint32_t port_most_now(port *p, uint32_t slots) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  int64_t ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+  bool silence = p->woken && ns - p->last_read_ns > SILENCE_NS;
+  p->woken = false;
+  p->last_read_ns = ns;
+  return silence && slots > 0 ? 1 : slots;
 }
 
 napi_value port_new(napi_env env, port_kind kind, int fd, port **out) {
@@ -59,6 +72,12 @@ napi_value port_new(napi_env env, port_kind kind, int fd, port **out) {
   return object;
 }
 
+bool port_is_open(napi_env env, const port *p) {
+  if (p->fd >= 0) return true;
+  napi_throw_error(env, "ERR_PACKET_IO_CLOSED", "the port is closed");
+  return false;
+}
+
 port *get_port(napi_env env, napi_value v, int kind_or_any) {
   napi_valuetype type;
   bool ours = false;
@@ -69,10 +88,7 @@ port *get_port(napi_env env, napi_value v, int kind_or_any) {
     throw_type(env, "not a port");
     return NULL;
   }
-  if (p->fd < 0) {
-    napi_throw_error(env, "ERR_PACKET_IO_CLOSED", "the port is closed");
-    return NULL;
-  }
+  if (!port_is_open(env, p)) return NULL;
   if (kind_or_any >= 0 && (int)p->kind != kind_or_any) {
     throw_type(env, "a port of another kind");
     return NULL;
@@ -286,6 +302,12 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "sendSuper", js_send_super);
   export_function(env, exports, "recvRuns", js_recv_runs);
   export_function(env, exports, "sendRuns", js_send_runs);
+  export_function(env, exports, "bindRecvSuper", js_bind_recv_super);
+  export_function(env, exports, "bindSendSuper", js_bind_send_super);
+  export_function(env, exports, "bindRecvRuns", js_bind_recv_runs);
+  export_function(env, exports, "bindSendRuns", js_bind_send_runs);
+  export_function(env, exports, "bindSeal", js_bind_seal);
+  export_function(env, exports, "bindOpen", js_bind_open);
   export_function(env, exports, "steer", js_steer);
   export_function(env, exports, "newKeys", js_new_keys);
   export_function(env, exports, "setSeal", js_set_seal);

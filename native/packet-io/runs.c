@@ -38,35 +38,42 @@ static uint32_t read_control(struct msghdr *m, uint8_t *local) {
   return each;
 }
 
-/* recvRuns(port, arena, slotBytes, lens, segs, addrs, ports, locals | null) */
-napi_value js_recv_runs(napi_env env, napi_callback_info info) {
-  napi_value a[8], batch_args[4];
-  napi_valuetype type;
-  batch b;
+typedef struct {
   port *p;
-  uint8_t *addrs;
-  uint16_t *ports;
+  batch b;
+  uint16_t *segs, *ports;
+  uint8_t *addrs, *locals; /* `locals` may be NULL */
+} recv_runs_call;
+
+/* port, arena, slotBytes, lens, segs, addrs, ports, locals | null */
+static bool get_recv_runs(napi_env env, napi_callback_info info, napi_value a[8], recv_runs_call *c) {
+  napi_value batch_args[4];
+  napi_valuetype type;
   void *segs, *locals = NULL;
-  size_t seg_count, local_bytes;
-  if (!get_args(env, info, 8, a) || (p = get_udp(env, a[0], true)) == NULL) return NULL;
+  size_t seg_count, local_bytes = 0;
+  if (!get_args(env, info, 8, a) || (c->p = get_udp(env, a[0], true)) == NULL) return false;
   batch_args[0] = a[1];
   batch_args[1] = a[2];
   batch_args[2] = number(env, 0);
   batch_args[3] = a[3];
-  if (!get_batch(env, batch_args, &b) || !get_array(env, a[4], "segs: Uint16Array", napi_uint16_array, &segs, &seg_count) ||
-      !get_peers(env, a + 5, b.slots, &addrs, &ports))
-    return NULL;
-  if (napi_typeof(env, a[7], &type) != napi_ok || type != napi_null) {
-    if (!get_array(env, a[7], "locals: Uint8Array or null", napi_uint8_array, &locals, &local_bytes)) return NULL;
-    if (local_bytes / ADDR_BYTES < b.slots) locals = NULL;
-  }
-  if (seg_count < b.slots || (locals == NULL && type != napi_null)) {
-    throw_range(env, "segs, locals: one entry per slot");
-    return NULL;
-  }
+  if (!get_batch(env, batch_args, &c->b) || !get_array(env, a[4], "segs: Uint16Array", napi_uint16_array, &segs, &seg_count) ||
+      !get_peers(env, a + 5, c->b.slots, &c->addrs, &c->ports))
+    return false;
+  bool located = napi_typeof(env, a[7], &type) != napi_ok || type != napi_null;
+  if (located && !get_array(env, a[7], "locals: Uint8Array or null", napi_uint8_array, &locals, &local_bytes)) return false;
+  if (seg_count < c->b.slots || (located && local_bytes / ADDR_BYTES < c->b.slots))
+    return throw_range(env, "segs, locals: one entry per slot");
+  c->segs = segs;
+  c->locals = locals;
+  return true;
+}
 
-  uint32_t filled = 0;
-  for (uint32_t budget = 2 * b.slots; filled < b.slots && budget > 0;) {
+/* How many slots were filled, or a negative errno. */
+static int recv_runs(const recv_runs_call *call) {
+  port *p = call->p;
+  const batch b = call->b;
+  uint32_t filled = 0, most = port_most_now(p, b.slots);
+  for (uint32_t budget = 2 * b.slots; filled < most && budget > 0;) {
     struct mmsghdr messages[CHUNK];
     struct iovec parts[CHUNK];
     address from[CHUNK];
@@ -74,7 +81,7 @@ napi_value js_recv_runs(napi_env env, napi_callback_info info) {
       char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
       struct cmsghdr align;
     } control[CHUNK];
-    uint32_t first = filled, count = b.slots - filled < CHUNK ? b.slots - filled : CHUNK;
+    uint32_t first = filled, count = most - filled < CHUNK ? most - filled : CHUNK;
     if (count > budget) count = budget;
     for (uint32_t i = 0; i < count; i++) {
       parts[i] = (struct iovec){b.arena + (size_t)(first + i) * b.slot_bytes, b.slot_bytes};
@@ -90,7 +97,7 @@ napi_value js_recv_runs(napi_env env, napi_callback_info info) {
       budget--;
       if (errno == EINTR) continue;
       if (errno == EAGAIN || filled > 0) break;
-      if (!is_left_over(errno)) return number(env, -errno);
+      if (!is_left_over(errno)) return -errno;
       p->stats.errors_in++;
       continue;
     }
@@ -106,28 +113,47 @@ napi_value js_recv_runs(napi_env env, napi_callback_info info) {
         p->stats.bad_in++;
         continue;
       }
-      uint8_t *local = locals == NULL ? NULL : (uint8_t *)locals + (size_t)filled * ADDR_BYTES;
+      uint8_t *local = call->locals == NULL ? NULL : call->locals + (size_t)filled * ADDR_BYTES;
       if (local != NULL) memset(local, 0, ADDR_BYTES);
       uint32_t each = read_control(&messages[i].msg_hdr, local);
       if (each == 0 || each > bytes) each = bytes;
-      from_address(&from[i], addrs + (size_t)filled * ADDR_BYTES, &ports[filled]);
+      from_address(&from[i], call->addrs + (size_t)filled * ADDR_BYTES, &call->ports[filled]);
       if (first + (uint32_t)i != filled)
         memmove(b.arena + (size_t)filled * b.slot_bytes, parts[i].iov_base, bytes);
-      ((uint16_t *)segs)[filled] = (uint16_t)each;
+      call->segs[filled] = (uint16_t)each;
       b.lens[filled++] = bytes;
       p->stats.in += (bytes + each - 1) / each;
       if (each < bytes) p->stats.super_in++;
     }
     if ((uint32_t)got < count) break;
   }
-  return number(env, filled);
+  return (int)filled;
+}
+
+/* recvRuns(port, arena, slotBytes, lens, segs, addrs, ports, locals | null) */
+napi_value js_recv_runs(napi_env env, napi_callback_info info) {
+  napi_value a[8];
+  recv_runs_call c;
+  return get_recv_runs(env, info, a, &c) ? number(env, recv_runs(&c)) : NULL;
+}
+
+static napi_value bound_recv_runs(napi_env env, napi_callback_info info) {
+  const recv_runs_call *c = get_bound(env, info, 0, NULL);
+  return c != NULL && port_is_open(env, c->p) ? number(env, recv_runs(c)) : NULL;
+}
+
+/* bindRecvRuns(port, arena, slotBytes, lens, segs, addrs, ports, locals | null) => () */
+napi_value js_bind_recv_runs(napi_env env, napi_callback_info info) {
+  napi_value a[8];
+  recv_runs_call c;
+  return get_recv_runs(env, info, a, &c) ? bind_call(env, a, 8, bound_recv_runs, &c, sizeof c) : NULL;
 }
 
 typedef struct {
   uint8_t *arena;
   size_t arena_bytes;
   const int32_t *words;
-  uint32_t count;
+  uint32_t most, count;
   const uint8_t *addrs;
   const uint16_t *ports;
   size_t rows;
@@ -299,26 +325,33 @@ static uint64_t send_runs(port *p, const run_list *l) {
   return sent;
 }
 
-/* sendRuns(port, arena, runs, count, addrs, ports) */
-napi_value js_send_runs(napi_env env, napi_callback_info info) {
-  napi_value a[6];
+typedef struct {
   port *p;
-  run_list l = {0};
+  run_list l;
+} send_runs_call;
+
+/* port, arena, runs, starting at `a`; addrs, ports, starting at `peers` */
+static bool get_send_runs(napi_env env, const napi_value *a, const napi_value *peers, send_runs_call *c) {
   void *arena, *words, *addrs, *ports;
   size_t word_count, addr_bytes, port_count;
-  if (!get_args(env, info, 6, a) || (p = get_port(env, a[0], KIND_UDP)) == NULL ||
-      !get_array(env, a[1], "arena: Uint8Array", napi_uint8_array, &arena, &l.arena_bytes) ||
+  run_list *l = &c->l;
+  if ((c->p = get_port(env, a[0], KIND_UDP)) == NULL ||
+      !get_array(env, a[1], "arena: Uint8Array", napi_uint8_array, &arena, &l->arena_bytes) ||
       !get_array(env, a[2], "runs: Int32Array", napi_int32_array, &words, &word_count) ||
-      !get_array(env, a[4], "addrs: Uint8Array", napi_uint8_array, &addrs, &addr_bytes) ||
-      !get_array(env, a[5], "ports: Uint16Array", napi_uint16_array, &ports, &port_count))
-    return NULL;
-  uint32_t most = word_count / RUN_WORDS < 1u << 16 ? (uint32_t)(word_count / RUN_WORDS) : 1u << 16;
-  if (!get_u32(env, a[3], "count: four words per run in runs, at most 65536", most, &l.count)) return NULL;
-  l.arena = arena;
-  l.words = words;
-  l.addrs = addrs;
-  l.ports = ports;
-  l.rows = addr_bytes / ADDR_BYTES < port_count ? addr_bytes / ADDR_BYTES : port_count;
+      !get_array(env, peers[0], "addrs: Uint8Array", napi_uint8_array, &addrs, &addr_bytes) ||
+      !get_array(env, peers[1], "ports: Uint16Array", napi_uint16_array, &ports, &port_count))
+    return false;
+  l->arena = arena;
+  l->words = words;
+  l->most = word_count / RUN_WORDS < 1u << 16 ? (uint32_t)(word_count / RUN_WORDS) : 1u << 16;
+  l->addrs = addrs;
+  l->ports = ports;
+  l->rows = addr_bytes / ADDR_BYTES < port_count ? addr_bytes / ADDR_BYTES : port_count;
+  return true;
+}
+
+static napi_value send_counted(napi_env env, port *p, run_list l, napi_value count) {
+  if (!get_u32(env, count, "count: four words per run in runs, at most 65536", l.most, &l.count)) return NULL;
   for (uint32_t i = 0; i < l.count; i++) {
     run r;
     if (!read_run(&l, i, &r)) {
@@ -327,6 +360,26 @@ napi_value js_send_runs(napi_env env, napi_callback_info info) {
     }
   }
   return number(env, (double)send_runs(p, &l));
+}
+
+/* sendRuns(port, arena, runs, count, addrs, ports) */
+napi_value js_send_runs(napi_env env, napi_callback_info info) {
+  napi_value a[6];
+  send_runs_call c;
+  return get_args(env, info, 6, a) && get_send_runs(env, a, a + 4, &c) ? send_counted(env, c.p, c.l, a[3]) : NULL;
+}
+
+static napi_value bound_send_runs(napi_env env, napi_callback_info info) {
+  napi_value count;
+  const send_runs_call *c = get_bound(env, info, 1, &count);
+  return c != NULL && port_is_open(env, c->p) ? send_counted(env, c->p, c->l, count) : NULL;
+}
+
+/* bindSendRuns(port, arena, runs, addrs, ports) => (count) */
+napi_value js_bind_send_runs(napi_env env, napi_callback_info info) {
+  napi_value a[5];
+  send_runs_call c;
+  return get_args(env, info, 5, a) && get_send_runs(env, a, a + 3, &c) ? bind_call(env, a, 5, bound_send_runs, &c, sizeof c) : NULL;
 }
 
 /* steer(port, group, first) */

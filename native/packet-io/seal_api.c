@@ -179,17 +179,20 @@ static bool get_words(napi_env env, napi_value v, const char *what, uint32_t eac
   return true;
 }
 
-static bool get_status(napi_env env, napi_value v, uint32_t jobs, int8_t **status) {
+/* At most 2^30: more jobs than any call has. */
+static bool get_status(napi_env env, napi_value v, int8_t **status, uint32_t *room) {
   void *data;
   size_t length;
   if (!get_array(env, v, "status: Int8Array", napi_int8_array, &data, &length)) return false;
   *status = data;
-  return length >= jobs || throw_range(env, "status: one per job");
+  *room = (uint32_t)(length < ARENA_MOST ? length : ARENA_MOST);
+  return true;
 }
 
-/* first, count (the end of the range of jobs), starting at `a`. */
-static bool get_range(napi_env env, const napi_value *a, size_t jobs, uint32_t *first, uint32_t *end) {
+/* first, count (the end of the range of jobs), starting at `a`; a job needs its words and its status. */
+static bool get_range(napi_env env, const napi_value *a, size_t jobs, uint32_t status_room, uint32_t *first, uint32_t *end) {
   if (!get_u32(env, a[1], "count: at most the jobs there are", (uint32_t)(jobs < ARENA_MOST ? jobs : ARENA_MOST), end)) return false;
+  if (*end > status_room) return throw_range(env, "status: one per job");
   return get_u32(env, a[0], "first: at most count", *end, first);
 }
 
@@ -197,42 +200,75 @@ static bool apart(napi_env env, const uint8_t *a, size_t a_bytes, const uint8_t 
   return a_bytes == 0 || b_bytes == 0 || a + a_bytes <= b || b + b_bytes <= a || throw_range(env, "arena and out overlap");
 }
 
-/* seal(keys, jobs, first, count, headers, arena, out, runs, status, done) */
-napi_value js_seal(napi_env env, napi_callback_info info) {
-  napi_value a[10];
-  key_table *t;
+typedef struct {
+  key_table *table;
   seal_call s;
-  seal_result r;
-  int32_t *jobs, *done;
-  size_t job_room, run_room, results;
+  size_t job_room;
+  uint32_t status_room;
+  int32_t *done;
+} seal_memory;
+
+/* keys, jobs, starting at `a`; headers, arena, out, runs, status, done, starting at `more` */
+static bool get_seal(napi_env env, const napi_value *a, const napi_value *more, seal_memory *m) {
+  seal_call *s = &m->s;
+  int32_t *jobs;
+  size_t run_room, results;
   uint8_t *headers;
   uint32_t header_bytes;
-  if (!get_args(env, info, 10, a) || (t = get_keys(env, a[0])) == NULL ||
-      !get_words(env, a[1], "jobs: Int32Array", SEAL_WORDS, &jobs, &job_room) || !get_range(env, a + 2, job_room, &s.first, &s.end) ||
-      !get_bytes(env, a[4], "headers: Uint8Array", &headers, &header_bytes) ||
-      !get_bytes(env, a[5], "arena: Uint8Array", &s.arena, &s.arena_bytes) ||
-      !get_bytes(env, a[6], "out: Uint8Array", &s.out, &s.out_bytes) ||
-      !get_words(env, a[7], "runs: Int32Array", RUN_WORDS, &s.runs, &run_room) || !get_status(env, a[8], s.end, &s.status) ||
-      !get_words(env, a[9], "done: Int32Array", 1, &done, &results) || !apart(env, s.arena, s.arena_bytes, s.out, s.out_bytes))
-    return NULL;
-  s.jobs = jobs;
-  s.headers = headers;
-  s.rows = header_bytes / AEAD_HEADER;
-  s.run_room = (uint32_t)(run_room < ARENA_MOST ? run_room : ARENA_MOST);
-  if (results < 4) throw_range(env, "done: four words");
-  if (run_room == 0) throw_range(env, "runs: room for one at least");
-  if (results < 4 || run_room == 0) return NULL;
+  memset(m, 0, sizeof *m);
+  if ((m->table = get_keys(env, a[0])) == NULL || !get_words(env, a[1], "jobs: Int32Array", SEAL_WORDS, &jobs, &m->job_room) ||
+      !get_bytes(env, more[0], "headers: Uint8Array", &headers, &header_bytes) ||
+      !get_bytes(env, more[1], "arena: Uint8Array", &s->arena, &s->arena_bytes) ||
+      !get_bytes(env, more[2], "out: Uint8Array", &s->out, &s->out_bytes) ||
+      !get_words(env, more[3], "runs: Int32Array", RUN_WORDS, &s->runs, &run_room) ||
+      !get_status(env, more[4], &s->status, &m->status_room) ||
+      !get_words(env, more[5], "done: Int32Array", 1, &m->done, &results) ||
+      !apart(env, s->arena, s->arena_bytes, s->out, s->out_bytes))
+    return false;
+  s->jobs = jobs;
+  s->headers = headers;
+  s->rows = header_bytes / AEAD_HEADER;
+  s->run_room = (uint32_t)(run_room < ARENA_MOST ? run_room : ARENA_MOST);
+  if (results < 4) return throw_range(env, "done: four words");
+  return run_room > 0 || throw_range(env, "runs: room for one at least");
+}
+
+/* `range`: first, count. */
+static napi_value seal(napi_env env, const seal_memory *m, const napi_value *range) {
+  seal_call s = m->s;
+  seal_result r;
+  if (!get_range(env, range, m->job_room, m->status_room, &s.first, &s.end)) return NULL;
   for (uint32_t i = s.first; i < s.end; i++)
-    if (!seal_job_fits(&s, jobs + (size_t)i * SEAL_WORDS)) {
+    if (!seal_job_fits(&s, s.jobs + (size_t)i * SEAL_WORDS)) {
       throw_range(env, "jobs: a row without header, or a packet outside the arena");
       return NULL;
     }
-  seal_jobs(t, &s, &r);
-  done[0] = (int32_t)r.jobs;
-  done[1] = (int32_t)r.runs;
-  done[2] = (int32_t)r.bytes;
-  done[3] = (int32_t)r.datagrams;
+  seal_jobs(m->table, &s, &r);
+  m->done[0] = (int32_t)r.jobs;
+  m->done[1] = (int32_t)r.runs;
+  m->done[2] = (int32_t)r.bytes;
+  m->done[3] = (int32_t)r.datagrams;
   return number(env, r.jobs);
+}
+
+/* seal(keys, jobs, first, count, headers, arena, out, runs, status, done) */
+napi_value js_seal(napi_env env, napi_callback_info info) {
+  napi_value a[10];
+  seal_memory m;
+  return get_args(env, info, 10, a) && get_seal(env, a, a + 4, &m) ? seal(env, &m, a + 2) : NULL;
+}
+
+static napi_value bound_seal(napi_env env, napi_callback_info info) {
+  napi_value range[2];
+  const seal_memory *m = get_bound(env, info, 2, range);
+  return m != NULL ? seal(env, m, range) : NULL;
+}
+
+/* bindSeal(keys, jobs, headers, arena, out, runs, status, done) => (first, count) */
+napi_value js_bind_seal(napi_env env, napi_callback_info info) {
+  napi_value a[8];
+  seal_memory m;
+  return get_args(env, info, 8, a) && get_seal(env, a, a + 2, &m) ? bind_call(env, a, 8, bound_seal, &m, sizeof m) : NULL;
 }
 
 /* out, outSlotBytes, headroom, lens, starting at `a`. */
@@ -248,41 +284,72 @@ static bool get_slots(napi_env env, const napi_value *a, slots *out) {
   return true;
 }
 
-/* open(keys, jobs, first, count, arena, out, outSlotBytes, headroom, lens, gso, meta, join, mostBytes, status, done) */
-napi_value js_open(napi_env env, napi_callback_info info) {
-  napi_value a[15];
-  key_table *t;
+typedef struct {
+  key_table *table;
   open_call o;
-  open_result r;
-  int32_t *jobs, *done;
-  size_t job_room, gso_room, meta_room, results;
+  size_t job_room;
+  uint32_t status_room;
+  int32_t *done;
+} open_memory;
+
+/* keys, jobs, starting at `a`; arena, out, outSlotBytes, headroom, lens, gso, meta, join, mostBytes, status, done, starting at `more` */
+static bool get_open(napi_env env, const napi_value *a, const napi_value *more, open_memory *m) {
+  open_call *o = &m->o;
+  int32_t *jobs;
+  size_t gso_room, meta_room, results;
   uint8_t *arena;
   void *gso;
-  if (!get_args(env, info, 15, a) || (t = get_keys(env, a[0])) == NULL ||
-      !get_words(env, a[1], "jobs: Int32Array", OPEN_WORDS, &jobs, &job_room) || !get_range(env, a + 2, job_room, &o.first, &o.end) ||
-      !get_bytes(env, a[4], "arena: Uint8Array", &arena, &o.arena_bytes) || !get_slots(env, a + 5, &o.out) ||
-      !get_array(env, a[9], "gso: Uint16Array", napi_uint16_array, &gso, &gso_room) ||
-      !get_words(env, a[10], "meta: Int32Array", META_WORDS, &o.out.meta, &meta_room) ||
-      !get_bool(env, a[11], "join: boolean", &o.join) || !get_u32(env, a[12], "mostBytes: at most 65535", 65535, &o.most) ||
-      !get_status(env, a[13], o.end, &o.status) || !get_words(env, a[14], "done: Int32Array", 1, &done, &results) ||
-      !apart(env, arena, o.arena_bytes, o.out.memory, o.out.slot_bytes * (size_t)o.out.count))
-    return NULL;
-  if (gso_room < o.out.count || meta_room < o.out.count || results < 2) {
-    throw_range(env, "gso: one per slot; meta: three words per slot; done: two words");
-    return NULL;
-  }
-  o.jobs = jobs;
-  o.arena = arena;
-  o.out.gso = gso;
+  memset(m, 0, sizeof *m);
+  if ((m->table = get_keys(env, a[0])) == NULL || !get_words(env, a[1], "jobs: Int32Array", OPEN_WORDS, &jobs, &m->job_room) ||
+      !get_bytes(env, more[0], "arena: Uint8Array", &arena, &o->arena_bytes) || !get_slots(env, more + 1, &o->out) ||
+      !get_array(env, more[5], "gso: Uint16Array", napi_uint16_array, &gso, &gso_room) ||
+      !get_words(env, more[6], "meta: Int32Array", META_WORDS, &o->out.meta, &meta_room) ||
+      !get_bool(env, more[7], "join: boolean", &o->join) || !get_u32(env, more[8], "mostBytes: at most 65535", 65535, &o->most) ||
+      !get_status(env, more[9], &o->status, &m->status_room) ||
+      !get_words(env, more[10], "done: Int32Array", 1, &m->done, &results) ||
+      !apart(env, arena, o->arena_bytes, o->out.memory, o->out.slot_bytes * (size_t)o->out.count))
+    return false;
+  o->jobs = jobs;
+  o->arena = arena;
+  o->out.gso = gso;
+  return (gso_room >= o->out.count && meta_room >= o->out.count && results >= 2) ||
+         throw_range(env, "gso: one per slot; meta: three words per slot; done: two words");
+}
+
+/* `range`: first, count. */
+static napi_value open_range(napi_env env, const open_memory *m, const napi_value *range) {
+  open_call o = m->o;
+  open_result r;
+  if (!get_range(env, range, m->job_room, m->status_room, &o.first, &o.end)) return NULL;
   for (uint32_t i = o.first; i < o.end; i++)
-    if (!open_job_fits(&o, jobs + (size_t)i * OPEN_WORDS)) {
+    if (!open_job_fits(&o, o.jobs + (size_t)i * OPEN_WORDS)) {
       throw_range(env, "jobs: a datagram outside the arena, or unknown flags");
       return NULL;
     }
-  open_jobs(t, &o, &r);
-  done[0] = (int32_t)r.jobs;
-  done[1] = (int32_t)r.slots;
+  open_jobs(m->table, &o, &r);
+  m->done[0] = (int32_t)r.jobs;
+  m->done[1] = (int32_t)r.slots;
   return number(env, r.jobs);
+}
+
+/* open(keys, jobs, first, count, arena, out, outSlotBytes, headroom, lens, gso, meta, join, mostBytes, status, done) */
+napi_value js_open(napi_env env, napi_callback_info info) {
+  napi_value a[15];
+  open_memory m;
+  return get_args(env, info, 15, a) && get_open(env, a, a + 4, &m) ? open_range(env, &m, a + 2) : NULL;
+}
+
+static napi_value bound_open(napi_env env, napi_callback_info info) {
+  napi_value range[2];
+  const open_memory *m = get_bound(env, info, 2, range);
+  return m != NULL ? open_range(env, m, range) : NULL;
+}
+
+/* bindOpen(keys, jobs, arena, out, outSlotBytes, headroom, lens, gso, meta, join, mostBytes, status, done) => (first, count) */
+napi_value js_bind_open(napi_env env, napi_callback_info info) {
+  napi_value a[13];
+  open_memory m;
+  return get_args(env, info, 13, a) && get_open(env, a, a + 2, &m) ? bind_call(env, a, 13, bound_open, &m, sizeof m) : NULL;
 }
 
 /* coalesce(arena, jobs, count, room, mostBytes) */

@@ -25,29 +25,46 @@ static port *get_frame_port(napi_env env, napi_value v) {
   return NULL;
 }
 
+typedef struct {
+  port *p;
+  batch b;
+} recv_super_call;
+
+/* port, arena, slotBytes, headroom, lens, gso */
+static bool get_recv_super(napi_env env, napi_callback_info info, napi_value a[6], recv_super_call *c) {
+  void *gso;
+  size_t count;
+  if (!get_args(env, info, 6, a) || (c->p = get_frame_port(env, a[0])) == NULL || !get_batch(env, a + 1, &c->b) ||
+      !get_array(env, a[5], "gso: Uint16Array", napi_uint16_array, &gso, &count))
+    return false;
+  c->b.gso = gso;
+  return count >= c->b.slots || throw_range(env, "gso: one entry per slot");
+}
+
 /* recvSuper(port, arena, slotBytes, headroom, lens, gso) */
 napi_value js_recv_super(napi_env env, napi_callback_info info) {
   napi_value a[6];
-  batch b;
-  port *p;
-  void *gso;
-  size_t count;
-  if (!get_args(env, info, 6, a) || (p = get_frame_port(env, a[0])) == NULL || !get_batch(env, a + 1, &b) ||
-      !get_array(env, a[5], "gso: Uint16Array", napi_uint16_array, &gso, &count))
-    return NULL;
-  if (count < b.slots) {
-    throw_range(env, "gso: one entry per slot");
-    return NULL;
-  }
-  b.gso = gso;
-  return number(env, recv_frames(p, &b));
+  recv_super_call c;
+  return get_recv_super(env, info, a, &c) ? number(env, recv_frames(c.p, &c.b)) : NULL;
+}
+
+static napi_value bound_recv_super(napi_env env, napi_callback_info info) {
+  const recv_super_call *c = get_bound(env, info, 0, NULL);
+  return c != NULL && port_is_open(env, c->p) ? number(env, recv_frames(c->p, &c->b)) : NULL;
+}
+
+/* bindRecvSuper(port, arena, slotBytes, headroom, lens, gso) => () */
+napi_value js_bind_recv_super(napi_env env, napi_callback_info info) {
+  napi_value a[6];
+  recv_super_call c;
+  return get_recv_super(env, info, a, &c) ? bind_call(env, a, 6, bound_recv_super, &c, sizeof c) : NULL;
 }
 
 typedef struct {
   uint8_t *arena;
   size_t arena_bytes;
   const int32_t *words;
-  uint32_t count;
+  uint32_t most, count;
 } super_jobs;
 
 typedef struct {
@@ -236,21 +253,27 @@ static int send_packets(port *p, const super_jobs *jobs) {
   return (int)at;
 }
 
-/* sendSuper(port, arena, jobs, count) */
-napi_value js_send_super(napi_env env, napi_callback_info info) {
-  napi_value a[4];
+typedef struct {
   port *p;
-  super_jobs jobs = {0};
+  super_jobs jobs;
+} send_super_call;
+
+/* port, arena, jobs, starting at `a` */
+static bool get_send_super(napi_env env, const napi_value *a, send_super_call *c) {
   void *arena, *words;
   size_t word_count;
-  if (!get_args(env, info, 4, a) || (p = get_frame_port(env, a[0])) == NULL ||
-      !get_array(env, a[1], "arena: Uint8Array", napi_uint8_array, &arena, &jobs.arena_bytes) ||
+  if ((c->p = get_frame_port(env, a[0])) == NULL ||
+      !get_array(env, a[1], "arena: Uint8Array", napi_uint8_array, &arena, &c->jobs.arena_bytes) ||
       !get_array(env, a[2], "jobs: Int32Array", napi_int32_array, &words, &word_count))
-    return NULL;
-  uint32_t most = word_count / JOB_WORDS < 1u << 16 ? (uint32_t)(word_count / JOB_WORDS) : 1u << 16;
-  if (!get_u32(env, a[3], "count: three words per packet in jobs, at most 65536", most, &jobs.count)) return NULL;
-  jobs.arena = arena;
-  jobs.words = words;
+    return false;
+  c->jobs.arena = arena;
+  c->jobs.words = words;
+  c->jobs.most = word_count / JOB_WORDS < 1u << 16 ? (uint32_t)(word_count / JOB_WORDS) : 1u << 16;
+  return true;
+}
+
+static napi_value send_super(napi_env env, port *p, super_jobs jobs, napi_value count) {
+  if (!get_u32(env, count, "count: three words per packet in jobs, at most 65536", jobs.most, &jobs.count)) return NULL;
   for (uint32_t i = 0; i < jobs.count; i++) {
     super_job job;
     if (!read_job(&jobs, i, &job)) {
@@ -259,4 +282,24 @@ napi_value js_send_super(napi_env env, napi_callback_info info) {
     }
   }
   return number(env, p->kind == KIND_TUN ? send_tun(p, &jobs) : send_packets(p, &jobs));
+}
+
+/* sendSuper(port, arena, jobs, count) */
+napi_value js_send_super(napi_env env, napi_callback_info info) {
+  napi_value a[4];
+  send_super_call c;
+  return get_args(env, info, 4, a) && get_send_super(env, a, &c) ? send_super(env, c.p, c.jobs, a[3]) : NULL;
+}
+
+static napi_value bound_send_super(napi_env env, napi_callback_info info) {
+  napi_value count;
+  const send_super_call *c = get_bound(env, info, 1, &count);
+  return c != NULL && port_is_open(env, c->p) ? send_super(env, c->p, c->jobs, count) : NULL;
+}
+
+/* bindSendSuper(port, arena, jobs) => (count) */
+napi_value js_bind_send_super(napi_env env, napi_callback_info info) {
+  napi_value a[3];
+  send_super_call c;
+  return get_args(env, info, 3, a) && get_send_super(env, a, &c) ? bind_call(env, a, 3, bound_send_super, &c, sizeof c) : NULL;
 }

@@ -49,6 +49,12 @@ export const CSUM_MISSING = 0xffff
 /** Packets to send from anywhere in one arena: three words each, offset, length, gso. */
 export type Outgoing = { readonly jobs: Int32Array; count: number }
 
+/** Room for `packets`. */
+export const outgoing = (packets: number): Outgoing => ({
+  jobs: shared(Int32Array, 3 * packets),
+  count: 0,
+})
+
 /** A door that also takes and gives super-packets. */
 export interface SuperPort extends PacketPort {
   recvSuper(into: SuperBatch): number
@@ -57,7 +63,26 @@ export interface SuperPort extends PacketPort {
 }
 
 export function superBatch(slots: number, slotBytes: number = SUPER_SLOT_BYTES): SuperBatch {
-  return { ...batch(slots, slotBytes), gso: new Uint16Array(slots) }
+  const arena = shared(Uint8Array, slots * slotBytes)
+  return {
+    arena,
+    view: new DataView(arena.buffer),
+    lens: shared(Uint32Array, slots),
+    slotBytes,
+    gso: shared(Uint16Array, slots),
+    count: 0,
+  }
+}
+
+/**
+ * An array of zeros over a SharedArrayBuffer of its own: memory that stays where it is for good, so that native calls can be bound to it once instead
+ * of looking it up each time. Posting such an array to a thread shares it: post a copy.
+ */
+export function shared<A>(
+  array: (new (buffer: SharedArrayBuffer) => A) & { readonly BYTES_PER_ELEMENT: number },
+  length: number,
+): A {
+  return new array(new SharedArrayBuffer(length * array.BYTES_PER_ELEMENT))
 }
 
 /** Room for the largest IP packet with an Ethernet head, the headroom, and slack behind. Not a power of two: slots spread over the caches. */
