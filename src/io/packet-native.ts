@@ -1,5 +1,6 @@
 import type { FramePort, PacketIo } from '#native/packet-io/index.d.ts'
 import { type Batch, HEADROOM, type Outgoing, type SuperBatch, type SuperPort } from '#ntm-lib/ports/packet-port.ts'
+import { Bindings, canBind } from './bindings.ts'
 import { EBADFD, ENXIO, errnoFault } from './fault.ts'
 import { type PortCounters, packetIo, readCounters } from './native.ts'
 
@@ -94,6 +95,8 @@ class NativePacketPort implements InterfacePort {
   readonly offloads: number
   readonly #io: PacketIo
   readonly #port: FramePort
+  readonly #recvs = new Bindings<() => number>()
+  readonly #sends = new Bindings<(count: number) => number>()
   #last: PortCounters | null = null
   #gone = false
   #tellGone: () => void = () => {}
@@ -134,7 +137,7 @@ class NativePacketPort implements InterfacePort {
   recvSuper(into: SuperBatch): number {
     into.count = 0
     if (this.#last !== null || this.#gone) return 0
-    const n = this.#io.recvSuper(this.#port, into.arena, into.slotBytes, HEADROOM, into.lens, into.gso)
+    const n = (this.#recvs.find(into) ?? this.#bindRecv(into))()
     if (n > 0) into.count = n
     else if (n < 0) this.#onErrno(n)
     return into.count
@@ -142,7 +145,7 @@ class NativePacketPort implements InterfacePort {
 
   sendSuper(arena: Uint8Array, from: Outgoing): number {
     if (this.#last !== null || this.#gone || from.count === 0) return 0
-    const n = this.#io.sendSuper(this.#port, arena, from.jobs, from.count)
+    const n = (this.#sends.find(arena, from.jobs) ?? this.#bindSend(arena, from.jobs))(from.count)
     if (n >= 0) return n
     this.#onErrno(n)
     return 0
@@ -163,7 +166,26 @@ class NativePacketPort implements InterfacePort {
   close(): void {
     if (this.#last !== null) return
     this.#last = readCounters(this.#io, this.#port)
+    this.#recvs.clear()
+    this.#sends.clear()
     this.#io.close(this.#port)
+  }
+
+  #bindRecv(into: SuperBatch): () => number {
+    const { arena, slotBytes, lens, gso } = into
+    const [io, port] = [this.#io, this.#port]
+    const call = canBind(arena, lens, gso)
+      ? io.bindRecvSuper(port, arena, slotBytes, HEADROOM, lens, gso)
+      : () => io.recvSuper(port, arena, slotBytes, HEADROOM, lens, gso)
+    return this.#recvs.add(call, into)
+  }
+
+  #bindSend(arena: Uint8Array, jobs: Int32Array): (count: number) => number {
+    const [io, port] = [this.#io, this.#port]
+    const call = canBind(arena, jobs)
+      ? io.bindSendSuper(port, arena, jobs)
+      : (count: number) => io.sendSuper(port, arena, jobs, count)
+    return this.#sends.add(call, arena, jobs)
   }
 
   /** A link that is merely down is the network's business; only removal changes our state. */

@@ -1,7 +1,9 @@
 import type { UdpPort as NativeUdpPort, PacketIo } from '#native/packet-io/index.d.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { DatagramRuns, Runs } from '#ntm-lib/plane/engine.ts'
+import { shared } from '#ntm-lib/ports/packet-port.ts'
 import { CAPSULATED_FIRST_BYTE } from '#ntm-lib/wire/capsulated.ts'
+import { Bindings, canBind } from './bindings.ts'
 import {
   bindUdp,
   type Datagrams,
@@ -44,16 +46,16 @@ export interface UdpRuns {
 
 /** Memory for `recv`. Slots hold the largest run there can be, so that none is ever lost for its size. */
 export function datagramRuns(slots: number, slotBytes: number = RUN_SLOT_BYTES): LocatedRuns {
-  const arena = new Uint8Array(slots * slotBytes)
+  const arena = shared(Uint8Array, slots * slotBytes)
   return {
     arena,
     view: new DataView(arena.buffer),
     slotBytes,
-    lens: new Uint32Array(slots),
-    segs: new Uint16Array(slots),
-    addrs: new Uint8Array(16 * slots),
-    ports: new Uint16Array(slots),
-    locals: new Uint8Array(16 * slots),
+    lens: shared(Uint32Array, slots),
+    segs: shared(Uint16Array, slots),
+    addrs: shared(Uint8Array, 16 * slots),
+    ports: shared(Uint16Array, slots),
+    locals: shared(Uint8Array, 16 * slots),
     count: 0,
   }
 }
@@ -72,6 +74,8 @@ class NativeUdpRuns implements UdpRuns {
   readonly #small = datagrams(1, SMALL)
   /** For a datagram that does not fit the small slot; made when first needed. */
   #large: Datagrams | null = null
+  readonly #recvs = new Bindings<() => number>()
+  readonly #sends = new Bindings<(count: number) => number>()
   #last: PortCounters | null = null
   #tell: (error: UdpError) => void = () => {}
 
@@ -88,17 +92,7 @@ class NativeUdpRuns implements UdpRuns {
   recv(into: DatagramRuns): number {
     into.count = 0
     if (this.#last !== null) return 0
-    const locals = 'locals' in into ? (into as LocatedRuns).locals : null
-    const n = this.#io.recvRuns(
-      this.#native,
-      into.arena,
-      into.slotBytes,
-      into.lens,
-      into.segs,
-      into.addrs,
-      into.ports,
-      locals,
-    )
+    const n = (this.#recvs.find(into) ?? this.#bindRecv(into))()
     // Negative: the machine is short of memory for the moment; readiness brings us back.
     if (n > 0) into.count = n
     return into.count
@@ -106,7 +100,8 @@ class NativeUdpRuns implements UdpRuns {
 
   send(runs: Runs, addrs: Uint8Array, ports: Uint16Array): void {
     if (this.#last !== null || runs.count === 0) return
-    this.#io.sendRuns(this.#native, runs.arena, runs.runs, runs.count, addrs, ports)
+    const call = this.#sends.find(runs, addrs, ports) ?? this.#bindSend(runs, addrs, ports)
+    call(runs.count)
   }
 
   sendOne(to: Endpoint, bytes: Uint8Array): void {
@@ -138,7 +133,28 @@ class NativeUdpRuns implements UdpRuns {
   close(): void {
     if (this.#last !== null) return
     this.#last = readCounters(this.#io, this.#native)
+    this.#recvs.clear()
+    this.#sends.clear()
     this.#io.close(this.#native)
+  }
+
+  #bindRecv(into: DatagramRuns): () => number {
+    const { arena, slotBytes, lens, segs, addrs, ports } = into
+    const locals = 'locals' in into ? (into as LocatedRuns).locals : null
+    const [io, port] = [this.#io, this.#native]
+    const call = canBind(arena, lens, segs, addrs, ports, locals ?? arena)
+      ? io.bindRecvRuns(port, arena, slotBytes, lens, segs, addrs, ports, locals)
+      : () => io.recvRuns(port, arena, slotBytes, lens, segs, addrs, ports, locals)
+    return this.#recvs.add(call, into)
+  }
+
+  #bindSend(from: Runs, addrs: Uint8Array, ports: Uint16Array): (count: number) => number {
+    const { arena, runs } = from
+    const [io, port] = [this.#io, this.#native]
+    const call = canBind(arena, runs, addrs, ports)
+      ? io.bindSendRuns(port, arena, runs, addrs, ports)
+      : (count: number) => io.sendRuns(port, arena, runs, count, addrs, ports)
+    return this.#sends.add(call, from, addrs, ports)
   }
 }
 

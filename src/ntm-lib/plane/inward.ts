@@ -1,7 +1,7 @@
 import { invariant } from '../base/invariant.ts'
 import type { Instant } from '../base/time.ts'
 import { CELLS } from '../negotiate/mirror.ts'
-import { superBatch } from '../ports/packet-port.ts'
+import { shared, superBatch } from '../ports/packet-port.ts'
 import * as cap from '../wire/capsulated.ts'
 import { Admit } from './admit.ts'
 import { ALONE, type DatagramRuns, META, OPEN_JOB, STATUS } from './engine.ts'
@@ -18,14 +18,14 @@ export class Inward {
   readonly #table: TunnelTable
   readonly #heard: Heard
   readonly #admit: Admit
-  readonly #jobs = new Int32Array(MOST_JOBS * OPEN_JOB.words)
-  readonly #status = new Int8Array(MOST_JOBS)
+  readonly #jobs = shared(Int32Array, MOST_JOBS * OPEN_JOB.words)
+  readonly #status = shared(Int8Array, MOST_JOBS)
   /** Per job: row, slot of the datagrams, and whether the negotiation may want to hear of it. */
   readonly #rows = new Int32Array(MOST_JOBS)
   readonly #slots = new Int32Array(MOST_JOBS)
   readonly #notable = new Uint8Array(MOST_JOBS)
   readonly #out = superBatch(OUT_SLOTS)
-  readonly #meta = new Int32Array(OUT_SLOTS * META.words)
+  readonly #meta = shared(Int32Array, OUT_SLOTS * META.words)
   readonly #share: Share
   #count = 0
   /** The datagram before this one, in the same slot: its first ten bytes, and what they led to. */

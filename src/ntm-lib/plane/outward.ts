@@ -4,7 +4,7 @@ import { type FilterFault, filter } from '../negotiate/filter.ts'
 import { cutAt } from '../negotiate/halves.ts'
 import { CELLS } from '../negotiate/mirror.ts'
 import { UDP } from '../packet/protocol.ts'
-import { CSUM_MISSING } from '../ports/packet-port.ts'
+import { CSUM_MISSING, shared } from '../ports/packet-port.ts'
 import { CAPSULATED_OVERHEAD, FRAG_FIRST, FRAG_SECOND } from '../wire/capsulated.ts'
 import { completeCheck } from './checksums.ts'
 import { RUN, type Runs, SEAL_JOB, STATUS } from './engine.ts'
@@ -21,11 +21,11 @@ type OutwardParts = Pick<PlaneParts, 'engine' | 'cells' | 'counters' | 'emit' | 
 export class Outward {
   readonly #p: OutwardParts
   readonly #table: TunnelTable
-  readonly #jobs = new Int32Array(MOST_JOBS * SEAL_JOB.words)
-  readonly #status = new Int8Array(MOST_JOBS)
+  readonly #jobs = shared(Int32Array, MOST_JOBS * SEAL_JOB.words)
+  readonly #status = shared(Int8Array, MOST_JOBS)
   readonly #runs: Runs = {
-    arena: new Uint8Array(OUT_BYTES),
-    runs: new Int32Array(MOST_RUNS * RUN.words),
+    arena: shared(Uint8Array, OUT_BYTES),
+    runs: shared(Int32Array, MOST_RUNS * RUN.words),
     count: 0,
     datagrams: 0,
   }

@@ -3,6 +3,7 @@ import { invariant } from '../base/invariant.ts'
 import type { Instant } from '../base/time.ts'
 import type { KeyLimits } from '../crypto/seal.ts'
 import type { MirrorCommand, MirroredEpoch, MirroredPath } from '../negotiate/mirror.ts'
+import { shared } from '../ports/packet-port.ts'
 import { capsulatedFlags, FRAG_WHOLE, writeCapsulated } from '../wire/capsulated.ts'
 import { AddressSet, AddressSets } from './address-sets.ts'
 import type { PacketEngine } from './engine.ts'
@@ -26,10 +27,10 @@ export const MOST_ROWS = 65_536
  */
 export class TunnelTable {
   /** Header template, 16 bytes per row: flags and counter are the engine's. */
-  headers = new Uint8Array(0)
+  headers: Uint8Array = shared(Uint8Array, 0)
   /** The peer, 16 bytes per row, IPv4 as v4-mapped; and its port. */
-  addrs = new Uint8Array(0)
-  ports = new Uint16Array(0)
+  addrs: Uint8Array = shared(Uint8Array, 0)
+  ports: Uint16Array = shared(Uint16Array, 0)
   state = new Uint8Array(0)
   /** Byte 1 of our headers, for whole packets of our lane; its top bit is our direction. */
   flags = new Uint8Array(0)
@@ -179,9 +180,9 @@ export class TunnelTable {
     let most = Math.max(64, this.#capacity)
     while (most <= row) most *= 2
     const before = this.#capacity
-    this.headers = grown(this.headers, new Uint8Array(most * 16))
-    this.addrs = grown(this.addrs, new Uint8Array(most * 16))
-    this.ports = grown(this.ports, new Uint16Array(most))
+    this.headers = grown(this.headers, shared(Uint8Array, most * 16))
+    this.addrs = grown(this.addrs, shared(Uint8Array, most * 16))
+    this.ports = grown(this.ports, shared(Uint16Array, most))
     this.state = grown(this.state, new Uint8Array(most))
     this.flags = grown(this.flags, new Uint8Array(most))
     this.whole = grown(this.whole, new Uint16Array(most))
