@@ -1,4 +1,4 @@
-import type { Outgoing, SuperPort } from '#ntm-lib/ports/packet-port.ts'
+import { outgoing, type SuperPort } from '#ntm-lib/ports/packet-port.ts'
 
 /**
  * Frames on their way out of one port, in order. They leave from where they lie, so whoever adds one flushes before that memory is
@@ -6,7 +6,7 @@ import type { Outgoing, SuperPort } from '#ntm-lib/ports/packet-port.ts'
  */
 export class Leg {
   readonly #port: Pick<SuperPort, 'sendSuper'>
-  readonly #jobs: Outgoing = { jobs: new Int32Array(3 * MOST_JOBS), count: 0 }
+  readonly #jobs = outgoing(MOST_JOBS)
   /** For frames that have no lasting place of their own. */
   readonly #own = new Uint8Array(OWN_BYTES)
   #used = 0

@@ -2,7 +2,7 @@ import type { Instant } from '#ntm-lib/base/time.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
-import { type Batch, batch, HEADROOM, type Outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
+import { type Batch, batch, HEADROOM, outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
 import type { FlowNode } from '#tt/flow-node.ts'
 import type { PacketPath } from '#tt/packet-path.ts'
 import type { CrossingParts } from '#tt/traffic-parts.ts'
@@ -30,7 +30,7 @@ export class TtLoop<Path extends PacketPath> {
   readonly #p: TtLoopParts
   readonly #in: SuperBatch = superBatch(EDGE_SLOTS)
   /** Packets for the edge, all in one arena. */
-  readonly #jobs: Outgoing = { jobs: new Int32Array(3 * MOST_JOBS), count: 0 }
+  readonly #jobs = outgoing(MOST_JOBS)
   #jobsIn: Uint8Array | null = null
   /** The segments of a super-packet that had to be cut. */
   readonly #cut = batch(CUT_SLOTS, SLOT_BYTES)

@@ -4,12 +4,12 @@ import * as icmp4 from '#ntm-lib/packet/icmp4.ts'
 import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
-import { HEADROOM, type Outgoing, superBatch } from '#ntm-lib/ports/packet-port.ts'
+import { HEADROOM, outgoing, superBatch } from '#ntm-lib/ports/packet-port.ts'
 
 /** ICMP errors to this machine about packets that do not go into a tunnel, rate-limited together (RFC 1812 §4.3.2.8). */
 export class TunAnswers {
   readonly memory = superBatch(SLOTS, SLOT_BYTES)
-  readonly jobs: Outgoing & { count: number } = { jobs: new Int32Array(3 * SLOTS), count: 0 }
+  readonly jobs = outgoing(SLOTS)
   #tokens = BURST
   #filledAt: Instant | null = null
 

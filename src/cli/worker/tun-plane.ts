@@ -11,7 +11,7 @@ import {
   batch,
   CSUM_MISSING,
   HEADROOM,
-  type Outgoing,
+  outgoing,
   type SuperBatch,
   slotAt,
   superBatch,
@@ -54,7 +54,7 @@ class TunPlane implements RolePlane<never> {
   readonly #answers = new TunAnswers()
   readonly #in = superBatch(IN_SLOTS)
   /** What came out of tunnels in this round, still where it was opened. */
-  readonly #out: Outgoing & { count: number } = { jobs: new Int32Array(3 * MOST_OUT), count: 0 }
+  readonly #out = outgoing(MOST_OUT)
   #opened: SuperBatch | null = null
   /** For what must be cut before it goes into a tunnel. */
   readonly #cut = batch(CUT_SLOTS, CUT_SLOT_BYTES)
