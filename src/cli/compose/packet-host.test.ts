@@ -34,6 +34,8 @@ test('a datagram takes only its own bytes along', () => {
   expect(order?.order === 'send' ? order.bytes.buffer.byteLength : 0).toBe(10)
 })
 
-test('as many workers as there are cores to spare and lanes', () => {
-  expect([1, 2, 3, 4, 64].map((cores) => workersFor(cores))).toEqual([1, 1, 2, 3, 3])
+test('as many workers as there are cores to spare and lanes; a terminator has several only when told to', () => {
+  expect([1, 2, 3, 4, 64].map((cores) => workersFor('tun', cores))).toEqual([1, 1, 2, 3, 3])
+  expect([2, 64].map((cores) => workersFor('bridge', cores))).toEqual([1, 3])
+  expect([2, 64].map((cores) => workersFor('tt', cores))).toEqual([1, 1])
 })

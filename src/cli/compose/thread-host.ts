@@ -32,8 +32,9 @@ export async function startPacketHost<In, Out>(parts: ThreadHostParts<Out>): Pro
   return host
 }
 
-/** One core is the control thread's and everybody else's; lanes 1 to 3 are the workers'. */
-export const workersFor = (cores: number): number => Math.min(MOST_WORKERS, Math.max(1, cores - 1))
+/** One core is the control thread's and everybody else's; lanes 1 to 3 are the workers'. A terminator has several only when told to. */
+export const workersFor = (kind: RoleKind, cores: number): number =>
+  kind !== 'tt' ? Math.min(MOST_WORKERS, Math.max(1, cores - 1)) : 1
 
 type Worker = { readonly thread: Thread<ToPacketWorker, PacketSaid>; seenBeat: number }
 
@@ -66,7 +67,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
 
   /** One after the other: the kernel numbers the sockets of one port in the order in which they were opened. */
   async start(): Promise<void> {
-    const count = this.#p.workers || workersFor(availableParallelism())
+    const count = this.#p.workers || workersFor(this.#p.kind, availableParallelism())
     const pairs = Array.from({ length: count - 1 }, linkPair)
     await this.#startWorker(
       0,
