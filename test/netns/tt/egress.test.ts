@@ -133,7 +133,11 @@ describeLab('where a terminator sends packets', () => {
           // Silence is believed after three SYNs; the host's kernel decides when it sends the fourth (3 to 7 s).
           const page = await curl(name, 12)
           expect(page.stdout, page.stderr).toBe(pageOf(PLACE.web6.name))
-          const tried = flows('flow.opened', name)
+          // The page may be quicker than the log.
+          const tried = await until('the flow in the log', () => {
+            const opened = flows('flow.opened', name)
+            return opened.includes(GOOD) ? opened : null
+          })
           expect(tried.at(-1)).toBe(GOOD)
           if (tried[0] !== GOOD) failedOver++
         }
