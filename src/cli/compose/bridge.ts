@@ -104,6 +104,7 @@ class BridgeShell {
   #keeper: WireKeeper | null = null
   /** The network's plan that the wire is on; null before it is known. */
   #plan: Plan | null = null
+  #following: Promise<void> = Promise.resolve()
   #tellRegistered: () => void = () => {}
   /** Resolves with the first registration. */
   readonly registered = new Promise<void>((resolve) => {
@@ -141,7 +142,8 @@ class BridgeShell {
         made.enrolled(event.chain)
         return log.info(`box.${event.event}`)
       case 'registered':
-        void this.#onRegistered(event.answer, event.first).catch(this.#p.fail)
+        // One after the other: a second answer while the first still brings the wire up must not count as ready.
+        this.#following = this.#following.then(() => this.#onRegistered(event.answer, event.first)).catch(this.#p.fail)
         return
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })
