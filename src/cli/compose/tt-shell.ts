@@ -44,7 +44,7 @@ export class TtShell {
         made.enrolled(event.chain)
         return log.info(`box.${event.event}`)
       case 'registered':
-        this.#starting = this.#onRegistered(event.answer).catch(this.#p.fail)
+        this.#starting = this.#starting.then(() => this.#onRegistered(event.answer)).catch(this.#p.fail)
         return
       case 'refused':
         return log.error('box.refused', { code: event.code, text: event.text })

@@ -81,7 +81,7 @@ describeLab('a terminator leaves its machine as it was', () => {
     await pause(1200)
     const begun = performance.now()
     await tt.stop(8000)
-    expect(await tt.exited).toBe(0)
+    expect(await tt.exited, tt.text()).toBe(0)
     expect(performance.now() - begun).toBeLessThan(4000)
     expect(await now()).toEqual(before)
   })
