@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
@@ -78,7 +79,8 @@ describeLab('a terminator leaves its machine as it was', () => {
   test('SIGTERM while it waits for a coordinator that is away', async () => {
     await product.programs.coordinator?.stop()
     const tt = start()
-    await pause(1200)
+    await until('its UDP port', async () => (isListening(tt.pid) ? true : null), 20_000)
+    await pause(500)
     const begun = performance.now()
     await tt.stop(8000)
     expect(await tt.exited, tt.text()).toBe(0)
@@ -86,3 +88,6 @@ describeLab('a terminator leaves its machine as it was', () => {
     expect(await now()).toEqual(before)
   })
 })
+
+/** Whether UDP port 4330 (hexadecimal 10EA) is open where a process runs; proc_net_udp(5). */
+const isListening = (pid: number): boolean => /:10EA /.test(readFileSync(`/proc/${pid}/net/udp6`, 'utf8'))
