@@ -59,7 +59,7 @@ test('whatever becomes of decisions, and however slow the lead is: nothing is lo
     { numRuns: 300 },
   )
   // Else it would have shown nothing.
-  expect(direct).toBeGreaterThan(1000)
+  expect(direct).toBeGreaterThan(200)
 })
 
 test('a flow is handed over until the lead has decided, and then carried here', () => {
