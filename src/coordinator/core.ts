@@ -178,6 +178,9 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
       case 'direction-request':
       case 'route-direction':
       case 'path-extend':
+      case 'peer-moved':
+      case 'relay-direction':
+      case 'relay-release':
         return refusal('unsupported', 'not a request to a coordinator')
       default:
         return message satisfies never

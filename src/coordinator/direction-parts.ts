@@ -74,6 +74,9 @@ export function routeTo(p: DirectionParts, peer: Member, minted: Minted, opens: 
     peerCandidates: presence === null ? [] : reachableAt(presence, isTerminator(peer)),
     youAre: opens ? 'opener' : 'acceptor',
     peerLocationVersion: presence?.locationVersion ?? 0,
+    way: 'direct',
+    optimise: 'seed',
+    relay: null,
   }
 }
 

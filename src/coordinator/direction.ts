@@ -211,7 +211,11 @@ export class Directions {
     this.#p.directed(job, peer, how)
     const target = targetOf(job, found)
     for (const transaction of job.waiters)
-      this.#p.sessions.respond(transaction, { kind: 'direction-response', contractHash: hash, route, target }, now)
+      this.#p.sessions.respond(
+        transaction,
+        { kind: 'direction-response', contractHash: hash, route, moved: null, target },
+        now,
+      )
     this.#finish(job, now)
   }
 

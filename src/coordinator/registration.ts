@@ -126,6 +126,7 @@ export class Registrar {
       virtual: [nodes4, servers4, nodes6, servers6],
       zones: [settings.zone],
       descriptors: keys.chain,
+      relays: [],
       keepAliveSeconds: keepAliveOf(settings, member.roles, nat),
       leaseSeconds: settings.leaseSeconds,
     }

@@ -148,7 +148,10 @@ class Net {
   register(box: Box, kind: 'registration' | 'ntm-update'): void {
     const candidates = [{ type: 'local', endpoint: box.own, priority: 1 } as const]
     const { name, bootId } = box
-    const rest = { versionMin: 1, versionMax: 1, features: 0, mtuBytes: 1500, hosts: [], revocationVersion: 0 }
+    const rest = {
+      ...{ versionMin: 1, versionMax: 1, features: 0, mtuBytes: 1500, hosts: [], revocationVersion: 0 },
+      ...{ loadPercent: 0, relays: [] },
+    }
     box.client.request(
       'register',
       { kind, name, bootId, locationVersion: 1, candidates, ...rest },

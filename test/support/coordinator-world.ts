@@ -186,6 +186,8 @@ export class CoordinatorWorld {
       candidates: box.own.map((endpoint) => ({ type: 'local', endpoint, priority: 1 })),
       hosts: hosts.map((host) => ({ host, name: '' })),
       revocationVersion: 0,
+      loadPercent: 0,
+      relays: [],
     }
   }
 

@@ -195,6 +195,8 @@ export function pathPair(
     leads: true,
     seals: { epoch: epochs.at(-1)?.epoch ?? 0, until: instant(1e9) },
     tell: false,
+    via: null,
+    ahead: null,
   }
   return {
     left: {

@@ -52,7 +52,7 @@ export function routePair(suite: CryptoSuite, network: TestNetwork, w: RouteWish
     ...w.contract,
   }
   const encoded = encodeContract(contract)
-  const shared = { contract: encoded, pathSecret: suite.random(32), peerLocationVersion: 1 }
+  const shared = { contract: encoded, pathSecret: suite.random(32), peerLocationVersion: 1, ...DIRECT }
   return {
     contract,
     contractHash: contractHash(suite, encoded),
@@ -126,6 +126,9 @@ export const B6 = 'fd12:3456:789a::b'
 const NODE_A = [prefixOf(`${A4}/32`), prefixOf(`${A6}/128`)]
 const NODE_B = [prefixOf(`${B4}/32`), prefixOf(`${B6}/128`)]
 export const hostPrefix = host
+
+/** No relay, and none is looked for. */
+export const DIRECT = { way: 'direct', optimise: 'seed', relay: null } as const
 
 const candidate = (endpoint: Endpoint): Candidate => ({ type: 'local', endpoint, priority: 1 })
 

@@ -55,15 +55,23 @@ const target: fc.Arbitrary<Target> = fc.record({
   families: uint(2),
 })
 const chain = listed(upTo(300))
+const fourIds = fc.uniqueArray(path, { minLength: 4, maxLength: 4 }).map((ids) => ids as unknown as Contract['pathIds'])
+const maybe = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(item)
+const relayLeg = fc.record({ relay: node, endpoints: listed(endpoint), key: bytes(32), leaseSeconds: uint(32) })
+const wayFields = {
+  peerCandidates: listed(candidate),
+  peerLocationVersion: uint(32),
+  way: fc.constantFrom('direct' as const, 'relay' as const),
+  optimise: fc.constantFrom('seed' as const, 'ice' as const),
+  relay: maybe(relayLeg),
+}
 const route: fc.Arbitrary<Route> = fc.record({
   contract: upTo(400),
   pathSecret: bytes(32),
   peerChain: chain,
-  peerCandidates: listed(candidate),
   youAre: fc.constantFrom('opener', 'acceptor'),
-  peerLocationVersion: uint(32),
+  ...wayFields,
 })
-const maybe = <T>(item: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(item)
 
 export const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
@@ -78,6 +86,8 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     candidates: listed(candidate),
     hosts: listed(fc.record({ host: bytes(8), name: text(63) })),
     revocationVersion: uint(64),
+    loadPercent: fc.integer({ min: 0, max: 100 }),
+    relays: listed(fc.record({ relay: node, rttMillis: uint(16) })),
   }),
   fc.record({
     kind: fc.constantFrom('registration-response', 'ntm-update-response'),
@@ -89,6 +99,7 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     virtual: listed(prefix),
     zones: listed(text(255)),
     descriptors: chain,
+    relays: listed(fc.record({ relay: node, endpoints: listed(endpoint) })),
     keepAliveSeconds: uint(16),
     leaseSeconds: uint(32),
   }),
@@ -110,8 +121,25 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     kind: fc.constant('direction-response'),
     contractHash: bytes(32),
     route: maybe(route),
+    moved: maybe(fc.record(wayFields)),
     target: maybe(target),
   }),
+  fc.record({ kind: fc.constant('peer-moved'), contractHash: bytes(32), whereabouts: fc.record(wayFields) }),
+  fc.record({
+    kind: fc.constant('relay-direction'),
+    pathIds: fourIds,
+    openerKey: bytes(32),
+    acceptorKey: bytes(32),
+    kbitPerSecond: uint(32),
+    packetsPerSecond: uint(32),
+    leaseSeconds: uint(32),
+  }),
+  fc.record({
+    kind: fc.constant('relay-accept'),
+    endpoints: listed(endpoint),
+    loadPercent: fc.integer({ min: 0, max: 100 }),
+  }),
+  fc.record({ kind: fc.constant('relay-release'), pathId: fourIds.map(([id]) => id) }),
   fc.record({
     kind: fc.constant('path-extend'),
     contractHash: bytes(32),
@@ -123,7 +151,14 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
     contractHash: bytes(32),
     reason: fc.constantFrom('expired', 'revoked', 'replaced', 'unused', 'lost'),
   }),
-  fc.record({ kind: fc.constantFrom('path-close-response', 'location-confirm-response') }),
+  fc.record({
+    kind: fc.constantFrom(
+      'path-close-response',
+      'location-confirm-response',
+      'peer-moved-response',
+      'relay-release-response',
+    ),
+  }),
   fc.record({ kind: fc.constantFrom('cert-renew', 'cert-renew-response'), chain }),
   fc.record({
     kind: fc.constant('refusal'),
@@ -146,21 +181,19 @@ export const envelope: fc.Arbitrary<Envelope> = fc
   })
   .map((e) => ({ ...e, refusal: e.refusal && e.response, part: e.part % e.parts }))
 
-export const contract: fc.Arbitrary<Contract> = fc
-  .record({
-    pathIds: fc.uniqueArray(path, { minLength: 4, maxLength: 4 }),
-    fingerprint: print,
-    opener: node,
-    acceptor: node,
-    openerMembership: bytes(32),
-    acceptorMembership: bytes(32),
-    openerAllowed: listed(prefix),
-    acceptorAllowed: listed(prefix),
-    suiteMask: uint(16),
-    leaseSeconds: uint(32),
-    version: uint(8),
-  })
-  .map((c) => ({ ...c, pathIds: c.pathIds as unknown as Contract['pathIds'] }))
+export const contract: fc.Arbitrary<Contract> = fc.record({
+  pathIds: fourIds,
+  fingerprint: print,
+  opener: node,
+  acceptor: node,
+  openerMembership: bytes(32),
+  acceptorMembership: bytes(32),
+  openerAllowed: listed(prefix),
+  acceptorAllowed: listed(prefix),
+  suiteMask: uint(16),
+  leaseSeconds: uint(32),
+  version: uint(8),
+})
 
 export const certificate: fc.Arbitrary<Certificate> = fc.record({
   kind: fc.constantFrom('issuer', 'grant', 'membership', 'cross-zone', 'revocations', 'descriptor'),
@@ -205,6 +238,8 @@ export const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant('response'), nonce: bytes(8), observed: endpoint }),
   fc.record({ kind: fc.constant('mtu-probe'), mtuBytes: uint(16), zeros: fc.nat(60) }),
   fc.record({ kind: fc.constant('mtu-ack'), mtuBytes: uint(16) }),
+  fc.record({ kind: fc.constant('check'), nonce: bytes(8), use: fc.boolean(), zeros: fc.nat(60) }),
+  fc.record({ kind: fc.constant('checked'), nonce: bytes(8), observed: endpoint }),
   fc.record({ kind: fc.constant('close'), reason: fc.constantFrom('expired', 'revoked', 'lost') }),
 )
 

@@ -74,7 +74,7 @@ export class NodeShell {
     const { node, host, clock } = this.#p
     node.settle(clock.now())
     for (let out = node.poll(); out !== null; out = node.poll()) {
-      if (out.out === 'send') host.send(out.to, out.bytes)
+      if (out.out === 'send') host.send(out.to, out.bytes, out.via)
       else if (out.out === 'mirror') host.apply(out.command)
       else this.#p.onEvent(out.event)
     }

@@ -1,5 +1,6 @@
 import type { UdpOptions } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { Via } from '#ntm-lib/addr/via.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
@@ -15,7 +16,7 @@ export interface PacketHost<In> {
   readonly beat: number
   apply(command: MirrorCommand): void
   /** A control datagram, by the same socket as the packets. `bytes` is the host's from now on. */
-  send(to: Endpoint, bytes: Uint8Array): void
+  send(to: Endpoint, bytes: Uint8Array, via?: Via | null): void
   tell(input: In): void
   /** Rejects with what the role threw, or an IoFault when the packet side has ended. */
   ask(input: In): Promise<unknown>
@@ -58,10 +59,10 @@ export abstract class Orders<In, Out> {
     this.#order({ order: 'mirror', command })
   }
 
-  send(to: Endpoint, bytes: Uint8Array): void {
+  send(to: Endpoint, bytes: Uint8Array, via: Via | null = null): void {
     // A clone takes along all of the memory that a view looks at.
     const whole = bytes.byteLength === bytes.buffer.byteLength
-    this.#order({ order: 'send', to, bytes: whole ? bytes : new Uint8Array(bytes) })
+    this.#order({ order: 'send', to, bytes: whole ? bytes : new Uint8Array(bytes), via })
   }
 
   tell(input: In): void {

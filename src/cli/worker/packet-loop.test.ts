@@ -64,7 +64,7 @@ test('orders are obeyed in their order', async () => {
   l.loop.obey([
     { order: 'role', input: 'one' },
     { order: 'mirror', command: { mirror: 'gone', row: 3 } },
-    { order: 'send', to, bytes: Uint8Array.of(7) },
+    { order: 'send', via: null, to, bytes: Uint8Array.of(7) },
     { order: 'role', input: 'two' },
   ])
   expect(l.story).toEqual(['role one', 'mirrored gone', 'sent 7', 'role two'])

@@ -67,6 +67,8 @@ function path(row: number, prefixes: readonly string[], leads = true): MirrorCom
       epochs: [],
       seals: null,
       tell: false,
+      via: null,
+      ahead: null,
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { LinkEnd } from '#io/thread-link.ts'
 import type { UdpOptions } from '#io/udp-native.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { Via } from '#ntm-lib/addr/via.ts'
 import type { MirrorCommand, MirrorEvent } from '#ntm-lib/negotiate/mirror.ts'
 import type { RoleKind } from './role-plane.ts'
 
@@ -29,7 +30,7 @@ export type PacketWorkerStarted = { readonly udpPort: number; readonly role: unk
 /** What the control thread wants done, in this order. */
 export type PacketOrder =
   | { readonly order: 'mirror'; readonly command: MirrorCommand }
-  | { readonly order: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly order: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly via: Via | null }
   | { readonly order: 'role'; readonly input: unknown }
 
 /** What is told to a worker (`orders`), asked of its role, or asked of itself: to share its UDP port out among all workers. */

@@ -1,5 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
 import type { Prefix } from '../addr/prefix.ts'
+import type { Via } from '../addr/via.ts'
 import type { Instant } from '../base/time.ts'
 import type { Direction, SealSecret } from '../crypto/schedule.ts'
 
@@ -20,6 +21,10 @@ export type MirroredPath = {
   readonly direction: Direction
   /** Where the peer is; null until it has proven an address: nothing is sent then. */
   readonly to: Endpoint | null
+  /** With which of our addresses, out of which interface; null: the kernel chooses. */
+  readonly via: Via | null
+  /** The peer speaks from a new address that it has not proven yet; null when it does not. */
+  readonly ahead: MirroredAhead | null
   /** T and M, bytes of inner packet. */
   readonly wholeBytes: number
   readonly innerBytes: number
@@ -36,6 +41,12 @@ export type MirroredPath = {
   /** The next genuine packet is to be told (`heard`), whichever it is: something is in doubt. */
   readonly tell: boolean
 }
+
+/**
+ * The first `bytes` bytes of datagrams go there, what is more goes to the row's `to`. The same `serial` is the same
+ * allowance, of which some may be used up; `bytes` of it only grows.
+ */
+export type MirroredAhead = { readonly serial: number; readonly to: Endpoint; readonly bytes: number }
 
 export type MirroredEpoch = {
   readonly epoch: number

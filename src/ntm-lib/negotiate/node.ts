@@ -1,4 +1,5 @@
 import type { Endpoint } from '../addr/endpoint.ts'
+import type { Via } from '../addr/via.ts'
 import { type Instant, type Millis, seconds, sooner } from '../base/time.ts'
 import type { Counters } from '../ports/counters.ts'
 import {
@@ -30,7 +31,7 @@ import { Renewal, type RenewalParts } from './renewal.ts'
 import type { Tunnels, TunnelsOut } from './tunnels.ts'
 
 export type NodeOut =
-  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly via: Via | null }
   | { readonly out: 'event'; readonly event: NodeEvent }
   /** For the packet workers, who must have it before what follows. */
   | { readonly out: 'mirror'; readonly command: MirrorCommand }
@@ -163,7 +164,7 @@ export class Node {
       }
       const control = this.#p.control.poll()
       if (control !== null) {
-        if (control.out === 'send') this.#out.push(control)
+        if (control.out === 'send') this.#out.push({ ...control, via: null })
         else this.#onControl(control.event, now)
         continue
       }

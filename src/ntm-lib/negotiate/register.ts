@@ -158,6 +158,8 @@ function ask(kind: Registration['kind'], self: RegisterSelf): RegisterOutput {
     // More hosts than a registration carries get no virtual pair; they stay ordinary hosts on the wire.
     hosts: hosts.slice(0, MAX_HOSTS),
     revocationVersion: 0,
+    loadPercent: 0,
+    relays: [],
   }
   return { out: 'ask', tag: REGISTER, message }
 }

@@ -77,7 +77,7 @@ function exchange(ends: readonly [Tunnels, Tunnels], now: Instant): void {
 }
 
 function overTheWire(route: Route, contractHash: Uint8Array): Route {
-  const response: DirectionResponse = { kind: 'direction-response', contractHash, route, target: null }
+  const response: DirectionResponse = { kind: 'direction-response', contractHash, route, moved: null, target: null }
   const { code, response: isResponse, refusal, body } = encodeMessage(response)
   const read = decodeMessage(code, isResponse, refusal, body)
   invariant(read.ok && read.value.kind === 'direction-response' && read.value.route !== null, 'our own words read back')
@@ -99,7 +99,14 @@ function routes(suite: CryptoSuite, root: Root, one: Identity, other: Identity):
     leaseSeconds: 60,
     version: 1,
   })
-  const shared = { contract, pathSecret: suite.random(32), peerLocationVersion: 1 }
+  const shared = {
+    contract,
+    pathSecret: suite.random(32),
+    peerLocationVersion: 1,
+    way: 'direct' as const,
+    optimise: 'seed' as const,
+    relay: null,
+  }
   const at = (i: number) => [{ type: 'local' as const, endpoint: PLACES[i] as Endpoint, priority: 1 }]
   return [
     { ...shared, peerChain: other.chain, peerCandidates: at(1), youAre: 'opener' },

@@ -1,5 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
 import { nodeKey } from '../addr/ids.ts'
+import type { Via } from '../addr/via.ts'
 import type { Queue } from '../base/queue.ts'
 import type { Instant } from '../base/time.ts'
 import type { CookieMaker } from '../crypto/cookie.ts'
@@ -50,7 +51,7 @@ export type TunnelParts = {
 
 /** What tunnels say to their owner. A path in `failed`, `closed` or `reset` is already forgotten here. */
 export type TunnelsOut =
-  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly via: Via | null }
   | { readonly out: 'opened'; readonly path: Path }
   | { readonly out: 'failed'; readonly path: Path; readonly why: string }
   | { readonly out: 'closed'; readonly path: Path; readonly why: string }
@@ -77,8 +78,9 @@ export type Core = Omit<TunnelParts, 'identity' | 'mirror'> & {
   readonly halves: HalvesBudget
 }
 
-export function send(core: Core, to: Endpoint, bytes: Uint8Array): void {
-  if (!core.out.push({ out: 'send', to, bytes })) core.counters.count('ntm.drop.send-queue-full')
+/** `via`: out of which of our own ways; null leaves it to the kernel. */
+export function send(core: Core, to: Endpoint, bytes: Uint8Array, via: Via | null = null): void {
+  if (!core.out.push({ out: 'send', to, bytes, via })) core.counters.count('ntm.drop.send-queue-full')
 }
 
 /** Something about the path may have changed. */

@@ -91,6 +91,8 @@ function mirrored(path: Path): MirroredPath {
     id: path.id,
     direction: path.direction,
     to: path.peerEndpoint,
+    via: null,
+    ahead: null,
     wholeBytes: wholeOf(path),
     innerBytes: mostInner(path),
     clampBytes: clampOf(path),

@@ -183,7 +183,10 @@ function onFrame(core: Core, path: Path, slot: Slot, frame: Frame, from: Endpoin
   switch (frame.kind) {
     case 'pad':
     case 'pong':
+    case 'checked':
       return
+    case 'check':
+      return reply({ kind: 'checked', nonce: frame.nonce, observed: from })
     case 'ready':
       // Only the answering end answers, or the two would go on for ever.
       if (!slot.initiated && slot === path.epochs.cur) reply({ kind: 'ready' })

@@ -9,6 +9,8 @@ import {
   pathClose,
   pathCloseResponse,
   pathExtend,
+  peerMoved,
+  peerMovedResponse,
   routeDirection,
 } from './messages/direction.ts'
 import { certRenew, certRenewResponse } from './messages/membership.ts'
@@ -19,6 +21,7 @@ import {
   registration,
   registrationResponse,
 } from './messages/registration.ts'
+import { relayAccept, relayDirection, relayRelease, relayReleaseResponse } from './messages/relay.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
@@ -32,7 +35,7 @@ export type EncodedMessage = {
 
 /**
  * Every message once: its code on the wire and its fields. Adding a kind without a row does not compile. A response
- * has the code of its request, except Path Accept (it answers two kinds) and Refusal (it answers any).
+ * has the code of its request, except Path Accept (it answers two kinds), Relay Accept and Refusal (it answers any).
  */
 export const MESSAGES = {
   registration: { code: 0x01, as: 'request', fields: registration },
@@ -45,12 +48,18 @@ export const MESSAGES = {
   'direction-response': { code: 0x04, as: 'response', fields: directionResponse },
   'route-direction': { code: 0x05, as: 'request', fields: routeDirection },
   'path-accept': { code: 0x06, as: 'response', fields: pathAccept },
+  'relay-direction': { code: 0x07, as: 'request', fields: relayDirection },
+  'relay-accept': { code: 0x08, as: 'response', fields: relayAccept },
   'path-extend': { code: 0x09, as: 'request', fields: pathExtend },
   'path-close': { code: 0x0a, as: 'request', fields: pathClose },
   'path-close-response': { code: 0x0a, as: 'response', fields: pathCloseResponse },
+  'peer-moved': { code: 0x0b, as: 'request', fields: peerMoved },
+  'peer-moved-response': { code: 0x0b, as: 'response', fields: peerMovedResponse },
   'cert-renew': { code: 0x0d, as: 'request', fields: certRenew },
   'cert-renew-response': { code: 0x0d, as: 'response', fields: certRenewResponse },
   refusal: { code: 0x0f, as: 'refusal', fields: refusal },
+  'relay-release': { code: 0x10, as: 'request', fields: relayRelease },
+  'relay-release-response': { code: 0x10, as: 'response', fields: relayReleaseResponse },
 } as const satisfies { readonly [K in Kind]: Row<Fields<OfKind<K>>> }
 
 /** `splitBody` cuts the body for envelopes. A value that does not fit its field is a `BugError`. */

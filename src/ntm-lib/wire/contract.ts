@@ -51,9 +51,10 @@ export function decodeContract(bytes: Uint8Array): Decoded<Contract> {
   return r.fault === null ? ok(contract as Contract) : refuse(r.fault)
 }
 
-type FourIds = Contract['pathIds']
+export type FourIds = Contract['pathIds']
 
-const fourIds: Field<FourIds> = {
+/** The ids of one path. */
+export const fourIds: Field<FourIds> = {
   type: '4 × u48, not 0, all different',
   size: '24',
   read: (r) => {

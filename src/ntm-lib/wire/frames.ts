@@ -16,6 +16,8 @@ export type Frame =
   | MtuProbeFrame
   | MtuAckFrame
   | RekeyPleaseFrame
+  | CheckFrame
+  | CheckedFrame
   | CloseFrame
 
 /** Nothing, `zeros` bytes of it. */
@@ -55,6 +57,25 @@ export type MtuAckFrame = {
 }
 /** The acceptor asks the opener to rekey. */
 export type RekeyPleaseFrame = { readonly kind: 'rekey-please' }
+/**
+ * Does this way work? Unlike a challenge it comes from addresses that are only tried: its receiver answers where it came from
+ * and does not follow. With `use` the sender has settled on this way and is followed as by any packet.
+ */
+export type CheckFrame = {
+  readonly kind: 'check'
+  /** 8 random bytes. */
+  readonly nonce: Uint8Array
+  readonly use: boolean
+  /** Zero bytes: what the sender allows its peer to send back before its new address is proven (three times as much). */
+  readonly zeros: number
+}
+export type CheckedFrame = {
+  readonly kind: 'checked'
+  /** The check's 8 bytes. */
+  readonly nonce: Uint8Array
+  /** Where the check came from, as its receiver saw it. */
+  readonly observed: Endpoint
+}
 export type CloseFrame = {
   readonly kind: 'close'
   readonly reason: PathClose['reason']
@@ -109,6 +130,17 @@ const zeros: Field<number> = {
   write: (w, v) => w.zeros(v),
 }
 
+const flag: Field<boolean> = {
+  type: 'u8: 0 or 1',
+  size: '1',
+  read: (r) => {
+    const v = r.u8()
+    if (v > 1) r.refuse('bad-value')
+    return v === 1
+  },
+  write: (w, v) => w.u8(v ? 1 : 0),
+}
+
 /** Every frame once. Types 8, 10 and 11 (candidates, KEM parts) are reserved. */
 export const FRAMES = {
   pad: { code: 0, fields: { zeros } },
@@ -121,6 +153,8 @@ export const FRAMES = {
   'mtu-ack': { code: 7, fields: { mtuBytes: u16 } },
   'rekey-please': { code: 9, fields: {} },
   close: { code: 12, fields: { reason: closeReason } },
+  check: { code: 13, fields: { nonce: fixed(8), use: flag, zeros } },
+  checked: { code: 14, fields: { nonce: fixed(8), observed: endpoint } },
 } as const satisfies { readonly [K in FrameKind]: Row<Fields<OfKind<K>>> }
 
 const rows: Readonly<Record<FrameKind, Row<AnyFields>>> = FRAMES

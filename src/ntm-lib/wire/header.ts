@@ -88,7 +88,7 @@ const RULES: Readonly<Record<number, Rule>> = {
     fits: (h) => (h.flags & 0x7f) === 0 && h.word === 0 && h.id !== 0,
   },
   [CLASS_TUNNEL_HANDSHAKE]: {
-    types: [1, 2, 3],
+    types: [1, 2, 3, 4],
     directed: DIRECTION_BIT,
     fits: (h) => h.id !== 0 && h.counter !== 0,
   },
@@ -98,6 +98,6 @@ const RULES: Readonly<Record<number, Rule>> = {
     directed: DIRECTION_BIT,
     fits: (h) => (h.flags & 0x03) === 0 && (h.flags & 0x0c) !== 0x0c && h.id !== 0,
   },
-  [CLASS_RELAY]: { types: [1, 2, 3, 4], directed: DIRECTION_BIT, fits: (h) => h.word === 0 && h.id !== 0 },
+  [CLASS_RELAY]: { types: [1, 2, 3, 4, 5, 6], directed: DIRECTION_BIT, fits: (h) => h.word === 0 && h.id !== 0 },
   [CLASS_RESET]: { types: [1, 2], directed: 0, fits: (h) => h.word === 0 && h.counter === 0 && h.id !== 0 },
 }

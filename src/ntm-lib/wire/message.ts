@@ -5,6 +5,8 @@ import type {
   PathClose,
   PathCloseResponse,
   PathExtend,
+  PeerMoved,
+  PeerMovedResponse,
   RouteDirection,
 } from './messages/direction.ts'
 import type { CertRenew, CertRenewResponse } from './messages/membership.ts'
@@ -15,6 +17,7 @@ import type {
   Registration,
   RegistrationResponse,
 } from './messages/registration.ts'
+import type { RelayAccept, RelayDirection, RelayRelease, RelayReleaseResponse } from './messages/relay.ts'
 
 /** What an envelope can ask. */
 export type Request =
@@ -23,6 +26,9 @@ export type Request =
   | DirectionRequest
   | RouteDirection
   | PathExtend
+  | PeerMoved
+  | RelayDirection
+  | RelayRelease
   | PathClose
   | CertRenew
 /** What an envelope can answer. */
@@ -32,6 +38,9 @@ export type Response =
   | DirectionResponse
   | PathAccept
   | PathCloseResponse
+  | PeerMovedResponse
+  | RelayAccept
+  | RelayReleaseResponse
   | CertRenewResponse
   | Refusal
 export type Message = Request | Response

@@ -41,6 +41,8 @@ const registration = (hosts: number): Message => ({
   candidates: times(8, { type: 'local', endpoint, priority: 1 }),
   hosts: times(hosts, { host: b(8), name: 'x'.repeat(63) }),
   revocationVersion: 0,
+  loadPercent: 0,
+  relays: times(4, { relay: nodeId(b(16)), rttMillis: 1 }),
 })
 const answer = (hosts: number): Message => ({
   kind: 'registration-response',
@@ -52,6 +54,7 @@ const answer = (hosts: number): Message => ({
   virtual: times(4, host(vip6)),
   zones: times(4, 'x'.repeat(255)),
   descriptors: times(3, b(1000)),
+  relays: times(4, { relay: nodeId(b(16)), endpoints: [endpoint, endpoint] }),
   keepAliveSeconds: 1,
   leaseSeconds: 1,
 })
@@ -67,7 +70,11 @@ describe('the largest a network may be still fits eight parts', () => {
       peerCandidates: times(8, { type: 'mapped', endpoint, priority: 1 }),
       youAre: 'opener',
       peerLocationVersion: 1,
+      way: 'relay',
+      optimise: 'ice',
+      relay: { relay: nodeId(b(16)), endpoints: [endpoint, endpoint], key: b(32), leaseSeconds: 1 },
     },
+    moved: null,
     target: { name: 'x'.repeat(255), vip4, vip6, ttlSeconds: 1, families: 3 },
   }
   test.each([registration(MAX_HOSTS), answer(MAX_HOSTS), largest])('$kind', (m) => {

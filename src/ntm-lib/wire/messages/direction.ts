@@ -18,6 +18,7 @@ import {
   where,
 } from '../field.ts'
 import { type Candidate, candidate, chain, type PathRole, pathRole, type Target, target } from './common.ts'
+import { type RelayLeg, relayLeg } from './relay.ts'
 
 /** What a Direction Request asks for: a name, a virtual address somebody remembered, or a node. */
 export type Sought =
@@ -25,6 +26,7 @@ export type Sought =
   | { readonly by: 'vip'; readonly vip: Ip }
   | { readonly by: 'node'; readonly node: NodeId }
 
+/** `moved`: one of the ends is elsewhere now, or nothing comes from the peer any more. */
 export type DirectionWhy = 'dns' | 'data' | 'moved' | 'reset' | 'renew'
 
 /** Node → coordinator, kind 0x04. SEED 003 §3.3. */
@@ -38,17 +40,33 @@ export type DirectionRequest = {
   readonly lost: Uint8Array
 }
 
+/** Which way the coordinator expects to work; the ends try the other one when it does not. */
+export type Way = 'direct' | 'relay'
+
+/** `ice`: ends of a path through a relay look for a direct way in the background and take it; `seed`: they stay (SEED 002 §3.3). */
+export type Optimise = 'seed' | 'ice'
+
+/** Where the peer of a path is, and how to get there. */
+export type Whereabouts = {
+  /** Where it may be sent to without a relay. */
+  readonly peerCandidates: readonly Candidate[]
+  /** Rises with every change of the peer's location; older whereabouts than those known are dropped. */
+  readonly peerLocationVersion: number
+  readonly way: Way
+  readonly optimise: Optimise
+  /** Our leg of a relay both ends were told of; null: there is none. With way `direct` it is for when that fails, and for moves. */
+  readonly relay: RelayLeg | null
+}
+
 /** Everything one end needs to open or accept a path. */
-export type Route = {
+export type Route = Whereabouts & {
   /** Encoded contract, `wire/contract.ts`; both ends hash these bytes. */
   readonly contract: Uint8Array
   /** 32 bytes. */
   readonly pathSecret: Uint8Array
   /** The peer's certificates, leaf first, without the root. */
   readonly peerChain: readonly Uint8Array[]
-  readonly peerCandidates: readonly Candidate[]
   readonly youAre: PathRole
-  readonly peerLocationVersion: number
 }
 
 /** Coordinator → acceptor, kind 0x05: expect a Tunnel Request on this path. SEED 000 §4.2, SEED 003 §3.3. */
@@ -69,6 +87,14 @@ export type PathAccept = {
   readonly families: number
 }
 
+/** Coordinator → end, kind 0x0B: the peer of a path is elsewhere, or its way changed. The response has no body. SEED 002 §4. */
+export type PeerMoved = {
+  readonly kind: 'peer-moved'
+  readonly contractHash: Uint8Array
+  readonly whereabouts: Whereabouts
+}
+export type PeerMovedResponse = { readonly kind: 'peer-moved-response' }
+
 /**
  * Coordinator → initiator, response to 0x04, sent after the acceptor's Path Accept: the seeds' Route Direction to the
  * initiator. `route` is null when the pair's contract still stands; `contractHash` names it in both cases.
@@ -77,6 +103,8 @@ export type DirectionResponse = {
   readonly kind: 'direction-response'
   readonly contractHash: Uint8Array
   readonly route: Route | null
+  /** Where the peer is now, when the contract stands and that was asked (why = moved); null otherwise. */
+  readonly moved: Whereabouts | null
   readonly target: Target | null
 }
 
@@ -132,13 +160,22 @@ export const directionRequest = {
   lost: fixed(32),
 } satisfies Fields<DirectionRequest>
 
-const route = record<Route>('route', {
+const wayFields = {
+  peerCandidates: list8(candidate),
+  peerLocationVersion: u32,
+  way: oneOf<Way>({ direct: 0, relay: 1 }),
+  optimise: oneOf<Optimise>({ seed: 0, ice: 1 }),
+  relay: optional(relayLeg),
+} satisfies Fields<Whereabouts>
+
+const whereabouts = record<Whereabouts>('whereabouts', wayFields)
+
+export const route = record<Route>('route', {
   contract: bytes16,
   pathSecret: fixed(32),
   peerChain: chain,
-  peerCandidates: list8(candidate),
   youAre: pathRole,
-  peerLocationVersion: u32,
+  ...wayFields,
 })
 
 export const routeDirection = { route, target: optional(target) } satisfies Fields<RouteDirection>
@@ -148,8 +185,13 @@ export const pathAccept = { ttlSeconds: u32, families } satisfies Fields<PathAcc
 export const directionResponse = {
   contractHash: fixed(32),
   route: optional(route),
+  moved: optional(whereabouts),
   target: optional(target),
 } satisfies Fields<DirectionResponse>
+
+export const peerMoved = { contractHash: fixed(32), whereabouts } satisfies Fields<PeerMoved>
+
+export const peerMovedResponse = {} satisfies Fields<PeerMovedResponse>
 
 export const pathExtend = {
   contractHash: fixed(32),

@@ -5,6 +5,7 @@ import type { Prefix } from '../../addr/prefix.ts'
 import { endpoint, ip4, ip6, prefix } from '../address-field.ts'
 import { bytes16, type Fields, fixed, list8, text8, u8, u16, u32, u64 } from '../field.ts'
 import { type Candidate, candidate, type HostClaim, type HostGrant, hostClaims, hostGrants } from './common.ts'
+import { percent, type RelayOffer, type RelayReading, relayOffer, relayReading } from './relay.ts'
 
 /**
  * Node → coordinator, kind 0x01: I am here. Kind 0x02 (NTM Update) has the same body: new location, and the periodic
@@ -25,6 +26,10 @@ export type Registration = {
   readonly candidates: readonly Candidate[]
   readonly hosts: readonly HostClaim[]
   readonly revocationVersion: number
+  /** How busy a relay or terminator is, 0 to 100; 0 of all others. */
+  readonly loadPercent: number
+  /** What the node measured of the relays it was offered. */
+  readonly relays: readonly RelayReading[]
 }
 
 /** Coordinator → node: what it saw and what it keeps for the node. Answers kinds 0x01 and 0x02. */
@@ -43,6 +48,8 @@ export type RegistrationResponse = {
   readonly zones: readonly string[]
   /** The coordinator's certificate chain, leaf first. */
   readonly descriptors: readonly Uint8Array[]
+  /** Relays to be measured. */
+  readonly relays: readonly RelayOffer[]
   readonly keepAliveSeconds: number
   readonly leaseSeconds: number
 }
@@ -67,6 +74,8 @@ export const registration = {
   candidates: list8(candidate),
   hosts: hostClaims,
   revocationVersion: u64,
+  loadPercent: percent,
+  relays: list8(relayReading),
 } satisfies Fields<Registration>
 
 export const registrationResponse = {
@@ -78,6 +87,7 @@ export const registrationResponse = {
   virtual: list8(prefix),
   zones: list8(text8()),
   descriptors: list8(bytes16),
+  relays: list8(relayOffer),
   keepAliveSeconds: u16,
   leaseSeconds: u32,
 } satisfies Fields<RegistrationResponse>
