@@ -173,8 +173,9 @@ const TYPE_OF_HANDSHAKE: Readonly<Record<HandshakeName, string>> = {
   'tunnel-request': 'TunnelRequestDatagram',
   'tunnel-response': 'TunnelResponseDatagram',
   'tunnel-cookie': 'CookieDatagram',
+  knock: 'KnockDatagram',
 }
-const HELPERS = ['TokenFields', 'CookieFields']
+const HELPERS = ['TokenFields', 'CookieFields', 'KnockFields']
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 const code = (n: number): string => n.toString(16).padStart(2, '0').toUpperCase()

@@ -25,6 +25,7 @@ test('the totals are those of the wire page', () => {
     'tunnel-request': 256,
     'tunnel-response': 208,
     'tunnel-cookie': 64,
+    knock: 32,
   })
 })
 

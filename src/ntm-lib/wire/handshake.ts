@@ -24,6 +24,7 @@ export const TYPE_ENROL_WELCOME = 5
 export const TYPE_TUNNEL_REQUEST = 1
 export const TYPE_TUNNEL_RESPONSE = 2
 export const TYPE_TUNNEL_COOKIE = 3
+export const TYPE_KNOCK = 4
 
 type Headed = { readonly header: Header }
 type Tags = {
@@ -44,6 +45,10 @@ type SecondFields = Omit<FirstFields, 'encStatic'>
 type TokenFields = {
   /** 8 bytes, in clear: which enrolment token's key opens this. */
   readonly tokenId: Uint8Array
+}
+type KnockFields = {
+  /** 16 bytes over the header, keyed like tag1 of a Tunnel Request. */
+  readonly tag1: Uint8Array
 }
 type CookieFields = {
   /** 16 bytes. */
@@ -66,11 +71,17 @@ export type EnrolWelcome = Headed & TokenFields & SecondFields
 export type TunnelRequestDatagram = Headed & FirstFields
 /** The answer to it. 208 bytes. */
 export type TunnelResponseDatagram = Headed & SecondFields
+/**
+ * One end of a path → the other: opens the sender's own NAT or firewall towards the peer. Its receiver counts it and does
+ * nothing. 32 bytes; the epoch in its header is 0, the try 1.
+ */
+export type KnockDatagram = Headed & KnockFields
 
 const token = { tokenId: fixed(8) } satisfies Fields<TokenFields>
 const second = { e: fixed(32), encPayload: fixed(128), tag1: fixed(16), tag2: fixed(16) } satisfies Fields<SecondFields>
 const { e, ...rest } = second
 const first = { e, encStatic: fixed(48), ...rest } satisfies Fields<FirstFields>
+const knock = { tag1: fixed(16) } satisfies Fields<KnockFields>
 const cookie = { nonce: fixed(16), sealed: fixed(32) } satisfies Fields<CookieFields>
 
 /** Every handshake datagram once: class, type and the fields after the header. */
@@ -83,6 +94,7 @@ export const HANDSHAKES = {
   'tunnel-request': { cls: CLASS_TUNNEL_HANDSHAKE, type: TYPE_TUNNEL_REQUEST, fields: first },
   'tunnel-response': { cls: CLASS_TUNNEL_HANDSHAKE, type: TYPE_TUNNEL_RESPONSE, fields: second },
   'tunnel-cookie': { cls: CLASS_TUNNEL_HANDSHAKE, type: TYPE_TUNNEL_COOKIE, fields: cookie },
+  knock: { cls: CLASS_TUNNEL_HANDSHAKE, type: TYPE_KNOCK, fields: knock },
 } as const satisfies Readonly<Record<string, Layout>>
 export type HandshakeName = keyof typeof HANDSHAKES
 
@@ -98,6 +110,7 @@ export const splitTunnelRequest = (bytes: Uint8Array): Decoded<TunnelRequestData
 export const splitTunnelResponse = (bytes: Uint8Array): Decoded<TunnelResponseDatagram> =>
   split('tunnel-response', bytes)
 export const splitTunnelCookie = (bytes: Uint8Array): Decoded<CookieDatagram> => split('tunnel-cookie', bytes)
+export const splitKnock = (bytes: Uint8Array): Decoded<KnockDatagram> => split('knock', bytes)
 
 export const joinHello = (d: HelloDatagram): Uint8Array => join('hello', d)
 export const joinWelcome = (d: WelcomeDatagram): Uint8Array => join('welcome', d)
@@ -107,6 +120,7 @@ export const joinEnrolWelcome = (d: EnrolWelcome): Uint8Array => join('enrol-wel
 export const joinTunnelRequest = (d: TunnelRequestDatagram): Uint8Array => join('tunnel-request', d)
 export const joinTunnelResponse = (d: TunnelResponseDatagram): Uint8Array => join('tunnel-response', d)
 export const joinTunnelCookie = (d: CookieDatagram): Uint8Array => join('tunnel-cookie', d)
+export const joinKnock = (d: KnockDatagram): Uint8Array => join('knock', d)
 
 type Layout = { readonly cls: HeaderClass; readonly type: number; readonly fields: AnyFields }
 
