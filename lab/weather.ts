@@ -14,25 +14,38 @@ export type Weather = {
   readonly queueMs?: number
 }
 
+/** What became of the packets of one direction so far; `waiting` are still on the wire. */
+export type LaneCounts = {
+  readonly taken: number
+  readonly arrived: number
+  readonly lost: number
+  readonly full: number
+  readonly waiting: number
+  /** How much later than its time a packet was delivered, in milliseconds: the median, and the worst. */
+  readonly lateMs: number
+  readonly latestMs: number
+}
+
 /** Why a packet does not arrive. */
 export type Fate = { readonly at: 'arrives'; readonly ms: number } | { readonly at: 'lost' } | { readonly at: 'full' }
 
 /** One direction of a link: decides for each packet, in the order sent, when it arrives. Reads no clock and no dice itself. */
 export class Lane {
-  readonly #weather: Weather
+  /** May be changed at any time; what is under way is not touched. */
+  weather: Weather
   readonly #random: () => number
   #freeAt = 0
   #lastArrival = 0
 
   /** `random` gives numbers from 0 (included) to 1 (excluded). */
   constructor(weather: Weather, random: () => number) {
-    this.#weather = weather
+    this.weather = weather
     this.#random = random
   }
 
   /** The fate of a frame of `bytes` handed in at `now` (milliseconds, never going back). */
   take(bytes: number, now: number): Fate {
-    const w = this.#weather
+    const w = this.weather
     let leaves = now
     if (w.rateMbit !== undefined) {
       const starts = Math.max(now, this.#freeAt)

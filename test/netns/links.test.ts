@@ -1,31 +1,90 @@
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { weatherLink } from '#lab/links.ts'
-import { Lab } from '#lab/netns.ts'
+import { type WeatherLink, weatherLink } from '#lab/links.ts'
+import { Lab, ROOT } from '#lab/netns.ts'
+import type { Program } from '#lab/process.ts'
 import type { Weather } from '#lab/weather.ts'
 import { describeLab } from '#test/support/lab.ts'
 
 // a 10.2.0.1 eth0 ══ link process: weather ══ eth0 10.2.0.2 b
 
 describeLab('a link with weather', () => {
-  test('delay: the round trip takes both ways', async () => {
-    const lab = await linked({ delayMs: 20 }, { delayMs: 30 })
-    const { stdout } = await lab.run('a', 'ping', ['-c', '10', '-i', '0.1', '10.2.0.2'])
-    const least = Number(/= ([\d.]+)\//.exec(stdout)?.[1])
-    // Never less than asked for; the quickest of ten is not far above it on a busy machine either.
-    expect(least, stdout).toBeGreaterThanOrEqual(50)
-    expect(least, stdout).toBeLessThan(95)
+  test('fair weather: every datagram arrives, once and in order', async () => {
+    const { lab, link } = await linked({})
+    const got = await oneWay(lab, 1000, 0.5)
+    expect(got.map(([n]) => n)).toEqual(Array.from({ length: 1000 }, (_, n) => n))
+    expect((await link.change()).there).toMatchObject({ lost: 0, full: 0, waiting: 0 })
   })
 
-  test('loss: its share of pings is missing, in the direction asked for', async () => {
-    const lab = await linked({ lossPercent: 50 }, {})
-    const { stdout } = await lab.run('a', 'ping', ['-c', '100', '-i', '0.01', '-W', '1', '10.2.0.2'])
-    const received = Number(/(\d+) received/.exec(stdout)?.[1])
-    expect(received, stdout).toBeGreaterThan(20)
-    expect(received, stdout).toBeLessThan(80)
+  test.each([2, 20, 143.16])('delay: %d ms one way, and nothing of it the other way', async (delayMs) => {
+    const { lab, link } = await linked({ delayMs }, {})
+    const there = quarter(await oneWay(lab, 500, 2))
+    const back = quarter(await oneWay(lab, 200, 2, 'b'))
+    // The quickest quarter: what a busy machine adds to the others is not the link's doing.
+    expect(there).toBeGreaterThanOrEqual(delayMs)
+    expect(there).toBeLessThan(delayMs + 1)
+    expect(back).toBeLessThan(1)
+    expect((await link.change()).there.lateMs).toBeLessThan(1)
+  })
+
+  test('jitter: evenly spread over its range, order kept', async () => {
+    const { lab } = await linked({ delayMs: 40, jitterMs: 15 })
+    // Farther apart than the jitter, so that nobody waits for the one before.
+    const got = await oneWay(lab, 150, 31)
+    expect(got.map(([n]) => n)).toEqual(Array.from({ length: 150 }, (_, n) => n))
+    const delays = got.map(([, ms]) => ms).toSorted((x, y) => x - y)
+    expect(delays[0]).toBeGreaterThanOrEqual(25)
+    expect(delays[0]).toBeLessThan(27)
+    // Even spread: the quarters of a uniform distribution, each within four standard deviations of 150 draws.
+    const share = (below: number): number => delays.filter((ms) => ms < below).length / delays.length
+    for (const [below, expected] of [
+      [32.5, 0.25],
+      [40, 0.5],
+      [47.5, 0.75],
+    ] as const)
+      expect(Math.abs(share(below + 0.5) - expected), `below ${below}`).toBeLessThan(0.16)
+  })
+
+  test('loss: its share is missing, in the direction asked for, and is counted', async () => {
+    const { lab, link } = await linked({ lossPercent: 20 }, {})
+    const there = await oneWay(lab, 2000, 0.5)
+    // Standard deviation is 18; six of them.
+    expect(Math.abs(2000 - there.length - 400)).toBeLessThan(108)
+    expect(await oneWay(lab, 500, 0.5, 'b')).toHaveLength(500)
+    const counts = await link.change()
+    expect(counts.there.lost).toBeGreaterThanOrEqual(2000 - there.length)
+    expect(counts.there.taken).toBe(counts.there.arrived + counts.there.lost)
+    expect(counts.back.lost).toBe(0)
+  })
+
+  test('reordering: its share overtakes, nothing is lost', async () => {
+    const { lab } = await linked({ delayMs: 10, reorderPercent: 10 })
+    const got = await oneWay(lab, 1000, 1)
+    expect(got).toHaveLength(1000)
+    // Who overtakes has none of the delay. Standard deviation is 9.5; six of them.
+    const early = got.filter(([, ms]) => ms < 9).length
+    expect(Math.abs(early - 100)).toBeLessThan(57)
+  })
+
+  test('rate: a flood comes out at the link’s speed, after the queue is full the rest is dropped at its tail', async () => {
+    const { lab, link } = await linked({ rateMbit: 20, queueMs: 50 })
+    const got = await oneWay(lab, 10_000, 0, 'a', 1000)
+    const { there } = await link.change()
+    expect(there.full).toBeGreaterThan(0)
+    expect(there.lost).toBe(0)
+    // Frames of 1000 + 28 + 14 bytes, while the queue was never empty.
+    const [first, last] = [got[10], got.at(-1)]
+    const mbit = ((got.length - 11) * 1042 * 8) / ((last?.[2] ?? 0) - (first?.[2] ?? 0)) / 1000
+    expect(mbit).toBeGreaterThan(19)
+    expect(mbit).toBeLessThan(21)
+    // Nobody waits longer than the queue is long; most of a flood waits for nearly all of it.
+    const waits = got.map(([, ms]) => ms).toSorted((x, y) => x - y)
+    expect(waits[waits.length >> 1]).toBeGreaterThan(40)
+    expect(waits[waits.length >> 1]).toBeLessThan(55)
   })
 
   test('rate: TCP gets the link’s speed and not more; bytes arrive whole', async () => {
-    const lab = await linked({ rateMbit: 20, delayMs: 5 })
+    const { lab } = await linked({ rateMbit: 20, delayMs: 5 })
     const server = lab.spawn('b', 'iperf3', 'iperf3', ['-s', '--forceflush'])
     await server.line(/listening/i)
     const text = await lab.must('a', 'iperf3', ['-J', '-t', '3', '-c', '10.2.0.2'])
@@ -35,19 +94,74 @@ describeLab('a link with weather', () => {
   })
 
   test('MTU: a full frame passes, a longer packet does not', async () => {
-    const lab = await linked({}, {}, 1280)
+    const { lab } = await linked({}, {}, 1280)
     expect((await lab.run('a', 'ping', ['-c1', '-W2', '-M', 'do', '-s', '1252', '10.2.0.2'])).code).toBe(0)
     expect((await lab.run('a', 'ping', ['-c1', '-W1', '-M', 'do', '-s', '1253', '10.2.0.2'])).code).not.toBe(0)
   })
+
+  test('the weather changes while packets are under way: an outage that no interface shows, and back', async () => {
+    const { lab, link } = await linked({ delayMs: 5 })
+    const ping = async (): Promise<boolean> => (await lab.run('a', 'ping', ['-c1', '-W1', '10.2.0.2'])).code === 0
+    expect(await ping()).toBe(true)
+    const before = await link.change({ there: { lossPercent: 100 } })
+    expect(before.there.lost).toBe(0)
+    expect(await ping()).toBe(false)
+    expect((await link.change({ there: { delayMs: 5 } })).there.lost).toBeGreaterThan(0)
+    expect(await ping()).toBe(true)
+  })
 })
 
-async function linked(there: Weather, back: Weather = there, mtu = 1500): Promise<Lab> {
+type Arrival = readonly [n: number, onTheWayMs: number, atMs: number]
+
+/** Sends counted datagrams across and gives those that came, in the order they came. */
+async function oneWay(
+  lab: Lab,
+  count: number,
+  periodMs: number,
+  from: 'a' | 'b' = 'a',
+  bytes = 100,
+): Promise<Arrival[]> {
+  const to = from === 'a' ? 'b' : 'a'
+  const taker = await takerOf(lab, to)
+  const before = taker.text().length
+  const address = to === 'b' ? '10.2.0.2' : '10.2.0.1'
+  await lab.must(from, process.execPath, [PROGRAM, 'send', address, '7000', ...[count, periodMs, bytes].map(String)])
+  for (;;) {
+    const line = taker
+      .text()
+      .slice(before)
+      .split('\n')
+      .find((text) => text.startsWith('{"got"') && text.endsWith('}'))
+    if (line !== undefined) return (JSON.parse(line) as { got: Arrival[] }).got
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+async function takerOf(lab: Lab, room: string): Promise<Program> {
+  const key = `${lab.dir} ${room}`
+  let taker = takers.get(key)
+  if (taker === undefined) {
+    taker = lab.spawn(room, `take-${room}`, process.execPath, [PROGRAM, 'take', '7000'])
+    takers.set(key, taker)
+    await taker.line(/ready/)
+  }
+  return taker
+}
+
+const takers = new Map<string, Program>()
+const PROGRAM = join(ROOT, 'test/netns/programs/one-way.ts')
+
+/** The delay that a quarter of them did not exceed. */
+const quarter = (got: readonly Arrival[]): number =>
+  got.map(([, ms]) => ms).toSorted((x, y) => x - y)[got.length >> 2] ?? Number.NaN
+
+async function linked(there: Weather, back: Weather = there, mtu = 1500): Promise<{ lab: Lab; link: WeatherLink }> {
   const lab = new Lab()
   onTestFinished(() => lab.dispose())
   lab.room('a')
   lab.room('b')
-  await weatherLink(lab, { a: ['a', 'eth0'], b: ['b', 'eth0'], there, back, mtu })
+  const link = await weatherLink(lab, { a: ['a', 'eth0'], b: ['b', 'eth0'], there, back, mtu })
   lab.ip('a', 'addr add 10.2.0.1/24 dev eth0')
   lab.ip('b', 'addr add 10.2.0.2/24 dev eth0')
-  return lab
+  return { lab, link }
 }
