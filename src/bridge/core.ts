@@ -1,3 +1,4 @@
+import { Rate } from '#ntm-lib/base/rate.ts'
 import { type Instant, sooner } from '#ntm-lib/base/time.ts'
 import * as ether from '#ntm-lib/packet/ether.ts'
 import { fillTransport, isSuper } from '#ntm-lib/packet/gso.ts'
@@ -14,7 +15,6 @@ import type { KnownFlow } from './known-flows.ts'
 import { learnFromHost, learnFromNet, tagOf } from './learn.ts'
 import { answerArp, answerSolicitation } from './neighbour.ts'
 import { Outbound } from './outbound.ts'
-import { Rate } from './rate.ts'
 import { Routes } from './routes.ts'
 import type { BridgeIn, BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
 

@@ -1,4 +1,5 @@
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { Rate } from '#ntm-lib/base/rate.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import { TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
 import { MOST_ERROR4, MOST_ERROR6, mayAnswer, writeError4, writeError6 } from '#ntm-lib/packet/icmp-error.ts'
@@ -8,7 +9,6 @@ import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { newFrameFor, type Way } from './frame.ts'
 import type { Host } from './hosts.ts'
-import { Rate } from './rate.ts'
 
 /** Why a host's packet comes back. `mtuBytes` is M of its tunnel. */
 export type Complaint = { readonly why: 'unreachable' } | { readonly why: 'too-big'; readonly mtuBytes: number }

@@ -6,6 +6,7 @@ import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
+import { UnknownAddresses } from '#ntm-lib/plane/unknown-addresses.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { CSUM_MISSING } from '#ntm-lib/ports/packet-port.ts'
 import type { Classified } from './classify.ts'
@@ -20,7 +21,6 @@ import { Onward } from './onward.ts'
 import { pairAt } from './pair-table.ts'
 import type { Routes, Tunnel } from './routes.ts'
 import type { BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
-import { Unknown } from './unknown.ts'
 
 export type SideParts = {
   readonly config: BridgeConfig
@@ -37,7 +37,7 @@ export class Outbound {
   readonly toCut: Piece = { at: 0, len: 0, gso: 0 }
   readonly #p: SideParts
   readonly #known = new KnownFlows()
-  readonly #unknown = new Unknown()
+  readonly #unknown = new UnknownAddresses<Host>()
   readonly #complaints = new Complaints()
   readonly #onward = new Onward()
   /** What the last judgement went by; null when nothing is remembered of it. */
@@ -101,7 +101,7 @@ export class Outbound {
   answered(id: number, found: boolean, now: Instant): void {
     const { routes, say } = this.#p
     const q = this.#unknown.answered(id, found, now)
-    for (const { host, packet, gso } of q?.waiting ?? []) {
+    for (const { from: host, packet, gso } of q?.waiting ?? []) {
       const v = new DataView(packet.buffer, packet.byteOffset, packet.length)
       const tunnel = q === null ? null : routes.find(q.vip)
       const vip = ip4.version(v, 0) === 4 ? host.vip4 : host.vip6

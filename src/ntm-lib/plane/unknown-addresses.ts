@@ -1,18 +1,18 @@
-import { type Ip, ipText } from '#ntm-lib/addr/ip.ts'
-import { Expiring } from '#ntm-lib/base/expiring.ts'
-import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
-import type { Host } from './hosts.ts'
-import { Rate } from './rate.ts'
+import { type Ip, ipText } from '../addr/ip.ts'
+import { Expiring } from '../base/expiring.ts'
+import { Rate } from '../base/rate.ts'
+import { after, type Instant, millis } from '../base/time.ts'
 
-export type Waiting = { readonly host: Host; readonly packet: Uint8Array; readonly gso: number }
-type Question = { readonly id: number; readonly vip: Ip; readonly waiting: Waiting[] }
+/** A packet that is kept, and whose it is. */
+export type Waiting<From> = { readonly from: From; readonly packet: Uint8Array; readonly gso: number }
+type Question<From> = { readonly id: number; readonly vip: Ip; readonly waiting: Waiting<From>[] }
 
 /**
- * Packets to virtual addresses that nobody here remembers (the box was restarted, the host was not): one question per
- * address, a few packets kept meanwhile, and a "no" remembered so that the host hears it at once.
+ * Packets to virtual addresses that nobody here remembers (this program was restarted, its hosts were not): one question per
+ * address, a few packets kept meanwhile, and a "no" remembered so that who sends hears it at once.
  */
-export class Unknown {
-  readonly #open = new Expiring<string, Question>(MAX_QUESTIONS)
+export class UnknownAddresses<From> {
+  readonly #open = new Expiring<string, Question<From>>(MAX_QUESTIONS)
   readonly #refused = new Expiring<string, Instant>(4096)
   /** A host that scans must not make the coordinator work at its pace. */
   readonly #rate = new Rate(20, 64)
@@ -20,13 +20,18 @@ export class Unknown {
   #nextId = 1
   #bytes = 0
 
+  /** Whether a question is open. */
+  get isAsking(): boolean {
+    return this.#open.size > 0
+  }
+
   /**
    * Keeps a copy of the packet, super-packet or not. `ask`: put the question with this id. `full` and `refused`: the packet
    * was not kept.
    */
   add(
     vip: Ip,
-    host: Host,
+    from: From,
     packet: Uint8Array,
     gso: number,
     now: Instant,
@@ -37,25 +42,30 @@ export class Unknown {
     const open = this.#open.get(key)
     if (open !== undefined) {
       if (open.waiting.length >= MAX_WAITING) return 'full'
-      open.waiting.push(this.#kept(host, packet, gso))
+      open.waiting.push(this.#kept(from, packet, gso))
       return 'waits'
     }
     if (this.#open.size >= MAX_QUESTIONS || !this.#rate.take(now)) return 'full'
     const id = this.#nextId++
-    this.#open.set(key, { id, vip, waiting: [this.#kept(host, packet, gso)] }, after(now, WAIT))
+    this.#open.set(key, { id, vip, waiting: [this.#kept(from, packet, gso)] }, after(now, WAIT))
     return { ask: id }
   }
 
   /** Ends the question `id` and gives back what waited; null when nobody asked (or waits) any more. */
-  answered(id: number, found: boolean, now: Instant): Question | null {
-    for (const [key, q] of this.#open.entries()) {
-      if (q.id !== id) continue
-      this.#open.delete(key)
-      this.#free(q)
-      if (!found) this.#refused.set(key, after(now, REFUSED_KEPT), after(now, REFUSED_KEPT))
-      return q
-    }
+  answered(id: number, found: boolean, now: Instant): Question<From> | null {
+    for (const [, q] of this.#open.entries()) if (q.id === id) return this.answeredFor(q.vip, found, now)
     return null
+  }
+
+  /** As `answered`, by the address that was asked for. */
+  answeredFor(vip: Ip, found: boolean, now: Instant): Question<From> | null {
+    const key = ipText(vip)
+    const q = this.#open.get(key)
+    if (q === undefined) return null
+    this.#open.delete(key)
+    this.#free(q)
+    if (!found) this.#refused.set(key, after(now, REFUSED_KEPT), after(now, REFUSED_KEPT))
+    return q
   }
 
   /** A route appeared by another way: forget the "no". */
@@ -82,12 +92,12 @@ export class Unknown {
     return first === null ? null : (Math.max(first, this.#nextSweep) as Instant)
   }
 
-  #kept(host: Host, packet: Uint8Array, gso: number): Waiting {
+  #kept(from: From, packet: Uint8Array, gso: number): Waiting<From> {
     this.#bytes += packet.length
-    return { host, packet: packet.slice(), gso }
+    return { from, packet: packet.slice(), gso }
   }
 
-  #free(q: Question): void {
+  #free(q: Question<From>): void {
     for (const { packet } of q.waiting) this.#bytes -= packet.length
   }
 }

@@ -1,4 +1,4 @@
-import { between, type Instant } from '#ntm-lib/base/time.ts'
+import { between, type Instant } from './time.ts'
 
 /** A token bucket: `perSecond` on average, `burst` at once. For answers that a flood must not multiply. */
 export class Rate {
