@@ -22,9 +22,9 @@ describeLab('a link with weather', () => {
     const back = quarter(await oneWay(lab, 200, 2, 'b'))
     // The quickest quarter: what a busy machine adds to the others is not the link's doing.
     expect(there).toBeGreaterThanOrEqual(delayMs)
-    expect(there).toBeLessThan(delayMs + 1)
-    expect(back).toBeLessThan(1)
-    expect((await link.change()).there.lateMs).toBeLessThan(1)
+    expect(there).toBeLessThan(delayMs + 2)
+    expect(back).toBeLessThan(Math.min(delayMs, 4))
+    expect((await link.change()).there.lateMs).toBeLessThan(2)
   })
 
   test('jitter: evenly spread over its range, order kept', async () => {
