@@ -27,7 +27,7 @@ export type HoldOut<F> =
   /** Send `bytes` to the host as the resolver. */
   | { readonly out: 'answer'; readonly flow: F; readonly bytes: Uint8Array }
   /** Send this reply on to the host, unchanged. */
-  | { readonly out: 'release'; readonly frame: Uint8Array }
+  | { readonly out: 'release'; readonly flow: F; readonly frame: Uint8Array }
   /** Ask for a direction for `name`; answer with `directed(id, …)`, once the tunnel stands. */
   | { readonly out: 'direct'; readonly id: number; readonly name: string; readonly host: string }
 
@@ -39,4 +39,6 @@ export type HoldConfig = {
   readonly virtual: readonly Prefix[]
   /** Queries for our zones that would pass get SERVFAIL instead: nobody else is to hear them. */
   readonly closed?: boolean
+  /** In front of the names of its counters; `bridge.dns` by default. */
+  readonly countedAs?: string
 }

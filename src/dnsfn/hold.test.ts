@@ -107,7 +107,7 @@ test('a name with neither address gets its own reply back, byte for byte', () =>
   w.query(1, 'empty.example')
   expect(w.reply(1, 'empty.example', TYPE.A, [])).toBe('taken')
   w.ownReply('empty.example', [])
-  expect(w.outs().slice(1)).toEqual([{ out: 'release', frame: w.lastFrame }])
+  expect(w.outs().slice(1)).toEqual([{ out: 'release', flow, frame: w.lastFrame }])
 })
 
 test('without an answer to our question the reply is let go after 1.5 s', () => {
@@ -122,7 +122,7 @@ test('without an answer to our question the reply is let go after 1.5 s', () => 
   expect(w.outs().map((o) => o.out)).toEqual(['ask'])
   expect(w.hold.deadline()).toBe(1500)
   w.at(1500)
-  expect(w.outs()).toEqual([{ out: 'release', frame: w.lastFrame }])
+  expect(w.outs()).toEqual([{ out: 'release', flow, frame: w.lastFrame }])
   // Too late, and never the host's business.
   expect(w.ownReply('v6only.example', [real6])).toBe('taken')
   expect(w.outs()).toEqual([])

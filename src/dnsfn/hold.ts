@@ -39,11 +39,14 @@ export class Hold<F extends DnsFlow> {
   readonly #config: HoldConfig
   readonly #random: Random
   readonly #counters: Counters
+  /** What its counters are called by. */
+  readonly #by: string
 
   constructor(config: HoldConfig, random: Random, counters: Counters) {
     this.#config = config
     this.#random = random
     this.#counters = counters
+    this.#by = config.countedAs ?? 'bridge.dns'
   }
 
   /** The zones whose names are NTM names, normalised. The zone's own name is not among them: its servers answer for it. */
@@ -104,7 +107,7 @@ export class Hold<F extends DnsFlow> {
     }
     p.held = frame.slice()
     this.#pending.wait(p, 'held')
-    this.#counters.count('bridge.dns.held')
+    this.#counters.count(`${this.#by}.held`)
     if (p.other === 'exists') this.#direct(p, now)
     else this.#hurry(p, now)
     return 'taken'
@@ -154,7 +157,7 @@ export class Hold<F extends DnsFlow> {
   #open(query: DnsMessage, q: DnsQuestion, flow: F, ours: boolean, now: Instant): HoldVerdict {
     const p = this.#pending.open(flow, query, q, now, millis(this.#config.holdMillis), this.#random)
     if (p === null) {
-      this.#counters.count('bridge.dns.table-full')
+      this.#counters.count(`${this.#by}.table-full`)
       return 'pass'
     }
     if (ours) {
@@ -175,7 +178,7 @@ export class Hold<F extends DnsFlow> {
 
   /** A held reply waits for our question: repeats it once, and lets the reply go in the end. */
   #hurry(p: Pending<F>, now: Instant): void {
-    if (p.askUntil <= now) this.#release(p, 'bridge.dns.own-question-unanswered')
+    if (p.askUntil <= now) this.#release(p, 'own-question-unanswered')
     else if (p.askAgain !== null && p.askAgain <= now) {
       p.askAgain = null
       this.#ask(p)
@@ -197,7 +200,7 @@ export class Hold<F extends DnsFlow> {
     if (p.other === 'exists') this.#direct(p, now)
     else {
       if (says === 'lacks') this.known.learnPlain(p.question.name, p.question.type, NEGATIVE_TTL, now)
-      this.#release(p, 'bridge.dns.released-plain')
+      this.#release(p, 'released-plain')
     }
     return 'taken'
   }
@@ -228,12 +231,12 @@ export class Hold<F extends DnsFlow> {
     if (p.held === null && why === 'unknown-name')
       this.#finish(p, negativeAnswer(RCODE.NXDOMAIN, p.question.name, this.#zones))
     else if (p.held === null || TRANSIENT.has(why)) this.#finish(p, { rcode: RCODE.SERVFAIL })
-    else this.#release(p, 'bridge.dns.released-refused')
+    else this.#release(p, 'released-refused')
   }
 
-  #release(p: Pending<F>, counter: string): void {
-    if (p.held !== null) this.#out.push({ out: 'release', frame: p.held })
-    this.#counters.count(counter)
+  #release(p: Pending<F>, what: string): void {
+    if (p.held !== null) this.#out.push({ out: 'release', flow: p.flow, frame: p.held })
+    this.#counters.count(`${this.#by}.${what}`)
     this.#pending.close(p, 'eat')
   }
 
@@ -243,7 +246,7 @@ export class Hold<F extends DnsFlow> {
   }
 
   #answer(flow: F, to: DnsMessage, spec: AnswerSpec): HoldVerdict {
-    this.#counters.count(spec.rcode === RCODE.SERVFAIL ? 'bridge.dns.servfail' : 'bridge.dns.answered')
+    this.#counters.count(`${this.#by}.${spec.rcode === RCODE.SERVFAIL ? 'servfail' : 'answered'}`)
     this.#out.push({ out: 'answer', flow, bytes: buildAnswer(to, { ...spec, recursionAvailable: true }) })
     return 'taken'
   }
