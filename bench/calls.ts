@@ -55,7 +55,7 @@ const bound = {
   recvSuper: io.bindRecvSuper(frames, arena, slot, AT, lens, segs),
   sendSuper: io.bindSendSuper(frames, arena, jobs),
   recvRuns: io.bindRecvRuns(udp, arena, slot, lens, segs, addrs, ports, locals),
-  sendRuns: io.bindSendRuns(udp, arena, runs, addrs, ports),
+  sendRuns: io.bindSendRuns(udp, arena, runs, addrs, ports, null),
   seal: io.bindSeal(keys, jobs, headers, arena, out, runs, status, done),
   open: io.bindOpen(keys, opens, sealed, out, slot, AT, lens, segs, meta, true, 65_000, status, done),
 }
@@ -67,7 +67,7 @@ const timed: readonly (readonly [name: string, plain: () => unknown, bound: () =
     () => io.recvRuns(udp, arena, slot, lens, segs, addrs, ports, locals),
     () => bound.recvRuns(),
   ],
-  ['sendRuns, none', () => io.sendRuns(udp, arena, runs, 0, addrs, ports), () => bound.sendRuns(0)],
+  ['sendRuns, none', () => io.sendRuns(udp, arena, runs, 0, addrs, ports, null), () => bound.sendRuns(0)],
   ['seal, 64 B', () => io.seal(keys, jobs, 0, 1, headers, arena, out, runs, status, done), () => bound.seal(0, 1)],
   [
     'open, a replay',

@@ -89,6 +89,11 @@ export interface PacketIo {
     addrs: Uint8Array,
     ports: Uint16Array,
   ): number
+  /**
+   * `vias`: how each leaves, 20 bytes per slot: our address (16 bytes, IPv4 as v4-mapped, zeros for any), then the number of the interface, 32 bits
+   * in the machine's order (0 for any); all zeros, or null for the whole: the kernel chooses. One that the kernel does not let out that way is
+   * lost (`viaRefusedOut`).
+   */
   sendUdp(
     port: Port,
     arena: Uint8Array,
@@ -97,6 +102,7 @@ export interface PacketIo {
     lens: Uint32Array,
     addrs: Uint8Array,
     ports: Uint16Array,
+    vias: Uint8Array | null,
     count: number,
   ): number
   /** Empties the error queue: `codes` positive errnos, `mtus` the path MTU where the code is EMSGSIZE. */
@@ -144,7 +150,8 @@ export interface PacketIo {
    * Sends runs of datagrams: `runs` holds four words per run: row, offset, length, bytes of one datagram (the last may be shorter). Peer
    * and port are `addrs[16 * row…]` and `ports[row]`. Cut into as many GSO sends as the kernel takes; where it takes none they go
    * as single datagrams, and the next 1024 runs of the port too (`gsoRefused`). Returns how many datagrams the kernel took; the
-   * rest is counted (`fullOut`, `refusedOut`). Works on any UDP port.
+   * rest is counted (`fullOut`, `refusedOut`). Works on any UDP port. `vias`: as for `sendUdp`, by row. Where the kernel refuses a row's, the rest
+   * of the row goes in this call as the kernel chooses (`viaRefusedOut`, and `out`).
    */
   sendRuns(
     port: UdpPort,
@@ -153,6 +160,7 @@ export interface PacketIo {
     count: number,
     addrs: Uint8Array,
     ports: Uint16Array,
+    vias: Uint8Array | null,
   ): number
   /**
    * Of `group` sockets bound to one port with SO_REUSEPORT (in the order they were opened), the kernel gives a datagram to number
@@ -191,6 +199,7 @@ export interface PacketIo {
     runs: Int32Array,
     addrs: Uint8Array,
     ports: Uint16Array,
+    vias: Uint8Array | null,
   ): (count: number) => number
   bindSeal(
     keys: Keys,
@@ -328,7 +337,7 @@ export interface PacketIo {
   setRef(port: Port, keepsProcessAlive: boolean): void
   close(port: Port): void
   /**
-   * Twelve counts: in, out, oversizedIn, badIn, refusedOut, fullOut, downOut, errorsIn, superIn, superOut, gsoRefused, lostIn. A
+   * Thirteen counts: in, out, oversizedIn, badIn, refusedOut, fullOut, downOut, errorsIn, superIn, superOut, gsoRefused, lostIn, viaRefusedOut. A
    * super-packet that went whole counts once in `in` and `out`, a run of datagrams as many times as it holds datagrams.
    */
   stats(port: Port, into: Float64Array): void

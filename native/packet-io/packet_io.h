@@ -24,6 +24,7 @@ typedef struct {
   uint64_t super_in, super_out; /* packets or runs of several segments */
   uint64_t gso_refused;         /* super-packets and runs that the kernel did not take whole and that we cut */
   uint64_t lost_in;             /* the kernel found no room in the socket's receive buffer */
+  uint64_t via_refused_out;     /* datagrams that the kernel did not let out by their via */
 } port_stats;
 enum { STAT_COUNT = sizeof(port_stats) / sizeof(uint64_t) };
 

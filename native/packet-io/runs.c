@@ -14,8 +14,6 @@ enum {
   GSO_REST_RUNS = 1024
 };
 
-static const uint8_t V4_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
 /* What the kernel says beside a run: bytes of one datagram (0: it did not say) and the address it came to. */
 static uint32_t read_control(struct msghdr *m, uint8_t *local) {
   uint32_t each = 0;
@@ -156,6 +154,7 @@ typedef struct {
   uint32_t most, count;
   const uint8_t *addrs;
   const uint16_t *ports;
+  const uint8_t *vias; /* or NULL */
   size_t rows;
 } run_list;
 
@@ -174,15 +173,16 @@ static bool read_run(const run_list *l, uint32_t i, run *out) {
 
 /* One message of a sendmmsg. */
 typedef struct {
-  uint32_t bytes, datagrams;
+  uint32_t bytes, datagrams, row;
   bool last; /* of its run */
+  enum { BY_ROUTE, BY_VIA, VIA_REFUSED } way;
 } piece;
 
 typedef struct {
   struct iovec part;
   address to;
   union {
-    char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    char bytes[VIA_SPACE + CMSG_SPACE(sizeof(uint16_t))];
     struct cmsghdr align;
   } control;
 } message_memory;
@@ -194,7 +194,28 @@ typedef struct {
   uint32_t single_to;   /* up to this byte of the run it goes as single datagrams */
   bool judging;         /* the first of them has not gone yet */
   bool retried;
+  uint64_t refused_via; /* 1 + the row whose via the kernel refused in this call: it goes as the kernel chooses; 0 for none */
+  bool doubted;         /* nothing of it has gone without its via yet */
+  bool fewer;           /* it was first tried with fewer segments */
 } cursor;
+
+/* Adds what a message says beside its bytes. */
+static void put_control(port *p, const run_list *l, const cursor *c, piece *part, uint32_t each, struct msghdr *m, message_memory *memory) {
+  size_t used = 0;
+  if (l->vias != NULL) used = put_via(p->ipv4only, l->vias + (size_t)part->row * VIA_BYTES, &memory->to, &memory->control.align);
+  part->way = used == 0 ? BY_ROUTE : c->refused_via == (uint64_t)part->row + 1 ? VIA_REFUSED : BY_VIA;
+  if (part->way == VIA_REFUSED) used = 0;
+  if (part->datagrams > 1) {
+    uint16_t segment = (uint16_t)each;
+    struct cmsghdr *h = (struct cmsghdr *)(void *)(memory->control.bytes + used);
+    *h = (struct cmsghdr){.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof segment)};
+    memcpy(CMSG_DATA(h), &segment, sizeof segment);
+    used += CMSG_SPACE(sizeof segment);
+  }
+  if (used == 0) return;
+  m->msg_control = &memory->control;
+  m->msg_controllen = used;
+}
 
 /* Makes as many messages as fit from where the cursor stands. */
 static uint32_t make_pieces(port *p, const run_list *l, const cursor *c, piece *pieces, struct mmsghdr *messages,
@@ -216,19 +237,17 @@ static uint32_t make_pieces(port *p, const run_list *l, const cursor *c, piece *
                                                  .msg_namelen = length,
                                                  .msg_iov = &memory[n].part,
                                                  .msg_iovlen = 1}};
-      if (bytes > r.each) {
-        uint16_t each = (uint16_t)r.each;
-        struct cmsghdr *h = &memory[n].control.align;
-        *h = (struct cmsghdr){.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof each)};
-        memcpy(CMSG_DATA(h), &each, sizeof each);
-        messages[n].msg_hdr.msg_control = h;
-        messages[n].msg_hdr.msg_controllen = sizeof memory[n].control;
-      }
       offset += bytes;
-      pieces[n] = (piece){bytes, (bytes + r.each - 1) / r.each, offset == r.bytes};
+      pieces[n] = (piece){bytes, (bytes + r.each - 1) / r.each, r.row, offset == r.bytes, BY_ROUTE};
+      put_control(p, l, c, &pieces[n], r.each, &messages[n].msg_hdr, &memory[n]);
     }
   }
   return n;
+}
+
+/* Where the run behind this one begins. */
+static cursor next_run(const cursor *c) {
+  return (cursor){.run = c->run + 1, .refused_via = c->refused_via, .doubted = c->doubted, .fewer = c->fewer};
 }
 
 static void advance(port *p, cursor *c, const piece *done) {
@@ -236,7 +255,7 @@ static void advance(port *p, cursor *c, const piece *done) {
   c->offset += done->bytes;
   if (!done->last) return;
   if (p->gso_rest > 0) p->gso_rest--;
-  *c = (cursor){.run = c->run + 1};
+  *c = next_run(c);
 }
 
 /* Datagrams from the cursor to the end. */
@@ -266,8 +285,18 @@ static bool after_refusal(port *p, const run_list *l, cursor *c, const piece *fi
   bool whole = first->datagrams > 1;
   if (whole && error == EINVAL && first->datagrams > UDP_FEWER_SEGMENTS) {
     p->most_segments = UDP_FEWER_SEGMENTS;
+    c->fewer = first->way == BY_VIA;
     return true;
   }
+  if (first->way == BY_VIA && is_via_error(error)) {
+    /* Its address has gone, perhaps. If so, what the kernel chooses is better than nothing: whoever named the way hears of it soon. */
+    c->refused_via = (uint64_t)first->row + 1;
+    c->doubted = true;
+    c->retried = false;
+    return true;
+  }
+  /* Without its via it does not go either: that was not to blame. */
+  c->doubted = c->fewer = false;
   if (whole && (error == EINVAL || error == EIO || error == EMSGSIZE)) {
     /* Too many bytes for the path, or no segmenting on it: one datagram alone will tell. */
     c->refused = *first;
@@ -302,7 +331,7 @@ static uint64_t send_runs(port *p, const run_list *l) {
       /* A peer that this socket's family cannot reach. */
       run r;
       p->stats.refused_out += read_run(l, c.run, &r) ? (r.bytes - c.offset + r.each - 1) / r.each : 1;
-      c = (cursor){.run = c.run + 1};
+      c = next_run(&c);
       continue;
     }
     int took = sendmmsg(p->fd, messages, n, MSG_DONTWAIT);
@@ -315,8 +344,12 @@ static uint64_t send_runs(port *p, const run_list *l) {
       p->stats.gso_refused++;
     }
     c.judging = false;
+    /* The number of segments was not to blame either. */
+    if (c.doubted && c.fewer) p->most_segments = UDP_MOST_SEGMENTS;
+    c.doubted = c.fewer = false;
     for (int i = 0; i < took; i++) {
       sent += pieces[i].datagrams;
+      if (pieces[i].way == VIA_REFUSED) p->stats.via_refused_out += pieces[i].datagrams;
       if (pieces[i].datagrams > 1) p->stats.super_out++;
       advance(p, &c, &pieces[i]);
     }
@@ -330,7 +363,7 @@ typedef struct {
   run_list l;
 } send_runs_call;
 
-/* port, arena, runs, starting at `a`; addrs, ports, starting at `peers` */
+/* port, arena, runs, starting at `a`; addrs, ports, vias | null, starting at `peers` */
 static bool get_send_runs(napi_env env, const napi_value *a, const napi_value *peers, send_runs_call *c) {
   void *arena, *words, *addrs, *ports;
   size_t word_count, addr_bytes, port_count;
@@ -347,7 +380,7 @@ static bool get_send_runs(napi_env env, const napi_value *a, const napi_value *p
   l->addrs = addrs;
   l->ports = ports;
   l->rows = addr_bytes / ADDR_BYTES < port_count ? addr_bytes / ADDR_BYTES : port_count;
-  return true;
+  return get_vias(env, peers[2], l->rows, &l->vias);
 }
 
 static napi_value send_counted(napi_env env, port *p, run_list l, napi_value count) {
@@ -362,11 +395,11 @@ static napi_value send_counted(napi_env env, port *p, run_list l, napi_value cou
   return number(env, (double)send_runs(p, &l));
 }
 
-/* sendRuns(port, arena, runs, count, addrs, ports) */
+/* sendRuns(port, arena, runs, count, addrs, ports, vias | null) */
 napi_value js_send_runs(napi_env env, napi_callback_info info) {
-  napi_value a[6];
+  napi_value a[7];
   send_runs_call c;
-  return get_args(env, info, 6, a) && get_send_runs(env, a, a + 4, &c) ? send_counted(env, c.p, c.l, a[3]) : NULL;
+  return get_args(env, info, 7, a) && get_send_runs(env, a, a + 4, &c) ? send_counted(env, c.p, c.l, a[3]) : NULL;
 }
 
 static napi_value bound_send_runs(napi_env env, napi_callback_info info) {
@@ -375,11 +408,11 @@ static napi_value bound_send_runs(napi_env env, napi_callback_info info) {
   return c != NULL && port_is_open(env, c->p) ? send_counted(env, c->p, c->l, count) : NULL;
 }
 
-/* bindSendRuns(port, arena, runs, addrs, ports) => (count) */
+/* bindSendRuns(port, arena, runs, addrs, ports, vias | null) => (count) */
 napi_value js_bind_send_runs(napi_env env, napi_callback_info info) {
-  napi_value a[5];
+  napi_value a[6];
   send_runs_call c;
-  return get_args(env, info, 5, a) && get_send_runs(env, a, a + 3, &c) ? bind_call(env, a, 5, bound_send_runs, &c, sizeof c) : NULL;
+  return get_args(env, info, 6, a) && get_send_runs(env, a, a + 3, &c) ? bind_call(env, a, 6, bound_send_runs, &c, sizeof c) : NULL;
 }
 
 /* steer(port, group, first) */

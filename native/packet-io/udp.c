@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint8_t V4_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+const uint8_t V4_MAPPED[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 bool to_address(bool ipv4only, const uint8_t *bytes, uint16_t port_number, address *out, socklen_t *length) {
   memset(out, 0, sizeof *out);
@@ -41,6 +41,11 @@ void from_address(const address *a, uint8_t *bytes, uint16_t *port_number) {
     *port_number = ntohs(a->v4.sin_port);
   }
 }
+
+typedef union {
+  char bytes[VIA_SPACE];
+  struct cmsghdr align;
+} via_memory;
 
 static int set_int(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : -errno;
@@ -161,6 +166,47 @@ bool is_left_over(int error) {
          error == EPERM || error == EIO || error == ENONET;
 }
 
+bool is_via_error(int error) {
+  return error == EINVAL || error == EADDRNOTAVAIL || error == ENETUNREACH || error == ENODEV;
+}
+
+bool get_vias(napi_env env, napi_value v, size_t rows, const uint8_t **vias) {
+  napi_valuetype type;
+  void *bytes;
+  size_t length;
+  *vias = NULL;
+  if (napi_typeof(env, v, &type) == napi_ok && type == napi_null) return true;
+  if (!get_array(env, v, "vias: Uint8Array or null", napi_uint8_array, &bytes, &length)) return false;
+  if (length / VIA_BYTES < rows) return throw_range(env, "vias: 20 bytes per row");
+  *vias = bytes;
+  return true;
+}
+
+size_t put_via(bool ipv4only, const uint8_t *via, const address *to, struct cmsghdr *at) {
+  static const uint8_t none[VIA_BYTES];
+  /* Read once: the array may be shared with a thread that changes it. */
+  uint8_t wanted[VIA_BYTES];
+  uint32_t ifindex;
+  memcpy(wanted, via, VIA_BYTES);
+  if (memcmp(wanted, none, VIA_BYTES) == 0) return 0;
+  memcpy(&ifindex, wanted + ADDR_BYTES, sizeof ifindex);
+  if (ipv4only) {
+    struct in_pktinfo info = {.ipi_ifindex = (int)ifindex};
+    memcpy(&info.ipi_spec_dst, wanted + sizeof V4_MAPPED, 4);
+    *at = (struct cmsghdr){.cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
+    memcpy(CMSG_DATA(at), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+  }
+  /* Towards IPv4 the kernel takes any address only in the v4-mapped form. */
+  if (memcmp(wanted, none, ADDR_BYTES) == 0 && memcmp(&to->v6.sin6_addr, V4_MAPPED, sizeof V4_MAPPED) == 0)
+    memcpy(wanted, V4_MAPPED, sizeof V4_MAPPED);
+  struct in6_pktinfo info = {.ipi6_ifindex = ifindex};
+  memcpy(&info.ipi6_addr, wanted, ADDR_BYTES);
+  *at = (struct cmsghdr){.cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
+  memcpy(CMSG_DATA(at), &info, sizeof info);
+  return CMSG_SPACE(sizeof info);
+}
+
 /* recvUdp(port, arena, slotBytes, headroom, lens, addrs, ports) */
 napi_value js_recv_udp(napi_env env, napi_callback_info info) {
   napi_value a[7];
@@ -214,16 +260,18 @@ napi_value js_recv_udp(napi_env env, napi_callback_info info) {
   return number(env, filled);
 }
 
-/* sendUdp(port, arena, slotBytes, headroom, lens, addrs, ports, count) */
+/* sendUdp(port, arena, slotBytes, headroom, lens, addrs, ports, vias | null, count) */
 napi_value js_send_udp(napi_env env, napi_callback_info info) {
-  napi_value a[8];
+  napi_value a[9];
   batch b;
   port *p;
   uint8_t *addrs;
+  const uint8_t *vias;
   uint16_t *ports;
   uint32_t total;
-  if (!get_args(env, info, 8, a) || (p = get_port(env, a[0], KIND_UDP)) == NULL || !get_batch(env, a + 1, &b) ||
-      !get_peers(env, a + 5, b.slots, &addrs, &ports) || !get_send_count(env, a[7], &b, &total))
+  if (!get_args(env, info, 9, a) || (p = get_port(env, a[0], KIND_UDP)) == NULL || !get_batch(env, a + 1, &b) ||
+      !get_peers(env, a + 5, b.slots, &addrs, &ports) || !get_vias(env, a[7], b.slots, &vias) ||
+      !get_send_count(env, a[8], &b, &total))
     return NULL;
 
   uint32_t sent = 0, retried = UINT32_MAX, room = b.slot_bytes - b.headroom;
@@ -231,6 +279,7 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
     struct mmsghdr messages[CHUNK];
     struct iovec parts[CHUNK];
     address to[CHUNK];
+    via_memory control[CHUNK];
     uint32_t n = total - sent < CHUNK ? total - sent : CHUNK;
     for (uint32_t i = 0; i < n; i++) {
       uint32_t slot = sent + i, bytes = b.lens[slot] < room ? b.lens[slot] : room;
@@ -242,6 +291,10 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
       parts[i] = (struct iovec){b.arena + (size_t)slot * b.slot_bytes + b.headroom, bytes};
       messages[i] = (struct mmsghdr){
           .msg_hdr = {.msg_name = &to[i], .msg_namelen = length, .msg_iov = &parts[i], .msg_iovlen = 1}};
+      size_t said = vias == NULL ? 0 : put_via(p->ipv4only, vias + (size_t)slot * VIA_BYTES, &to[i], &control[i].align);
+      if (said == 0) continue;
+      messages[i].msg_hdr.msg_control = &control[i];
+      messages[i].msg_hdr.msg_controllen = said;
     }
     if (n == 0) {
       p->stats.refused_out++;
@@ -264,7 +317,9 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
       retried = sent;
       continue;
     }
-    p->stats.refused_out++;
+    /* Lost, for whoever chose the way wants to know of it and not of another: what has to arrive is sent again. */
+    bool by_via = messages[0].msg_hdr.msg_controllen > 0 && is_via_error(errno);
+    (*(by_via ? &p->stats.via_refused_out : &p->stats.refused_out))++;
     sent++;
   }
   return number(env, sent);

@@ -3,6 +3,7 @@ import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type Family, type Ip, ip16, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromBytes } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
+import { VIA_BYTES, type Via, writeVia } from '#ntm-lib/addr/via.ts'
 import { errnoFault, errnoName } from './fault.ts'
 
 export type UdpOptions = {
@@ -91,6 +92,31 @@ export function fill(d: Datagrams, i: number, to: Endpoint, bytes: Uint8Array): 
   d.ports[i] = to.port
 }
 
+/** Sends datagrams one by one, of any size; `via` null: as the kernel chooses. */
+export class SingleSends {
+  readonly #io: PacketIo
+  readonly #port: NativeUdpPort
+  readonly #small = datagrams(1, SMALL_DATAGRAM)
+  readonly #vias = new Uint8Array(VIA_BYTES)
+  /** For a datagram that does not fit the small slot; made when first needed. */
+  #large: Datagrams | null = null
+
+  constructor(io: PacketIo, port: NativeUdpPort) {
+    this.#io = io
+    this.#port = port
+  }
+
+  send(to: Endpoint, bytes: Uint8Array, via: Via | null = null): void {
+    let d = this.#small
+    if (bytes.length > SMALL_DATAGRAM) d = this.#large ??= datagrams(1, MAX_DATAGRAM)
+    // Longer than any UDP datagram can be: cut to the slot, which the kernel then refuses and counts.
+    fill(d, 0, to, bytes.length > MAX_DATAGRAM ? bytes.subarray(0, MAX_DATAGRAM) : bytes)
+    if (via !== null) writeVia(this.#vias, 0, via)
+    const vias = via === null ? null : this.#vias
+    this.#io.sendUdp(this.#port, d.arena, d.slotBytes, 0, d.lens, d.addrs, d.ports, vias, 1)
+  }
+}
+
 /** The peer of slot `i`. */
 export function peer(d: Datagrams, i: number): Endpoint {
   const at = 16 * i
@@ -105,6 +131,8 @@ function isMapped(addrs: Uint8Array, at: number): boolean {
   return addrs[at + 10] === 0xff && addrs[at + 11] === 0xff
 }
 
+/** Outer packets on a 1,500 B path fit; anything larger takes the slow road. */
+export const SMALL_DATAGRAM = 2048
 /** Longer than any UDP datagram can be. */
 export const MAX_DATAGRAM = 65536
 const ERRORS = 64

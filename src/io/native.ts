@@ -25,7 +25,8 @@ export function packetIo(): PacketIo {
  * be understood, `refusedOut` the kernel would never take, `fullOut` found no room, `downOut` met a link that is down.
  * `errorsIn` are ICMP errors told to a UDP socket. `superIn` and `superOut`: packets or runs of several segments among them;
  * `gsoRefused` of these the kernel would not cut, so that they went in parts. `lostIn`: the socket's receive buffer was full (a TUN or
- * TAP counts that at its interface).
+ * TAP counts that at its interface). `viaRefusedOut`: datagrams whose via (`addr/via.ts`) the kernel refused; of runs they went as the
+ * kernel chose, single ones are lost.
  */
 export type PortCounters = { readonly [K in (typeof STATS)[number]]: number }
 
@@ -48,6 +49,7 @@ export const NO_COUNTS: PortCounters = {
   superOut: 0,
   gsoRefused: 0,
   lostIn: 0,
+  viaRefusedOut: 0,
 }
 
 /** In the order of the addon's `stats`. */
@@ -64,5 +66,6 @@ const STATS = [
   'superOut',
   'gsoRefused',
   'lostIn',
+  'viaRefusedOut',
 ] as const
 const BUILT = join(import.meta.dirname, '../../native/packet-io/build/packet-io.node')

@@ -3,12 +3,13 @@ import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { DatagramPort } from '#ntm-lib/ports/datagram-port.ts'
 import {
   bindUdp,
-  type Datagrams,
   datagrams,
   drainErrors,
   fill,
   MAX_DATAGRAM,
   peer,
+  SingleSends,
+  SMALL_DATAGRAM,
   type UdpError,
   type UdpOptions,
 } from './datagrams.ts'
@@ -43,9 +44,8 @@ class NativeUdp implements UdpPort {
   readonly #io: PacketIo
   readonly #native: NativeUdpPort
   readonly #in = datagrams(SLOTS, MAX_DATAGRAM)
-  readonly #out = datagrams(SLOTS, SMALL)
-  /** For a datagram that does not fit a small slot; made when first needed. */
-  #large: Datagrams | null = null
+  readonly #out = datagrams(SLOTS, SMALL_DATAGRAM)
+  readonly #single: SingleSends
   #queued = 0
   #scheduled = false
   #last: PortCounters | null = null
@@ -55,6 +55,7 @@ class NativeUdp implements UdpPort {
   constructor(io: PacketIo, native: NativeUdpPort) {
     this.#io = io
     this.#native = native
+    this.#single = new SingleSends(io, native)
     this.port = native.port
   }
 
@@ -64,8 +65,9 @@ class NativeUdp implements UdpPort {
 
   send(to: Endpoint, bytes: Uint8Array): void {
     if (this.#last !== null) return
-    if (bytes.length > SMALL) {
-      this.#sendLarge(to, bytes)
+    if (bytes.length > SMALL_DATAGRAM) {
+      this.flush()
+      this.#single.send(to, bytes)
       return
     }
     if (this.#queued === SLOTS) this.flush()
@@ -81,7 +83,9 @@ class NativeUdp implements UdpPort {
   flush(): void {
     const count = this.#queued
     this.#queued = 0
-    if (count > 0 && this.#last === null) this.#sendNow(this.#out, count)
+    if (count === 0 || this.#last !== null) return
+    const d = this.#out
+    this.#io.sendUdp(this.#native, d.arena, d.slotBytes, 0, d.lens, d.addrs, d.ports, null, count)
   }
 
   onDatagram(take: (from: Endpoint, bytes: Uint8Array) => void): void {
@@ -104,18 +108,6 @@ class NativeUdp implements UdpPort {
     this.#io.close(this.#native)
   }
 
-  #sendLarge(to: Endpoint, bytes: Uint8Array): void {
-    this.flush()
-    this.#large ??= datagrams(1, MAX_DATAGRAM)
-    // Longer than any UDP datagram can be: cut to the slot, which the kernel then refuses and counts.
-    fill(this.#large, 0, to, bytes.length > MAX_DATAGRAM ? bytes.subarray(0, MAX_DATAGRAM) : bytes)
-    this.#sendNow(this.#large, 1)
-  }
-
-  #sendNow(d: Datagrams, count: number): void {
-    this.#io.sendUdp(this.#native, d.arena, d.slotBytes, 0, d.lens, d.addrs, d.ports, count)
-  }
-
   /** A bounded number of rounds: readiness is level-triggered, so what is left brings us back next turn. */
   #drain(): void {
     const d = this.#in
@@ -136,5 +128,3 @@ class NativeUdp implements UdpPort {
 
 const SLOTS = 64
 const ROUNDS = 4
-/** Outer packets on a 1,500 B path fit; anything larger takes the slow road. */
-const SMALL = 2048

@@ -1,19 +1,11 @@
 import type { UdpPort as NativeUdpPort, PacketIo } from '#native/packet-io/index.d.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { Via } from '#ntm-lib/addr/via.ts'
 import type { DatagramRuns, Runs } from '#ntm-lib/plane/engine.ts'
 import { shared } from '#ntm-lib/ports/packet-port.ts'
 import { CAPSULATED_FIRST_BYTE } from '#ntm-lib/wire/capsulated.ts'
 import { Bindings, canBind } from './bindings.ts'
-import {
-  bindUdp,
-  type Datagrams,
-  datagrams,
-  drainErrors,
-  fill,
-  MAX_DATAGRAM,
-  type UdpError,
-  type UdpOptions,
-} from './datagrams.ts'
+import { bindUdp, drainErrors, SingleSends, type UdpError, type UdpOptions } from './datagrams.ts'
 import { errnoFault } from './fault.ts'
 import { type PortCounters, packetIo, readCounters } from './native.ts'
 
@@ -29,10 +21,15 @@ export interface UdpRuns {
   readonly errors: ReadonlyMap<string, number>
   /** Fills `into` from slot 0 (and `locals` where it has them), sets `count` and returns it; 0 when nothing waits. */
   recv(into: DatagramRuns): number
-  /** Sends all runs: `addrs` holds 16 bytes per row, `ports` one number. What the kernel does not take now is counted and lost. */
-  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array): void
-  /** Sends one datagram at once. */
-  sendOne(to: Endpoint, bytes: Uint8Array): void
+  /**
+   * Sends all runs: `addrs` holds 16 bytes per row, `ports` one number, `vias` `VIA_BYTES`; without, the kernel chooses. What the kernel does not
+   * take now is counted and lost; where it refuses a row's via it chooses itself (`viaRefusedOut`).
+   */
+  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array, vias?: Uint8Array | null): void
+  /**
+   * Sends one datagram at once. By a via that the kernel refuses it is lost (`viaRefusedOut`): it may be there to try that way and no other.
+   */
+  sendOne(to: Endpoint, bytes: Uint8Array, via?: Via | null): void
   /** Calls `wake` once per readiness; the reader calls `recv` until it returns 0, or stops early and is woken again. */
   onReadable(wake: () => void): void
   onError(tell: (error: UdpError) => void): void
@@ -71,9 +68,7 @@ class NativeUdpRuns implements UdpRuns {
   readonly errors = new Map<string, number>()
   readonly #io: PacketIo
   readonly #native: NativeUdpPort
-  readonly #small = datagrams(1, SMALL)
-  /** For a datagram that does not fit the small slot; made when first needed. */
-  #large: Datagrams | null = null
+  readonly #single: SingleSends
   readonly #recvs = new Bindings<() => number>()
   readonly #sends = new Bindings<(count: number) => number>()
   #last: PortCounters | null = null
@@ -82,6 +77,7 @@ class NativeUdpRuns implements UdpRuns {
   constructor(io: PacketIo, native: NativeUdpPort) {
     this.#io = io
     this.#native = native
+    this.#single = new SingleSends(io, native)
     this.port = native.port
   }
 
@@ -98,19 +94,14 @@ class NativeUdpRuns implements UdpRuns {
     return into.count
   }
 
-  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array): void {
+  send(runs: Runs, addrs: Uint8Array, ports: Uint16Array, vias: Uint8Array | null = null): void {
     if (this.#last !== null || runs.count === 0) return
-    const call = this.#sends.find(runs, addrs, ports) ?? this.#bindSend(runs, addrs, ports)
+    const call = this.#sends.find(runs, addrs, ports, vias) ?? this.#bindSend(runs, addrs, ports, vias)
     call(runs.count)
   }
 
-  sendOne(to: Endpoint, bytes: Uint8Array): void {
-    if (this.#last !== null) return
-    let d = this.#small
-    if (bytes.length > SMALL) d = this.#large ??= datagrams(1, MAX_DATAGRAM)
-    // Longer than any UDP datagram can be: cut to the slot, which the kernel then refuses and counts.
-    fill(d, 0, to, bytes.length > MAX_DATAGRAM ? bytes.subarray(0, MAX_DATAGRAM) : bytes)
-    this.#io.sendUdp(this.#native, d.arena, d.slotBytes, 0, d.lens, d.addrs, d.ports, 1)
+  sendOne(to: Endpoint, bytes: Uint8Array, via: Via | null = null): void {
+    if (this.#last === null) this.#single.send(to, bytes, via)
   }
 
   onReadable(wake: () => void): void {
@@ -148,16 +139,15 @@ class NativeUdpRuns implements UdpRuns {
     return this.#recvs.add(call, into)
   }
 
-  #bindSend(from: Runs, addrs: Uint8Array, ports: Uint16Array): (count: number) => number {
+  #bindSend(from: Runs, addrs: Uint8Array, ports: Uint16Array, vias: Uint8Array | null): (count: number) => number {
     const { arena, runs } = from
     const [io, port] = [this.#io, this.#native]
-    const call = canBind(arena, runs, addrs, ports)
-      ? io.bindSendRuns(port, arena, runs, addrs, ports)
-      : (count: number) => io.sendRuns(port, arena, runs, count, addrs, ports)
-    return this.#sends.add(call, from, addrs, ports)
+    const call = canBind(arena, runs, addrs, ports, vias ?? arena)
+      ? io.bindSendRuns(port, arena, runs, addrs, ports, vias)
+      : (count: number) => io.sendRuns(port, arena, runs, count, addrs, ports, vias)
+    return this.#sends.add(call, from, addrs, ports, vias)
   }
 }
 
 /** Any run the kernel can join, and not a power of two: slots spread over the caches. */
 const RUN_SLOT_BYTES = 65_600
-const SMALL = 2048

@@ -43,7 +43,7 @@ function bindSend(from: UdpPort, port: number, bytes: number[]): { send: (count:
   addrs.set(LOOPBACK)
   ports[0] = port
   runs.set([0, 0, bytes.length, bytes.length])
-  return { send: io.bindSendRuns(from, arena, runs, addrs, ports), runs }
+  return { send: io.bindSendRuns(from, arena, runs, addrs, ports, null), runs }
 }
 
 setFlagsFromString('--expose-gc')
@@ -85,7 +85,7 @@ describe('bound calls', () => {
     const [a, b, s] = [open(), open(), slots()]
     const buffer = new SharedArrayBuffer(16, { maxByteLength: 64 })
     const runs = new Int32Array(buffer)
-    const send = io.bindSendRuns(a, s.arena, runs, s.addrs, s.ports)
+    const send = io.bindSendRuns(a, s.arena, runs, s.addrs, s.ports, null)
     s.addrs.set(LOOPBACK)
     s.ports[0] = b.port
     buffer.grow(64)

@@ -35,7 +35,7 @@ function useAfterCollection(): void {
     if (typeof port === 'number') throw new Error(`openUdp: ${port}`)
     const [bytes, words, numbers] = [shared(Uint8Array, 4096), shared(Int32Array, 64), shared(Uint16Array, 1)]
     const recv = io.bindRecvRuns(port, bytes, 4096, shared(Uint32Array, 1), numbers, bytes.subarray(64), numbers, null)
-    const send = io.bindSendRuns(port, bytes, words, bytes, numbers)
+    const send = io.bindSendRuns(port, bytes, words, bytes, numbers, null)
     const status = shared(Int8Array, 4)
     const seal = io.bindSeal(io.newKeys(1, 1), words, bytes, bytes, shared(Uint8Array, 64), words, status, words)
     if (i % 3 === 0)

@@ -107,9 +107,13 @@ function valid(io: PacketIo, ports: Ports, memory: Fenced, lasting: Fenced): Rea
   const addrs = bytes(64)
   const numbers = new Uint16Array(...memory.place(8, 2))
   const locals = bytes(64)
+  const vias = bytes(80)
+  // The second by loopback, the fourth by an interface that is not there.
+  vias.fill(0).set(LOOPBACK, 20)
+  vias[79] = 1
   const codes = new Int32Array(...memory.place(16, 4))
   const mtus = new Uint32Array(...memory.place(16, 4))
-  const stats = new Float64Array(...memory.place(96, 8))
+  const stats = new Float64Array(...memory.place(104, 8))
   const request = Uint8Array.of(20, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
   const keys = io.newKeys(2, 2)
   const out = bytes(2048)
@@ -126,6 +130,7 @@ function valid(io: PacketIo, ports: Ports, memory: Fenced, lasting: Fenced): Rea
     out: new Uint8Array(...lasting.place(2048)),
     addrs: new Uint8Array(...lasting.place(64)),
     locals: new Uint8Array(...lasting.place(64)),
+    vias: new Uint8Array(...lasting.place(80)),
     headers: new Uint8Array(...lasting.place(32)),
     lens: new Uint32Array(...lasting.place(16, 4)),
     gso: new Uint16Array(...lasting.place(8, 2)),
@@ -138,6 +143,7 @@ function valid(io: PacketIo, ports: Ports, memory: Fenced, lasting: Fenced): Rea
     done: new Int32Array(...lasting.place(16, 4)),
     status: new Int8Array(...lasting.place(2, 1)),
   }
+  kept.vias.set(vias)
   kept.sends.set([0, 100, 0, 100, 200, 0xffff])
   kept.runs.set([0, 0, 1000, 100, 3, 500, 10, 3])
   const lengths = (): Uint32Array => Uint32Array.of(10, 20, 30, 1024)
@@ -149,16 +155,16 @@ function valid(io: PacketIo, ports: Ports, memory: Fenced, lasting: Fenced): Rea
     recv: () => [udp, arena, 1024, 0, lens, null],
     send: () => [udp, arena, 1024, 0, lengths(), 4, null],
     recvUdp: () => [udp, arena, 1024, 0, lens, addrs, numbers],
-    sendUdp: () => [udp, arena, 1024, 0, lengths(), addrs, numbers, 4],
+    sendUdp: () => [udp, arena, 1024, 0, lengths(), addrs, numbers, vias, 4],
     udpErrors: () => [udp, addrs, numbers, codes, mtus],
     recvSuper: () => [frames, arena, 1024, 64, lens, gso],
     sendSuper: () => [frames, arena, Int32Array.of(0, 100, 0, 100, 200, 0xffff, 64, 900, 300), 3],
     recvRuns: () => [joined, arena, 1024, lens, gso, addrs, numbers, locals],
-    sendRuns: () => [udp, arena, Int32Array.of(0, 0, 1000, 100, 3, 500, 10, 3), 2, addrs, numbers],
+    sendRuns: () => [udp, arena, Int32Array.of(0, 0, 1000, 100, 3, 500, 10, 3), 2, addrs, numbers, vias],
     bindRecvSuper: () => [frames, kept.arena, 1024, 64, kept.lens, kept.gso],
     bindSendSuper: () => [frames, kept.arena, kept.sends],
     bindRecvRuns: () => [joined, kept.arena, 1024, kept.lens, kept.gso, kept.addrs, kept.ports, kept.locals],
-    bindSendRuns: () => [udp, kept.arena, kept.runs, kept.addrs, kept.ports],
+    bindSendRuns: () => [udp, kept.arena, kept.runs, kept.addrs, kept.ports, kept.vias],
     bindSeal: () => {
       const { seals, headers, arena, out, runs, status, done } = kept
       seals.set(sealJobs())
@@ -195,7 +201,7 @@ function sendToSelf(io: PacketIo, udp: UdpPort, port: number): void {
   const addrs = new Uint8Array(64)
   for (let i = 0; i < 4; i++) addrs.set(LOOPBACK, 16 * i)
   const ports = new Uint16Array(4).fill(port)
-  io.sendUdp(udp, arena, 1024, 0, new Uint32Array(4).fill(1000), addrs, ports, 4)
+  io.sendUdp(udp, arena, 1024, 0, new Uint32Array(4).fill(1000), addrs, ports, null, 4)
 }
 
 /** Four frames that come back from the loopback interface. */

@@ -62,9 +62,9 @@ describe('a wrong call is an exception', () => {
   test('a packet longer than its slot is refused before anything is sent', () => {
     const port = open()
     const long = Uint32Array.of(10, 257, 0, 0)
-    expect(() => io.sendUdp(port, arena, 256, 0, long, addrs, ports, 2)).toThrow(/longer than its slot/)
-    expect(() => io.sendUdp(port, arena, 256, 0, lens, addrs, ports, 5)).toThrow(RangeError)
-    const stats = new Float64Array(12)
+    expect(() => io.sendUdp(port, arena, 256, 0, long, addrs, ports, null, 2)).toThrow(/longer than its slot/)
+    expect(() => io.sendUdp(port, arena, 256, 0, lens, addrs, ports, null, 5)).toThrow(RangeError)
+    const stats = new Float64Array(13)
     io.stats(port, stats)
     expect(stats[1]).toBe(0)
     io.close(port)

@@ -55,7 +55,7 @@ export class PacketLoop {
       cells,
       counters,
       emit: (event) => this.#emit(event),
-      send: (runs, addrs, ports) => udp.send(runs, addrs, ports),
+      send: (runs, addrs, ports, vias) => udp.send(runs, addrs, ports, vias),
       onInner: (row, batch, i, now) => this.#role?.inner(row, batch, i, now),
       afterOpen: () => this.#role?.afterOpen(),
     })
@@ -95,7 +95,7 @@ export class PacketLoop {
     if (this.#stopped) return
     const now = this.#p.clock.now()
     for (const o of orders) {
-      if (o.order === 'send') this.#p.udp.sendOne(o.to, o.bytes)
+      if (o.order === 'send') this.#p.udp.sendOne(o.to, o.bytes, o.via)
       else if (o.order === 'role') this.#role?.handle(o.input, now)
       else {
         this.#plane.apply(o.command, now)

@@ -75,7 +75,7 @@ export class Outward {
       // A packet larger than all of `out`: nothing a port can have given us.
       invariant(done > 0, 'the engine seals at least one job of a call')
       this.#account(first, first + done, now)
-      if (this.#runs.count > 0) send(this.#runs, this.#table.addrs, this.#table.ports)
+      if (this.#runs.count > 0) send(this.#runs, this.#table.addrs, this.#table.ports, null)
       first += done
     }
     for (let row = this.#worn.pop(); row !== undefined; row = this.#worn.pop()) {

@@ -37,8 +37,11 @@ export type PlaneParts = {
   readonly cells: Float64Array
   readonly counters: Counters
   readonly emit: (event: MirrorEvent) => void
-  /** Sealed runs for the UDP socket; 16 bytes of address and one port per row. Valid during the call. */
-  readonly send: (runs: Runs, addrs: Uint8Array, ports: Uint16Array) => void
+  /**
+   * Sealed runs for the UDP socket; 16 bytes of address, one port and `VIA_BYTES` per row, `vias` null while no row has one. Rows of these arrays
+   * beyond those of `MirrorCommand`s are addresses that peers have not proven yet. Valid during the call.
+   */
+  readonly send: (runs: Runs, addrs: Uint8Array, ports: Uint16Array, vias: Uint8Array | null) => void
   /**
    * A genuine, permitted inner packet or super-packet: slot `i` of `batch`. Valid until this returns, or, when the receiver
    * queued `sendSuper` jobs on it, until `afterOpen`.
