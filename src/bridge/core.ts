@@ -47,7 +47,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     this.#dns = new DnsOnWire(config, this.hosts, random, counters)
     const parts = { config, hosts: this.hosts, routes: this.routes, counters }
     this.#outbound = new Outbound({ ...parts, say: (out) => this.#out.push(out) })
-    this.#inbound = new Inbound(parts)
+    this.#inbound = new Inbound({ ...parts, say: (out) => this.#out.push(out) })
     this.toTunnel = this.#outbound.toTunnel
     this.toCut = this.#outbound.toCut
     this.toHost = this.#inbound.toHost
@@ -58,6 +58,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
     else if (input.in === 'online') this.#dns.online = input.online
     else if (input.in === 'tunnel-gone') this.routes.remove(input.tunnel)
+    else if (input.in === 'tunnel-ends') this.routes.ends(input.tunnel, input.ends)
     else if (input.in === 'tunnel-mtu') {
       const t = this.routes.tunnel(input.tunnel)
       t.innerBytes = input.innerBytes

@@ -8,6 +8,7 @@ import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { isVirtual } from './config.ts'
 import { putHead, wayTo } from './frame.ts'
 import { realFor } from './hosts.ts'
+import { Complaints } from './icmp.ts'
 import { type KnownFlow, KnownFlows } from './known-flows.ts'
 import { Onward } from './onward.ts'
 import { KNOWN_FOR, type SideParts } from './outbound.ts'
@@ -17,19 +18,21 @@ import type { Piece, Verdict } from './types.ts'
 /** Packets that tunnels delivered: made to go to the host's real address, and put into a frame for it where they lie. */
 export class Inbound {
   readonly toHost: Piece = { at: 0, len: 0, gso: 0 }
-  readonly #p: Omit<SideParts, 'say'>
+  readonly #p: SideParts
   readonly #known = new KnownFlows()
   readonly #onward = new Onward()
+  readonly #complaints = new Complaints()
   /** What the last packet to the host went by. */
   judged: KnownFlow | null = null
 
-  constructor(parts: Omit<SideParts, 'say'>) {
+  constructor(parts: SideParts) {
     this.#p = parts
   }
 
   take(v: DataView, at: number, len: number, gso: number, now: Instant): Verdict {
     if (validInner(v, at, len) !== 'ok') return this.#drop('bad-inner')
     const flow = this.#known.find(v, at, this.#p.routes.changes, now) ?? this.#judge(v, at, now)
+    if (flow === 'no-host') this.#complain(v, at, len, now)
     if (typeof flow === 'string') return this.#drop(flow)
     const { ip, tunnel, way } = flow
     this.judged = flow
@@ -46,14 +49,15 @@ export class Inbound {
     const { config, hosts, routes } = this.#p
     const four = ip4.version(v, at) === 4
     const source = four ? ip4.source(v, at) : ip6.source(v, at)
+    const vip = four ? ip4.destination(v, at) : ip6.destination(v, at)
     if (!isVirtual(config, source)) return 'real-source'
-    const host = four ? hosts.byVip4(ip4.destination(v, at)) : hosts.byVip6(ip6.destination(v, at))
+    const host = isIp4(vip) ? hosts.byVip4(vip) : hosts.byVip6(vip)
     const ip = host === null ? null : realFor(host, source)
     if (host === null || ip === null) return 'no-host'
     const flow: KnownFlow = {
       pair: pairAt(v, at),
       host,
-      tunnel: routes.find(source),
+      tunnel: routes.find(source, vip),
       ip,
       far: NOWHERE,
       way: wayTo(host, config.box),
@@ -63,6 +67,17 @@ export class Inbound {
     }
     this.#known.set(flow)
     return flow
+  }
+
+  /** A host without IPv6, for instance: the far end is to try its IPv4 address at once, not after a timeout. */
+  #complain(v: DataView, at: number, len: number, now: Instant): void {
+    const four = ip4.version(v, at) === 4
+    const [source, vip] = four
+      ? [ip4.source(v, at), ip4.destination(v, at)]
+      : [ip6.source(v, at), ip6.destination(v, at)]
+    const back = this.#p.routes.find(source, vip)
+    const packet = back === null ? null : this.#complaints.unreachable(v, at, len, now)
+    if (back !== null && packet !== null) this.#p.say({ out: 'to-tunnel', tunnel: back.ref, packet, gso: 0 })
   }
 
   #drop(reason: string): Verdict {

@@ -80,7 +80,7 @@ export class Outbound {
     const ip = four ? host.vip4 : host.vip6
     if (ip === null) return this.#drop('no-grant')
     if ((four ? host.ip4s.length : host.ip6s.length) > 1) noteUse(host, to, source)
-    const tunnel = routes.find(to)
+    const tunnel = routes.find(to, ip)
     if (tunnel === null) return this.#ask(host, to, v, at, len, gso, now)
     this.judged = {
       pair: pairAt(v, at),
@@ -103,8 +103,8 @@ export class Outbound {
     const q = this.#unknown.answered(id, found, now)
     for (const { from: host, packet, gso } of q?.waiting ?? []) {
       const v = new DataView(packet.buffer, packet.byteOffset, packet.length)
-      const tunnel = q === null ? null : routes.find(q.vip)
       const vip = ip4.version(v, 0) === 4 ? host.vip4 : host.vip6
+      const tunnel = q === null || vip === null ? null : routes.find(q.vip, vip)
       if (tunnel === null || vip === null) {
         this.#complain(host, { why: 'unreachable' }, v, 0, packet.length, now)
         continue

@@ -3,7 +3,7 @@ import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
-import type { TunnelRef } from './routes.ts'
+import type { TunnelEnds, TunnelRef } from './routes.ts'
 
 /**
  * What becomes of a frame or packet. `dropped` has been counted as `bridge.drop.*`; `consumed` led to outputs or to none.
@@ -36,6 +36,8 @@ export type BridgeIn =
       readonly wholeBytes: number
       readonly clampBytes?: number
     }
+  /** Who may speak through a tunnel, as its contract says: its peer's own hosts are behind it while it leads. Again whenever `leads` changes. */
+  | { readonly in: 'tunnel-ends'; readonly tunnel: TunnelRef; readonly ends: TunnelEnds }
   /** The tunnel is no more: its virtual addresses are asked for again when used. */
   | { readonly in: 'tunnel-gone'; readonly tunnel: TunnelRef }
 

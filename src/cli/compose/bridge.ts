@@ -21,6 +21,7 @@ import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { startPacketHost } from './thread-host.ts'
+import { Visits } from './visits.ts'
 import { WireKeeper } from './wire-keeper.ts'
 
 /** Joins the bridge's core to its node, its ports and its rules. Resolves when the wire is being watched. */
@@ -100,6 +101,7 @@ type ShellParts = {
 class BridgeShell {
   readonly #p: ShellParts
   readonly #store: Keystore
+  readonly #visits: Visits
   /** Null until the network's plan is known; before that the packet side has nothing to look after. */
   #keeper: WireKeeper | null = null
   /** The network's plan that the wire is on; null before it is known. */
@@ -114,6 +116,7 @@ class BridgeShell {
   constructor(parts: ShellParts) {
     this.#p = parts
     this.#store = new Keystore(parts.config.state)
+    this.#visits = new Visits(parts.log, parts.made.hash)
   }
 
   /** Starts the wire on the plan of the last run, so that a rebooted box works before its coordinator answers. */
@@ -153,17 +156,14 @@ class BridgeShell {
       case 'directed':
         return this.#onDirected(Number(event.tag), event.result)
       case 'asked':
-        // Directions towards the host behind us come with a later capability; until then they are refused, not ignored.
-        return made.node.decline(
-          event.transaction,
-          'unsupported',
-          'this bridge takes no inbound paths',
-          systemClock.now(),
-        )
+        // Whom it is for, the coordinator has decided; what may go to whom, the contract says and the packet side sees to.
+        this.#visits.asked(event.message, made.where.hosts)
+        return made.node.accept(event.transaction, event.message, UNRESOLVED, systemClock.now())
       case 'path-open':
-      case 'path-mtu':
       case 'path-gone':
         // The packet side sees paths for itself.
+        return this.#visits.onPath(event)
+      case 'path-mtu':
         return
       default:
         return event satisfies never
@@ -185,6 +185,7 @@ class BridgeShell {
     this.#tell({ in: 'online', online: true })
     this.#tell({ in: 'zones', zones: answer.zones })
     this.#tell({ in: 'granted', hosts: answer.hosts })
+    this.#visits.granted(answer.hosts)
     this.#tellRegistered()
   }
 
@@ -233,7 +234,7 @@ class BridgeShell {
   }
 
   /** Before the network's plan is known there are no hosts that it could concern. */
-  #tell(input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-gone' }>): void {
+  #tell(input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-ends' | 'tunnel-gone' }>): void {
     if (this.#keeper !== null) this.#p.host.tell({ say: 'core', input })
   }
 }
@@ -249,4 +250,6 @@ function needLink(links: readonly Link[], name: string, key: string): Link {
 type Plan = { readonly virtual: readonly string[]; readonly zones: readonly string[] }
 
 const PLAN = 'plan.json'
+/** A host is no name of the Internet that would have to be looked up. */
+const UNRESOLVED = { ttlSeconds: 0, families: 0 }
 const READY_MS = 10_000

@@ -50,11 +50,12 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     }
   }
 
-  /** Paths are opened for hosts, so none is there before there are hosts to look after. */
+  /** A path is opened only after the registration, which the plan came with: there is a core by then. */
   mirrored(command: MirrorCommand, now: Instant): void {
     if (command.mirror === 'gone') return this.#tell({ in: 'tunnel-gone', tunnel: command.row }, now)
-    const { row: tunnel, innerBytes, wholeBytes, clampBytes } = command.path
-    this.#tell({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes, clampBytes }, now)
+    const { row: tunnel, innerBytes, wholeBytes, clampBytes, leads, ownAllowed: own, peerAllowed: peer } = command.path
+    this.#begun().handle({ in: 'tunnel-mtu', tunnel, innerBytes, wholeBytes, clampBytes }, now)
+    this.#tell({ in: 'tunnel-ends', tunnel, ends: { leads, own, peer } }, now)
   }
 
   inner(_row: number, b: SuperBatch, i: number, now: Instant): void {

@@ -41,6 +41,8 @@ export class BridgeWire {
   /** The arena of what was put into the plane since its last flush. */
   #putFrom: Uint8Array | null = null
   readonly #presence: Presence
+  /** When a packet out of a tunnel was refused in this round: its sender may have to be told. */
+  #unsaid: Instant | null = null
 
   /** Opens all ports and starts reading. IoFault when one is refused; none stays open then. */
   constructor(parts: BridgeWireParts, names: WireNames) {
@@ -71,7 +73,10 @@ export class BridgeWire {
   /** A packet that a tunnel delivered; it leaves at `afterOpen`. False when it does not. */
   inner(b: SuperBatch, i: number, now: Instant): boolean {
     const { core } = this.#p
-    if (core.fromTunnel(b.view, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now) !== 'to-host') return false
+    if (core.fromTunnel(b.view, slotAt(b, i), b.lens[i] ?? 0, b.gso[i] ?? 0, now) !== 'to-host') {
+      this.#unsaid = now
+      return false
+    }
     const { at, len, gso } = core.toHost
     this.#legs['to-host'].add(b.arena, at, len, gso)
     return true
@@ -79,6 +84,10 @@ export class BridgeWire {
 
   afterOpen(): void {
     this.#legs['to-host'].flush()
+    const refused = this.#unsaid
+    if (refused === null) return
+    this.#unsaid = null
+    this.settle(refused)
   }
 
   /** Packets that another worker read, as if they had come in here. All of them have left when it returns. */

@@ -14,7 +14,7 @@ export type BridgeToPlane =
   | { readonly say: 'wire-down' }
   /** Asked, before the end: everything held is let go now, replies and names alike. */
   | { readonly say: 'let-go' }
-  | { readonly say: 'core'; readonly input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-gone' }> }
+  | { readonly say: 'core'; readonly input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-ends' | 'tunnel-gone' }> }
 
 /** From it. */
 export type BridgeFromPlane =
