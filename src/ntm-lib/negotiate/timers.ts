@@ -76,6 +76,10 @@ export const TIMERS = {
   // Relay legs, SEED 002 §4.
   bindRefresh: { millis: seconds(20), source: 'wire' },
   legExpiry: { millis: seconds(60), source: 'wire' },
+  bindSlow: {
+    millis: seconds(10),
+    source: 'a relay that has not answered six Binds: half a refresh, so that a leg lives through one miss',
+  },
 
   // DNS on the wire.
   dnsHold: { millis: seconds(2), source: 'wire: dns.hold' },
