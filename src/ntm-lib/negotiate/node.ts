@@ -237,6 +237,9 @@ export class Node {
         // The next packet or query asks for a new path; the coordinator knows whether the peer is still there.
         this.tunnels.close(contractHash, 'lost', now)
         return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: 'silent' })
+      case 'astray':
+      case 'way':
+        return
       case 'mtu':
         return this.#tell({ event: 'path-mtu', contractHash, row })
       default:

@@ -2,22 +2,26 @@ import type { Endpoint } from '../addr/endpoint.ts'
 import { type NodeId, nodeKey, type PathId } from '../addr/ids.ts'
 import type { Ip } from '../addr/ip.ts'
 import { host, type Prefix } from '../addr/prefix.ts'
+import type { Via } from '../addr/via.ts'
 import { hex } from '../base/hex.ts'
 import type { Instant, Millis } from '../base/time.ts'
 import type { Direction } from '../crypto/schedule.ts'
 import type { Certificate } from '../wire/certificate.ts'
 import type { Contract } from '../wire/contract.ts'
 import type { PathRole } from '../wire/messages/common.ts'
+import type { Whereabouts } from '../wire/messages/direction.ts'
 import { AddressMap } from './address-map.ts'
 import type { Allowed } from './filter.ts'
 import type { Halves } from './halves.ts'
-import { CELLS } from './mirror.ts'
+import { CELLS, type MirroredAhead } from './mirror.ts'
 import type { MtuSearch } from './mtu.ts'
+import type { Leg } from './relay-leg.ts'
 import type { Address } from './tunnel-address.ts'
 import type { Alive } from './tunnel-alive.ts'
 import type { Asking } from './tunnel-ask.ts'
 import { type Epochs, noEpochs } from './tunnel-epochs.ts'
 import type { Bond, Outstanding } from './tunnel-handshake.ts'
+import type { Ways } from './ways.ts'
 
 /** Who is at the far end, as its certificate says. */
 export type PathPeer = {
@@ -38,6 +42,24 @@ export type Accepted = {
   readonly response: Uint8Array | null
 }
 
+/**
+ * The acceptor's path before anything genuine came (D-0008): it may seal in its first epoch already, but only so much as the
+ * address that asked has earned.
+ */
+export type Early = {
+  /** Where the Tunnel Request came from: also `address`, which nothing has proven yet. */
+  readonly to: Endpoint
+  /** Names the allowance to packet workers, `MirroredAhead`. */
+  readonly serial: number
+  /** Bytes of datagrams that may go there in all. */
+  readonly bytes: number
+  /** Of these, what this thread has sent. */
+  readonly out: number
+}
+
+/** When the acceptor knocks at the opener's candidates next. */
+export type Knocking = { readonly copies: number; readonly at: Instant }
+
 export type PathStart = {
   readonly row: number
   readonly cells: Float64Array
@@ -49,6 +71,7 @@ export type PathStart = {
   readonly ownAllowed: Allowed
   readonly peerAllowed: Allowed
   readonly halves: Halves
+  readonly whereabouts: Whereabouts
   readonly leaseUntil: Instant
   readonly now: Instant
 }
@@ -73,8 +96,8 @@ export class Path {
   /** Our D on the wire. */
   readonly direction: Direction
   readonly installedAt: Instant
-  /** The id we send on; the contract's first until a move. */
-  readonly id: PathId
+  /** The id we send on; the contract's next after each move of ours that nobody could prepare. */
+  id: PathId
 
   state: 'provisional' | 'open' | 'gone' = 'provisional'
   openedAt: Instant | null = null
@@ -82,6 +105,12 @@ export class Path {
   /** A newer path with the same peer is open: this one only receives, and closes then. */
   replacedUntil: Instant | null = null
   candidates: readonly Endpoint[] = []
+  /** What the coordinator says of the peer's place and of a relay; replaced by `relocate`. */
+  whereabouts: Whereabouts
+  /** Ours at the relay of `whereabouts`; null while there is no use for it. */
+  leg: Leg | null = null
+  early: Early | null = null
+  knocking: Knocking | null = null
   /** Largest inner packet the peer takes. */
   peerInnerMtu = 0
   rtt: Millis | null = null
@@ -105,6 +134,12 @@ export class Path {
   /** Copies of `ready` sent for an epoch we began and nothing came back in; null when something has. */
   ready: { readonly copies: number; readonly at: Instant } | null = null
   address: Address | null = null
+  /** Out of which of our own ways datagrams to the peer leave; null: the kernel chooses. */
+  via: Via | null = null
+  /** What goes at once to where the peer speaks from, before it has proven that; null when nothing is in doubt. */
+  ahead: MirroredAhead | null = null
+  /** How else the peer could be reached; null until open. */
+  ways: Ways | null = null
   alive: Alive | null = null
   mtu: MtuSearch | null = null
   peerReset: { readonly id: number; readonly token: Uint8Array } | null = null
@@ -128,6 +163,7 @@ export class Path {
     this.ownAllowed = s.ownAllowed
     this.peerAllowed = s.peerAllowed
     this.halves = s.halves
+    this.whereabouts = s.whereabouts
   }
 
   get isOpen(): boolean {

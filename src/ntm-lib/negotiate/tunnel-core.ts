@@ -10,6 +10,7 @@ import type { CryptoSuite, SuiteId } from '../crypto/suite.ts'
 import type { Counters } from '../ports/counters.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/machine.ts'
+import type { Way } from '../wire/messages/direction.ts'
 import type { Trust } from './contract-check.ts'
 import type { HalvesBudget } from './halves.ts'
 import type { Path, Paths } from './paths.ts'
@@ -57,14 +58,20 @@ export type TunnelsOut =
   | { readonly out: 'closed'; readonly path: Path; readonly why: string }
   /** The peer no longer knows the path. */
   | { readonly out: 'reset'; readonly path: Path }
-  /** The peer does not answer; the path is kept and may yet come back. Said once per silence. */
+  /** The peer has not answered on any way for 30 s: of no use any more. Said once per silence. */
   | { readonly out: 'silent'; readonly path: Path }
+  /** Nothing comes from the peer any more and every way to it is being tried: somebody may know where it is. Again after 1, 2, 4 … 30 s. */
+  | { readonly out: 'astray'; readonly path: Path }
+  /** From now on the path goes straight to the peer, or through its relay. */
+  | { readonly out: 'way'; readonly path: Path; readonly way: Way }
   /** `innerMtu`, `wholeMtu` or `clampMtu` of the path changed. */
   | { readonly out: 'mtu'; readonly path: Path }
 
 /** What the parts of `Tunnels` share. */
 export type Core = Omit<TunnelParts, 'identity' | 'mirror'> & {
   identity: Identity
+  /** Our own ways out, best first per family; empty: unknown, the kernel chooses. */
+  vias: readonly Via[]
   membershipSerial: number
   readonly suiteMask: number
   readonly paths: Paths

@@ -2,14 +2,15 @@ import { endpointText } from '../addr/endpoint.ts'
 import { nodeKey } from '../addr/ids.ts'
 import { after, between, type Instant, millis, sooner } from '../base/time.ts'
 import type { PathClose } from '../wire/messages/direction.ts'
-import { floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { addressClock, addressDeadline } from './tunnel-address.ts'
 import { Alive, aliveClock, aliveDeadline } from './tunnel-alive.ts'
 import { type Core, chance, closed, fail, forget, touch } from './tunnel-core.ts'
 import { epochsDeadline, expire } from './tunnel-epochs.ts'
+import { probe, startProbing } from './tunnel-probing.ts'
 import { sendFrames } from './tunnel-send.ts'
+import { waysClock, waysDeadline, waysOpened } from './tunnel-ways.ts'
 
 /** First proof that both ends hold the same keys. `path.address` is set. */
 export function opened(core: Core, path: Path, now: Instant): void {
@@ -20,6 +21,7 @@ export function opened(core: Core, path: Path, now: Instant): void {
   path.alive.lastSent = now
   path.alive.lastInner = now
   startProbing(core, path, now)
+  waysOpened(core, path, now)
   core.paths.lead(path)
   core.counters.count('ntm.tunnel.opened')
   const afterMs = between(path.installedAt, now)
@@ -32,14 +34,6 @@ export function opened(core: Core, path: Path, now: Instant): void {
     old.replacedUntil = after(now, TIMERS.replacedKept.millis)
     touch(core, old, now)
   }
-}
-
-/** After opening and after every move: what passed before says nothing about the new way. */
-export function startProbing(core: Core, path: Path, now: Instant): void {
-  if (path.address === null) return
-  const to = path.address.current
-  path.mtu = startSearch(floorOf(to), core.settings.underlayMtuBytes, now)
-  core.out.push({ out: 'mtu', path })
 }
 
 /** A new epoch seals: when the next one is due. */
@@ -65,6 +59,7 @@ export function lifeClock(core: Core, path: Path, now: Instant): void {
   if (path.epochs.cur === null) return fail(core, path, 'keys-expired', now)
   if (path.address !== null) path.address = addressClock(path.address, now)
   aliveness(core, path, now)
+  if (path.isOpen) waysClock(core, path, now)
   if (path.isOpen) probe(core, path, now)
 }
 
@@ -76,6 +71,7 @@ export function lifeDeadline(path: Path): Instant | null {
   first = sooner(sooner(first, path.resetAt), epochsDeadline(path.epochs))
   if (path.address !== null) first = sooner(first, addressDeadline(path.address))
   if (path.alive !== null) first = sooner(first, aliveDeadline(path.alive, path.role === 'opener'))
+  first = sooner(first, waysDeadline(path))
   return path.mtu === null ? first : sooner(first, path.mtu.dueAt)
 }
 
@@ -127,23 +123,6 @@ function aliveness(core: Core, path: Path, now: Instant): void {
   }
 }
 
-function probe(core: Core, path: Path, now: Instant): void {
-  if (path.mtu === null || path.address === null || path.alive === null) return
-  const busy = between(path.alive.lastInner, now) < TIMERS.probeConfirm.millis
-  const before = path.mtu
-  const { search, probe: size } = onProbeClock(before, busy, now)
-  path.mtu = search
-  if (size !== null) {
-    const to = path.address.current
-    const zeros = size - overheadOf(to) - PROBE_FRAME
-    sendFrames(core, path, [{ kind: 'mtu-probe', mtuBytes: size, zeros: Math.max(0, zeros) }], to, now)
-  }
-  if (search.good !== before.good || search.bad !== before.bad) core.out.push({ out: 'mtu', path })
-}
-
 function provisionalUntil(path: Path): Instant {
   return after(path.installedAt, TIMERS.provisional.millis)
 }
-
-/** Type, length and size of an mtu-probe frame. */
-const PROBE_FRAME = 5

@@ -22,8 +22,9 @@ import { maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
 import { onReceived } from './tunnel-alive.ts'
 import { type Core, closed, drop, send, touch } from './tunnel-core.ts'
 import { heard, type Slot, slotOf } from './tunnel-epochs.ts'
-import { opened, planRekey, startProbing } from './tunnel-life.ts'
+import { opened, planRekey } from './tunnel-life.ts'
 import { ask, peerDirection, propose } from './tunnel-open.ts'
+import { startProbing } from './tunnel-probing.ts'
 import { sendFrames } from './tunnel-send.ts'
 
 /** A genuine inner packet that the contract allows. `bytes` is an array of its own. */

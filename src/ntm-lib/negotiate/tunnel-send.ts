@@ -1,4 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
+import { isIp4 } from '../addr/ip.ts'
+import type { Via } from '../addr/via.ts'
 import type { Instant } from '../base/time.ts'
 import { capsulatedFlags, FRAG_FIRST, FRAG_SECOND, FRAG_WHOLE, type Frag, writeCapsulated } from '../wire/capsulated.ts'
 import { encodeFrames, type Frame } from '../wire/frames.ts'
@@ -63,7 +65,7 @@ export function sealInner(
   return SEALED
 }
 
-/** Seals frames and queues them; returns the datagram's length, 0 when no key can seal. `slot` null = the current one. */
+/** Seals frames and queues them; returns the datagram's length, 0 when no key can seal. Unless told otherwise out of the path's own way. */
 export function sendFrames(
   core: Core,
   path: Path,
@@ -71,6 +73,7 @@ export function sendFrames(
   to: Endpoint,
   now: Instant,
   slot: Slot | null = sealing(path.epochs, now),
+  via: Via | null = viaTo(path, to),
 ): number {
   if (slot === null) return 0
   const header = new Uint8Array(HEADER_BYTES)
@@ -81,10 +84,14 @@ export function sendFrames(
     drop(core, 'key-used-up')
     return 0
   }
-  send(core, to, bytes)
+  send(core, to, bytes, via)
   if (path.alive !== null) onSent(path.alive, false, now)
   return bytes.length
 }
+
+/** The path's own way out, where it can carry that family. */
+const viaTo = (path: Path, to: Endpoint): Via | null =>
+  path.via !== null && isIp4(path.via.ip) === isIp4(to.ip) ? path.via : null
 
 function sealPart(
   path: Path,

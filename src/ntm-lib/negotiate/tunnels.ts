@@ -1,30 +1,30 @@
 import type { Endpoint } from '../addr/endpoint.ts'
 import type { NodeId } from '../addr/ids.ts'
 import { type Ip, sameIp } from '../addr/ip.ts'
-import type { Expiring } from '../base/expiring.ts'
+import type { Via } from '../addr/via.ts'
 import { hex } from '../base/hex.ts'
 import { invariant } from '../base/invariant.ts'
 import { Queue } from '../base/queue.ts'
 import { after, type Instant, seconds, sooner } from '../base/time.ts'
-import { CookieMaker, checkTag1 } from '../crypto/cookie.ts'
+import { CookieMaker } from '../crypto/cookie.ts'
 import type { Identity } from '../crypto/identity.ts'
 import { decodeSignedCertificate } from '../wire/certificate.ts'
-import { TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
-import { CLASS_TUNNEL_HANDSHAKE, DIRECTION_BIT, type Header, readHeader } from '../wire/header.ts'
-import type { PathClose, Route } from '../wire/messages/direction.ts'
+import { CLASS_TUNNEL_HANDSHAKE, readHeader } from '../wire/header.ts'
+import type { PathClose, Route, Whereabouts } from '../wire/messages/direction.ts'
 import type { Expected } from './contract-check.ts'
 import { halvesBudget } from './halves.ts'
 import type { MirrorCommand, MirrorEvent } from './mirror.ts'
 import { doubt } from './mtu.ts'
 import { type Path, Paths } from './paths.ts'
 import { ResetMaker } from './reset.ts'
-import { TIMERS } from './timers.ts'
-import { acceptClock, HANDSHAKE_BYTES, Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
-import { type Core, drop, send, type TunnelParts, type TunnelsOut, touch } from './tunnel-core.ts'
+import { acceptClock } from './tunnel-accept.ts'
+import { type Core, drop, type TunnelParts, type TunnelsOut, touch } from './tunnel-core.ts'
+import { Front } from './tunnel-front.ts'
 import { type Installed, installRoute } from './tunnel-install.ts'
 import { closing, lifeClock, lifeDeadline } from './tunnel-life.ts'
 import { TunnelMirror } from './tunnel-mirror.ts'
-import { onCookie, onResponse, openClock, openDeadline, peerDirection, propose } from './tunnel-open.ts'
+import { relocate, viasChanged } from './tunnel-moves.ts'
+import { openClock, openDeadline, propose } from './tunnel-open.ts'
 import { type Opened, onHeardElsewhere, onReset, onStray, onWorn, openDatagram } from './tunnel-receive.ts'
 import { Rows } from './tunnel-rows.ts'
 import { type Emit, type PacketMemory, type Sealed, sealInner } from './tunnel-send.ts'
@@ -48,8 +48,7 @@ export type { PathStatus } from './tunnel-status.ts'
  */
 export class Tunnels {
   readonly #core: Core
-  readonly #load: Load
-  readonly #parked: Expiring<number, Parked> = parking()
+  readonly #front: Front
   /** H of our membership certificates, newest first. */
   #memberships: readonly Uint8Array[] = []
 
@@ -58,6 +57,7 @@ export class Tunnels {
     this.#core = {
       ...parts,
       membershipSerial: 0,
+      vias: [],
       suiteMask: settings.suites.reduce<number>((mask, s) => mask | (1 << s), 0),
       paths: new Paths(),
       rows: new Rows(mirror?.cells ?? null),
@@ -68,7 +68,7 @@ export class Tunnels {
       refused: { short: 0, replay: 0, badTag: 0 },
       halves: halvesBudget(),
     }
-    this.#load = new Load(settings.handshakesPerSecond)
+    this.#front = new Front(this.#core)
     this.setIdentity(parts.identity)
   }
 
@@ -89,7 +89,7 @@ export class Tunnels {
     if (!installed.ok || this.#core.paths.size === known) return installed
     const { path } = installed
     if (path.role === 'opener') propose(this.#core, path, now)
-    else this.#unpark(path, now)
+    else this.#front.unpark(path, (from, bytes) => this.handle(from, bytes, now))
     touch(this.#core, path, now)
     return installed
   }
@@ -99,7 +99,7 @@ export class Tunnels {
     const core = this.#core
     const header = readHeader(bytes)
     if (!header.ok) return drop(core, header.fault)
-    if (header.value.cls === CLASS_TUNNEL_HANDSHAKE) return this.#onHandshake(header.value, from, bytes, now)
+    if (header.value.cls === CLASS_TUNNEL_HANDSHAKE) return this.#front.handle(header.value, from, bytes, now)
     onReset(core, bytes, now)
   }
 
@@ -196,6 +196,20 @@ export class Tunnels {
     this.#core.paths.unbind(ip)
   }
 
+  /**
+   * Our own ways out, best first per family; empty: unknown, the kernel chooses. Paths whose way is no longer the best move before it
+   * breaks, paths whose way has gone move at once.
+   */
+  setVias(vias: readonly Via[], now: Instant): void {
+    viasChanged(this.#core, vias, now)
+  }
+
+  /** Fresh word of where a path's peer is; false when the contract is not known here or the word is older than what is. */
+  relocate(contractHash: Uint8Array, whereabouts: Whereabouts, now: Instant): boolean {
+    const path = this.byContract(contractHash)
+    return path !== null && relocate(this.#core, path, whereabouts, now)
+  }
+
   /** A longer lease from now; false when the contract is not known here. */
   extend(contractHash: Uint8Array, leaseSeconds: number, now: Instant): boolean {
     const path = this.byContract(contractHash)
@@ -236,16 +250,13 @@ export class Tunnels {
       if (path.state !== 'gone') lifeClock(this.#core, path, now)
       touch(this.#core, path, now)
     }
-    for (const [id, { from, bytes }] of this.#parked.sweep(now)) {
-      const reset = this.#core.resets.answer(id, bytes.length, now)
-      if (reset !== null) send(this.#core, from, reset)
-    }
+    this.#front.tick(now)
   }
 
   /** Without packet workers linear in the paths: for machines with thousands, ask once per turn. */
   deadline(): Instant | null {
     const { paths, mirror } = this.#core
-    let first = this.#parked.deadline()
+    let first = this.#front.deadline()
     if (mirror !== null) return sooner(first, mirror.deadline())
     for (const path of paths.all()) first = sooner(first, dueOf(path))
     return first
@@ -257,36 +268,6 @@ export class Tunnels {
 
   list(now: Instant): PathStatus[] {
     return [...this.#core.paths.all()].map((p) => statusOf(p, this.wholeMtu(p), this.innerMtu(p), now))
-  }
-
-  /** A class 3 datagram; everything up to tag 1 costs hashes only. */
-  #onHandshake(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
-    const core = this.#core
-    const type = header.flags & ~DIRECTION_BIT
-    if (bytes.length !== HANDSHAKE_BYTES[type]) return drop(core, 'malformed')
-    const path = core.paths.byId(header.id)
-    if (path === null) {
-      if (type !== TYPE_TUNNEL_REQUEST) return drop(core, 'unknown-path')
-      core.counters.count('ntm.tunnel.parked')
-      this.#parked.set(header.id, { from, bytes: new Uint8Array(bytes) }, after(now, TIMERS.parkedRequest.millis))
-      return
-    }
-    const sender = (header.flags & DIRECTION_BIT) === 0 ? 0 : 1
-    if (sender !== peerDirection(path)) return drop(core, 'wrong-direction')
-    touch(core, path, now)
-    if (type === TYPE_TUNNEL_COOKIE) return onCookie(core, path, header, bytes)
-    if (!checkTag1(core.suite, bytes, path.bond.secrets.tagKey(sender))) return drop(core, 'bad-tag')
-    if (type === TYPE_TUNNEL_RESPONSE) return onResponse(core, path, header, from, bytes, now)
-    onRequest(core, this.#load, path, header, from, bytes, now)
-  }
-
-  #unpark(path: Path, now: Instant): void {
-    for (const id of path.contract.pathIds) {
-      const parked = this.#parked.get(id)
-      if (parked === undefined) continue
-      this.#parked.delete(id)
-      this.handle(parked.from, parked.bytes, now)
-    }
   }
 }
 
