@@ -3,6 +3,7 @@ import { NodeShell } from '#cli/compose/node-shell.ts'
 import type { PacketHost } from '#cli/compose/packet-host.ts'
 import { startPacketHost } from '#cli/compose/thread-host.ts'
 import { startTunPlane, type TunPlaneConfig } from '#cli/worker/tun-plane.ts'
+import type { TunIn, TunOut } from '#cli/worker/tun-words.ts'
 import { systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
@@ -38,7 +39,7 @@ export type TunEndWish = {
 export type TunEnd = {
   readonly tunnels: Tunnels
   readonly path: Path
-  readonly host: PacketHost<never>
+  readonly host: PacketHost<TunIn>
   readonly counters: CounterMap
   readonly cells: Float64Array
   /** Resolves when packets may pass. */
@@ -82,10 +83,10 @@ export async function startTunEnd(w: TunEndWish): Promise<TunEnd> {
     onOut: () => {},
     onFail: w.onFail,
   }
-  const host: PacketHost<never> =
+  const host: PacketHost<TunIn> =
     w.workers === 0
       ? await startInlineHost({ ...parts, startRole: startTunPlane })
-      : await startPacketHost<never, never>({
+      : await startPacketHost<TunIn, TunOut>({
           ...parts,
           kind: 'tun',
           ...(w.workers === null ? {} : { workers: w.workers }),

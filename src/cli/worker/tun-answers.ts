@@ -16,36 +16,38 @@ export class TunAnswers {
   /** Queues "packet too big" about the packet at `at`; it comes from where the packet was going. */
   tooBig(v: DataView, at: number, len: number, mtuBytes: number, now: Instant): void {
     const four = ip4.version(v, at) === 4
-    if (this.jobs.count === SLOTS || !mayAnswer(v, at, len) || !this.#may(now)) return
-    const to = this.jobs.count * SLOT_BYTES + HEADROOM
-    const room = SLOT_BYTES - HEADROOM
-    const bytes = four
-      ? writeError4(
-          this.memory.view,
-          to,
-          room,
-          ip4.destination(v, at),
-          icmp4.UNREACHABLE,
-          icmp4.FRAGMENTATION_NEEDED,
-          mtuBytes,
-          v,
-          at,
-          len,
-        )
-      : writeError6(
-          this.memory.view,
-          to,
-          room,
-          v,
-          at + ip6.DESTINATION_AT,
-          icmp6.PACKET_TOO_BIG,
-          0,
-          mtuBytes,
-          v,
-          at,
-          len,
-        )
-    this.jobs.jobs.set([to, bytes, 0], 3 * this.jobs.count++)
+    if (four) this.#error4(icmp4.FRAGMENTATION_NEEDED, mtuBytes, v, at, len, now)
+    else this.#error6(icmp6.PACKET_TOO_BIG, 0, mtuBytes, v, at, len, now)
+  }
+
+  /** As `tooBig`: nobody knows the way to where the packet goes. RFC 792, RFC 4443 §3.1. */
+  unreachable(v: DataView, at: number, len: number, now: Instant): void {
+    if (ip4.version(v, at) === 4) this.#error4(icmp4.HOST_UNREACHABLE, 0, v, at, len, now)
+    else this.#error6(icmp6.UNREACHABLE, icmp6.ADDRESS_UNREACHABLE, 0, v, at, len, now)
+  }
+
+  #error4(code: number, rest: number, v: DataView, at: number, len: number, now: Instant): void {
+    const to = this.#slot(v, at, len, now)
+    if (to === 0) return
+    const { view } = this.memory
+    this.#queue(to, writeError4(view, to, ROOM, ip4.destination(v, at), icmp4.UNREACHABLE, code, rest, v, at, len))
+  }
+
+  #error6(type: number, code: number, rest: number, v: DataView, at: number, len: number, now: Instant): void {
+    const to = this.#slot(v, at, len, now)
+    if (to === 0) return
+    const { view } = this.memory
+    this.#queue(to, writeError6(view, to, ROOM, v, at + ip6.DESTINATION_AT, type, code, rest, v, at, len))
+  }
+
+  /** Where the next answer is written; 0 when none may be. */
+  #slot(v: DataView, at: number, len: number, now: Instant): number {
+    if (this.jobs.count === SLOTS || !mayAnswer(v, at, len) || !this.#may(now)) return 0
+    return this.jobs.count * SLOT_BYTES + HEADROOM
+  }
+
+  #queue(at: number, bytes: number): void {
+    this.jobs.jobs.set([at, bytes, 0], 3 * this.jobs.count++)
   }
 
   #may(now: Instant): boolean {
@@ -60,5 +62,6 @@ export class TunAnswers {
 
 const SLOTS = 16
 const SLOT_BYTES = 2048
+const ROOM = SLOT_BYTES - HEADROOM
 const PER_SECOND = 100
 const BURST = 50

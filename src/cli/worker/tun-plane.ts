@@ -1,12 +1,15 @@
 import { IoFault } from '#io/fault.ts'
 import { ip, ipBatch } from '#io/links.ts'
 import { type InterfacePort, openTun } from '#io/packet-native.ts'
+import type { Ip } from '#ntm-lib/addr/ip.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
 import { clampMss } from '#ntm-lib/packet/clamp.ts'
 import { fillTransport } from '#ntm-lib/packet/gso.ts'
+import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import { split4 } from '#ntm-lib/packet/split4.ts'
+import type { Waiting } from '#ntm-lib/plane/unknown-addresses.ts'
 import {
   batch,
   CSUM_MISSING,
@@ -18,7 +21,9 @@ import {
 } from '#ntm-lib/ports/packet-port.ts'
 import type { RoleParts, RolePlane, StartRole } from './role-plane.ts'
 import { TunAnswers } from './tun-answers.ts'
+import { TunAsks, type TunAsksParts } from './tun-asks.ts'
 import { TunRoutes } from './tun-routes.ts'
+import type { TunIn, TunOut } from './tun-words.ts'
 
 export type TunPlaneConfig = {
   /** Name of the device; '' lets the kernel choose (with one worker only: several share a device by its name). */
@@ -29,13 +34,15 @@ export type TunPlaneConfig = {
   readonly addresses: readonly string[]
   /** More that goes to the device, as prefixes. */
   readonly routes?: readonly string[]
+  /** What no path leads to is told as `TunOut` and kept a moment, instead of being dropped. */
+  readonly asks?: boolean
 }
 
 /** What the start says. */
 export type TunPlaneStarted = { readonly device: string }
 
 /** Plain NTM from this machine to others: a TUN device on one side, paths by inner destination on the other. */
-export const startTunPlane: StartRole<TunPlaneConfig, never, never> = async (config, parts) => {
+export const startTunPlane: StartRole<TunPlaneConfig, TunIn, TunOut> = async (config, parts) => {
   const port = openTun(config.device, { offloads: true, multiQueue: parts.workers > 1 })
   try {
     if (parts.lead) await setUp(port.name, config)
@@ -44,13 +51,14 @@ export const startTunPlane: StartRole<TunPlaneConfig, never, never> = async (con
     throw e
   }
   const started: TunPlaneStarted = { device: port.name }
-  return { role: new TunPlane(port, parts), started }
+  return { role: new TunPlane(port, config.asks ?? false, parts), started }
 }
 
-class TunPlane implements RolePlane<never> {
-  readonly #p: RoleParts<never>
+class TunPlane implements RolePlane<TunIn> {
+  readonly #p: RoleParts<TunOut>
   readonly #port: InterfacePort
-  readonly #routes = new TunRoutes()
+  readonly #routes: TunRoutes
+  readonly #asks: TunAsks | null
   readonly #answers = new TunAnswers()
   readonly #in = superBatch(IN_SLOTS)
   /** What came out of tunnels in this round, still where it was opened. */
@@ -59,19 +67,33 @@ class TunPlane implements RolePlane<never> {
   /** For what must be cut before it goes into a tunnel. */
   readonly #cut = batch(CUT_SLOTS, CUT_SLOT_BYTES)
 
-  constructor(port: InterfacePort, parts: RoleParts<never>) {
+  /** A packet that waited, on its way at last. */
+  #late: SuperBatch | null = null
+
+  constructor(port: InterfacePort, asks: boolean, parts: RoleParts<TunOut>) {
     this.#p = parts
     this.#port = port
+    this.#routes = new TunRoutes(asks)
+    const { tell, counters, clock } = parts
+    const leads = (vip: Ip): boolean => this.#routes.rowFor(vip) !== 0
+    const done: TunAsksParts['done'] = (waited, found, now) => this.#onDone(waited, found, now)
+    this.#asks = asks ? new TunAsks({ tell, leads, done, counters, clock }) : null
     port.onGone(() => parts.fail(new IoFault(`use ${port.name}`, new Error('the interface was removed'))))
     port.onReadable(() => this.#turn())
   }
 
-  handle(): unknown {
+  handle(input: TunIn, now: Instant): unknown {
+    if (input.say === 'no-path') this.#asks?.refused(input.vip, now)
+    else {
+      for (const vip of input.vips) this.#routes.give(vip, input.row)
+      for (const vip of input.vips) this.#asks?.routed(vip, now)
+    }
     return null
   }
 
-  mirrored(command: MirrorCommand): void {
+  mirrored(command: MirrorCommand, now: Instant): void {
     this.#routes.mirrored(command)
+    this.#asks?.mirrored(command, now)
   }
 
   inner(row: number, from: SuperBatch, i: number): void {
@@ -98,6 +120,7 @@ class TunPlane implements RolePlane<never> {
   }
 
   stop(): void {
+    this.#asks?.stop()
     this.#port.close()
   }
 
@@ -107,26 +130,51 @@ class TunPlane implements RolePlane<never> {
       const n = this.#port.recvSuper(this.#in)
       if (n === 0) return
       const now = this.#p.clock.now()
-      for (let i = 0; i < n; i++) this.#toTunnel(i, now)
+      for (let i = 0; i < n; i++) this.#toTunnel(this.#in, i, now)
       this.#p.plane.flush(now)
       this.#sendAnswers()
       if (n < this.#in.lens.length) return
     }
   }
 
-  #toTunnel(i: number, now: Instant): void {
-    const { plane, counters } = this.#p
-    const from = this.#in
+  #toTunnel(from: SuperBatch, i: number, now: Instant): void {
+    const { plane } = this.#p
     const at = slotAt(from, i)
     const len = from.lens[i] ?? 0
     const gso = from.gso[i] ?? 0
     const row = this.#routes.rowTo(from.view, at, len)
-    if (row === 0) return counters.count('tun.drop.no-path')
+    if (row === 0) return this.#noPath(from.view, at, len, gso, now)
     this.#clamp(row, from.view, at, len)
     const verdict = plane.put(row, from, at, len, gso, now)
     if (verdict === 'queued') return
-    if (verdict === 'cut-first') this.#cutSuper(row, at, len, gso, now)
-    else if (verdict === 'too-big') this.#tooBig(row, at, len, gso, now)
+    if (verdict === 'cut-first') this.#cutSuper(row, from, at, len, gso, now)
+    else if (verdict === 'too-big') this.#tooBig(row, from.view, at, len, gso, now)
+  }
+
+  #noPath(v: DataView, at: number, len: number, gso: number, now: Instant): void {
+    const { counters } = this.#p
+    // The kernel's own multicast (a router solicitation, IGMP) is for nobody there.
+    const asks = validInner(v, at, len) === 'ok' && !isGroup(v, at) ? this.#asks : null
+    const said = asks === null ? 'no-path' : asks.ask(v, at, len, gso, now)
+    if (said === 'kept') return
+    counters.count(`tun.drop.${said === 'full' ? 'unknown-full' : said === 'refused' ? 'unknown-virtual' : said}`)
+    if (said === 'refused') this.#answers.unreachable(v, at, len, now)
+  }
+
+  #onDone(waited: readonly Waiting<null>[], found: boolean, now: Instant): void {
+    this.#late ??= superBatch(1)
+    const late = this.#late
+    const at = slotAt(late, 0)
+    for (const { packet, gso } of waited) {
+      if (packet.length > late.slotBytes - HEADROOM) continue
+      late.arena.set(packet, at)
+      late.lens[0] = packet.length
+      late.gso[0] = gso
+      if (found) this.#toTunnel(late, 0, now)
+      else this.#answers.unreachable(late.view, at, packet.length, now)
+      this.#p.plane.flush(now)
+    }
+    this.#sendAnswers()
   }
 
   #clamp(row: number, v: DataView, at: number, len: number): void {
@@ -134,21 +182,11 @@ class TunPlane implements RolePlane<never> {
   }
 
   /** UDP segments that do not travel whole: one packet each, which may go in halves or come back as too big. */
-  #cutSuper(row: number, at: number, len: number, gso: number, now: Instant): void {
+  #cutSuper(row: number, from: SuperBatch, at: number, len: number, gso: number, now: Instant): void {
     const { io, plane, counters } = this.#p
     const c = this.#cut
     plane.flush(now)
-    const n = io.segment(
-      this.#in.arena,
-      at,
-      len,
-      gso,
-      CUT_SLOT_BYTES - HEADROOM,
-      c.arena,
-      c.slotBytes,
-      HEADROOM,
-      c.lens,
-    )
+    const n = io.segment(from.arena, at, len, gso, CUT_SLOT_BYTES - HEADROOM, c.arena, c.slotBytes, HEADROOM, c.lens)
     if (n < 0) return counters.count('tun.drop.not-cut')
     for (let i = 0; i < n; i++) {
       const verdict = plane.put(row, c, slotAt(c, i), c.lens[i] ?? 0, 0, now)
@@ -158,9 +196,8 @@ class TunPlane implements RolePlane<never> {
   }
 
   /** RFC 791: without DF a packet is cut into fragments on its way; else its sender is told. */
-  #tooBig(row: number, at: number, len: number, gso: number, now: Instant): void {
+  #tooBig(row: number, view: DataView, at: number, len: number, gso: number, now: Instant): void {
     const { plane, counters } = this.#p
-    const { view } = this.#in
     const most = plane.innerMtu(row)
     if (ip4.version(view, at) === 6 || (ip4.fragmentWord(view, at) & DF) !== 0) {
       return this.#answers.tooBig(view, at, len, most, now)
@@ -187,6 +224,9 @@ async function setUp(device: string, { mtuBytes, addresses, routes = [] }: TunPl
   await ipBatch(addresses.map((a) => `address replace ${a} dev ${device}${a.includes(':') ? ' nodad' : ''}`))
   await ipBatch(routes.map((r) => `route replace ${r} dev ${device}`))
 }
+
+const isGroup = (v: DataView, at: number): boolean =>
+  v.getUint8(at) >> 4 === 4 ? v.getUint8(at + 16) >= 224 : v.getUint8(at + 24) === 0xff
 
 const IN_SLOTS = 32
 const MOST_OUT = 256
