@@ -60,7 +60,7 @@ export type SceneOptions = {
   readonly withoutHostDhcp?: boolean
 }
 
-/** The scene, built and answering. The product's programs are not started: `startNtm` does that. */
+/** The scene, built and answering. The product's programs are not started. */
 export type Scene = {
   readonly lab: Lab
   readonly place: typeof PLACE
@@ -73,8 +73,6 @@ export type Scene = {
   hostDhcp(): Promise<Program>
   /** IPv4 address a room has now on `link`; null when none. */
   address4(room: Room, link: string): Promise<string | null>
-  /** Starts `ntm ARGS --config FILE` in a room and waits until it logs `"event":"role.ready"`. */
-  startNtm(room: Room, args: readonly string[], configFile: string): Promise<Program>
   dispose(): void
 }
 
@@ -150,17 +148,6 @@ async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
       const text = await lab.must(room, 'ip', ['-j', '-4', 'address', 'show', 'dev', link])
       const links = JSON.parse(text) as { addr_info?: { local: string }[] }[]
       return links[0]?.addr_info?.[0]?.local ?? null
-    },
-    startNtm: async (room, args, configFile) => {
-      const name = `${room}-ntm-${args[0] ?? ''}`
-      const program = lab.spawn(room, name, process.execPath, [
-        join(ROOT, 'src/cli/ntm.ts'),
-        ...args,
-        '--config',
-        configFile,
-      ])
-      await program.line(/"event":"role\.ready"/, 20_000)
-      return program
     },
     dispose: () => lab.dispose(),
   }
