@@ -2,6 +2,7 @@ import { CoordinatorCore } from '#coordinator/core.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import type { Via } from '#ntm-lib/addr/via.ts'
 import { type Instant, seconds, sooner, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
@@ -19,6 +20,7 @@ import type { Candidate, HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { Disk, Home } from './home.ts'
+import type { Plugged } from './internet.ts'
 import { mode } from './mirror-mode.ts'
 import { PlaneWorker } from './plane-worker.ts'
 import type { Actor } from './world.ts'
@@ -42,6 +44,9 @@ export class BoxActor implements Actor {
   candidates: readonly Candidate[]
   hosts: readonly HostClaim[] = []
   version = 1
+  vias: readonly Via[] = []
+  /** Called with every inner packet that is let in. */
+  onInner: ((inner: Uint8Array, now: Instant) => void) | null = null
   verdict: (server: string) => Verdict = () => ({ ttlSeconds: 60, families: 2 })
   registration: RegistrationResponse | null = null
   /** Where packets are opened and sealed when not here. */
@@ -119,8 +124,21 @@ export class BoxActor implements Actor {
     const inner =
       this.worker !== null ? this.worker.take(from, bytes, now) : (this.tunnels.open(from, bytes, now)?.bytes ?? null)
     if (inner !== null) this.received.push(inner)
+    if (inner !== null) this.onInner?.(inner, now)
     this.#told(now)
     this.node.settle(now)
+  }
+
+  /** As the shell does: other interfaces are other candidates and other ways out. */
+  replugged(plugs: readonly Plugged[], now: Instant): void {
+    this.#now = now
+    const port = 4330
+    this.candidates = plugs.flatMap(({ ips }) =>
+      ips.map((ip) => ({ type: 'local' as const, endpoint: { ip, port }, priority: isIp4(ip) ? 100 : 110 })),
+    )
+    this.version++
+    this.vias = plugs.flatMap(({ ifindex, ips }) => ips.map((ip) => ({ ifindex, ip })))
+    this.node.changed(now)
   }
 
   tick(now: Instant): void {

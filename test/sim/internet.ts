@@ -210,7 +210,7 @@ export class Internet {
 
   #machine(name: string): Machine {
     const machine = this.#machines.get(name)
-    if (machine === undefined) throw new BugError(`nobody is called $name`)
+    if (machine === undefined) throw new BugError(`nobody is called ${name}`)
     return machine
   }
 
@@ -333,7 +333,7 @@ function outermost(realm: Realm): string {
 
 const siteOf = (name: string, plug: Plug): string =>
   plug.site ?? (plug.realm.parent === null ? name : outermost(plug.realm))
-const pair = (a: string, b: string): string => (a < b ? `$a$b` : `$b$a`)
+const pair = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}`)
 /** The machine has done something: its deadline is not what it was. */
 const ASK = -1 as Instant
 /** Between two boxes at one site. */
