@@ -50,7 +50,7 @@ export type SeatOptions = {
 
 /**
  * A small Internet of namespaces: public servers and sites around one core router, and rooms that are plugged into sites and out again, as a
- * person with a laptop does. Addresses are set at once and without asking (no DHCP, no duplicate address detection), so that the moment
+ * person with a laptop does. Addresses look like anybody's (20.0.0.0/8), for documentation's own are refused by careful programs. They are set at once and without asking (no DHCP, no duplicate address detection), so that the moment
  * from which they can be used is known.
  */
 export class Internet {
@@ -96,7 +96,7 @@ export class Internet {
     if (nat !== null) this.#nat(name, ip4, nat, options)
     if (kind === 'v6-firewall') lab.nft(name, firewall6Ruleset('wan'))
     // A site of global addresses has a second network, of which the core knows the way.
-    const lan4 = families === 6 ? null : nat === null ? `203.0.113.${place * 16}/28` : PRIVATE
+    const lan4 = families === 6 ? null : nat === null ? `20.1.${place}.0/24` : PRIVATE
     const lan6 = families === 4 ? null : `2001:db8:${place.toString(16)}:1::/64`
     if (nat === null && lan4 !== null) lab.ip('inet', `route add ${lan4} via ${ip4}`)
     if (lan6 !== null) lab.ip('inet', `route add ${lan6} via ${net6(2)}`)
@@ -163,8 +163,8 @@ export class Internet {
   /** A cable to the core, with a network of its own of each family; .1 and ::1 are the core's. */
   async #uplink(room: string, name: string, families: 4 | 6 | 46, weather?: Weather) {
     const place = ++this.#places
-    if (place > 15) throw new LabError('this Internet has 15 places')
-    const net4 = (host: number): string => `198.51.100.${place * 16 + host}`
+    if (place > 250) throw new LabError('this Internet has 250 places')
+    const net4 = (host: number): string => `20.0.${place}.${host}`
     const net6 = (host: number): string => `2001:db8:${place.toString(16)}::${host}`
     const [a, b]: [Plug, Plug] = [
       [room, name],
@@ -174,7 +174,7 @@ export class Internet {
     if (weather === undefined) this.lab.cable(a, b)
     else link = await weatherLink(this.lab, { a, b, there: weather })
     const addresses = (host: number): string[] => [
-      ...(families === 6 ? [] : [`addr add ${net4(host)}/28`]),
+      ...(families === 6 ? [] : [`addr add ${net4(host)}/24`]),
       ...(families === 4 ? [] : [`addr add ${net6(host)}/64`]),
     ]
     this.lab.ip('inet', ...addresses(1).map((line) => `${line} dev up${place}`))
@@ -204,13 +204,8 @@ function natOf(kind: SiteKind): NatKind | null {
   }
 }
 
-/** `203.0.113.32/28`, 3 → `203.0.113.35/28`. */
-function hostOf4(prefix: string, host: number): string {
-  const [base = '', bits = ''] = prefix.split('/')
-  const bytes = base.split('.').map(Number)
-  return `${bytes.slice(0, 3).join('.')}.${(bytes[3] ?? 0) + (bits === '28' ? host % 14 || 14 : host)}/${bits}`
-}
-
+/** `192.168.77.0/24`, 3 → `192.168.77.3/24`. */
+const hostOf4 = (prefix: string, host: number): string => prefix.replace('.0/', `.${host}/`)
 const hostOf6 = (prefix: string, host: number): string => prefix.replace('::/', `::${host}/`)
 const bare = (address: string): string => address.replace(/\/.*$/, '')
 
