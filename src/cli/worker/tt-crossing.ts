@@ -1,4 +1,5 @@
 import { routerStandIns } from '#ntm-lib/addr/virtual.ts'
+import { Rate } from '#ntm-lib/base/rate.ts'
 import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Clock } from '#ntm-lib/ports/machine.ts'
@@ -25,7 +26,8 @@ export function crossingParts(s: CrossingSettings): CrossingParts {
   const { router4, router6, routers6 } = routerStandIns(s.virtual.servers4, s.virtual.servers6)
   const pairs = new PairMap(routers6, router4)
   const ids = new Ids(index, of, s.seed)
-  const replies = new Replies(s.clock, REPLIES_PER_SECOND / of)
+  // RFC 7915 §4.4, RFC 4443 §2.4(f): errors are rate-limited.
+  const replies = new Rate(REPLIES_PER_SECOND / of, REPLIES_PER_SECOND / of)
   const context = (own: Pick<XlatContext, 'lastHop' | 'own4' | 'own6'>): XlatContext => ({
     ...own,
     map: pairs,
@@ -35,7 +37,7 @@ export function crossingParts(s: CrossingSettings): CrossingParts {
     copyTrafficClass: true,
     udpZero: 'compute',
     nextId: (count) => ids.next(count),
-    mayReply: () => replies.mayReply(),
+    mayReply: () => replies.take(s.clock.now()),
     reply: batch(SLOTS, SLOT_BYTES),
     spill: batch(SLOTS, SLOT_BYTES),
   })
@@ -69,28 +71,6 @@ class Ids {
     const id = this.#first + this.#next
     this.#next += count
     return id
-  }
-}
-
-/** RFC 7915 §4.4, RFC 4443 §2.4(f): errors are rate-limited. */
-class Replies {
-  readonly #clock: Clock
-  readonly #perSecond: number
-  #tokens: number
-  #filledAt = 0
-
-  constructor(clock: Clock, perSecond: number) {
-    this.#clock = clock
-    this.#perSecond = this.#tokens = perSecond
-  }
-
-  mayReply(): boolean {
-    const now = this.#clock.now()
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#filledAt) / 1000) * this.#perSecond)
-    this.#filledAt = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
   }
 }
 

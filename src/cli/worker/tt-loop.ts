@@ -2,11 +2,20 @@ import type { Instant } from '#ntm-lib/base/time.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
-import { type Batch, batch, HEADROOM, outgoing, type SuperBatch, type SuperPort, slotAt, superBatch } from '#ntm-lib/ports/packet-port.ts' // biome-ignore format: one import
+import {
+  type Batch,
+  batch,
+  HEADROOM,
+  type SuperBatch,
+  type SuperPort,
+  slotAt,
+  superBatch,
+} from '#ntm-lib/ports/packet-port.ts'
 import type { FlowNode } from '#tt/flow-node.ts'
 import type { PacketPath } from '#tt/packet-path.ts'
 import type { CrossingParts } from '#tt/traffic-parts.ts'
 import type { XlatContext } from '#tt/xlat/context.ts'
+import { Leg } from './leg.ts'
 import { type CrossingSettings, crossingParts, SLOT_BYTES, SLOTS } from './tt-crossing.ts'
 import type { Customer } from './tt-customers.ts'
 
@@ -29,9 +38,8 @@ export class TtLoop<Path extends PacketPath> {
   readonly path: Path
   readonly #p: TtLoopParts
   readonly #in: SuperBatch = superBatch(EDGE_SLOTS)
-  /** Packets for the edge, all in one arena. */
-  readonly #jobs = outgoing(MOST_JOBS)
-  #jobsIn: Uint8Array | null = null
+  /** Packets for the edge; flushed before the memory they lie in is written to again. */
+  readonly #edge: Leg
   /** The segments of a super-packet that had to be cut. */
   readonly #cut = batch(CUT_SLOTS, SLOT_BYTES)
   /** A fragment that waited for its first one. */
@@ -44,6 +52,7 @@ export class TtLoop<Path extends PacketPath> {
   /** `makePath` is given what crossing needs. */
   constructor(parts: TtLoopParts, makePath: (parts: CrossingParts) => Path) {
     this.#p = parts
+    this.#edge = new Leg(parts.edge)
     const crossing = crossingParts(parts)
     this.#out = crossing.out
     this.#back = crossing.back
@@ -62,7 +71,7 @@ export class TtLoop<Path extends PacketPath> {
       }
       one.arena.set(p, slotAt(one, 0))
       this.#outward(row, customer, one, 0, slotAt(one, 0), p.length, 0, now)
-      this.#sendJobs()
+      this.#edge.flush()
     }
   }
 
@@ -80,7 +89,7 @@ export class TtLoop<Path extends PacketPath> {
 
   /** What was put together from one opening leaves. */
   afterOpen(now: Instant): void {
-    this.#sendJobs()
+    this.#edge.flush()
     const { reply } = this.#out
     if (reply.count === 0) return
     for (let k = 0; k < reply.count; k++) {
@@ -107,13 +116,13 @@ export class TtLoop<Path extends PacketPath> {
     if (verdict === 'forward') this.#toEdge(b, path.result.at, path.result.len, path.result.gso)
     else if (verdict === 'split') {
       for (let k = 0; k < spill.count; k++) this.#toEdge(spill, slotAt(spill, k), spill.lens[k] ?? 0, 0)
-      this.#sendJobs()
+      this.#edge.flush()
     } else if (verdict === 'cut') {
       const cut = this.#segmented(b, at, len, gso)
       for (let k = 0; k < cut.count; k++) {
         this.#outward(row, customer, cut, k * cut.slotBytes, slotAt(cut, k), cut.lens[k] ?? 0, 0, now)
       }
-      this.#sendJobs()
+      this.#edge.flush()
     }
     if (reply.count > replies) this.#replyRows[replies] = row
   }
@@ -175,27 +184,14 @@ export class TtLoop<Path extends PacketPath> {
 
   #toEdge(b: Batch, at: number, len: number, gso: number): void {
     if (!this.#p.kernelSpendsHop) spendHop(b.view, at)
-    if (this.#jobsIn !== b.arena) this.#sendJobs()
-    this.#jobsIn = b.arena
-    const { jobs } = this.#jobs
-    const word = 3 * this.#jobs.count
-    jobs[word] = at
-    jobs[word + 1] = len
-    jobs[word + 2] = gso
-    if (++this.#jobs.count === MOST_JOBS) this.#sendJobs()
-  }
-
-  /** In the order in which they were queued; before their arena is written to again. */
-  #sendJobs(): void {
-    if (this.#jobsIn !== null && this.#jobs.count > 0) this.#p.edge.sendSuper(this.#jobsIn, this.#jobs)
-    this.#jobs.count = 0
+    this.#edge.add(b.arena, at, len, gso)
   }
 
   #sendReplies(): void {
     const { reply } = this.#back
     for (let k = 0; k < reply.count; k++) this.#toEdge(reply, slotAt(reply, k), reply.lens[k] ?? 0, 0)
     reply.count = 0
-    this.#sendJobs()
+    this.#edge.flush()
   }
 }
 
@@ -209,5 +205,4 @@ function spendHop(v: DataView, at: number): void {
 const EDGE_SLOTS = 32
 /** Datagrams that one UDP send may hold, in Linux. */
 const CUT_SLOTS = 128
-const MOST_JOBS = 256
 const ROUNDS = 4
