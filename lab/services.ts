@@ -61,6 +61,8 @@ export type LanPlan = {
   readonly from: string
   readonly to: string
   readonly upstream: string
+  /** An IPv6 prefix of 64 bits (`fd00::`), advertised to hosts that make their own addresses; the link must have one of it. */
+  readonly advertise?: string
 }
 
 /** DHCP server and DNS forwarder of a home router (dnsmasq). `<dir>/<room>-leases` tells who has which address. */
@@ -83,6 +85,7 @@ export async function lanServices(lab: Lab, room: string, plan: LanPlan): Promis
     `--dhcp-option=option:router,${plan.address}`,
     `--dhcp-option=option:dns-server,${plan.address}`,
     `--dhcp-leasefile=${lab.dir}/${room}-leases`,
+    ...(plan.advertise === undefined ? [] : ['--enable-ra', `--dhcp-range=${plan.advertise},ra-only`]),
   ])
   await running.line(/started, version/)
   return running
