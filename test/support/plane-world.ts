@@ -2,6 +2,7 @@ import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { ip16 } from '#ntm-lib/addr/ip.ts'
 import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
+import { VIA_BYTES } from '#ntm-lib/addr/via.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Instant, instant } from '#ntm-lib/base/time.ts'
 import type { SealSecret } from '#ntm-lib/crypto/schedule.ts'
@@ -39,6 +40,8 @@ export class PlaneEnd {
     readonly row: number
     readonly to: Uint8Array
     readonly port: number
+    /** Null when none was named for any row. */
+    readonly via: Uint8Array | null
     readonly bytes: Uint8Array
   }[] = []
   rounds = 0
@@ -63,12 +66,13 @@ export class PlaneEnd {
       cells: this.cells,
       counters: this.counters,
       emit: (event) => this.events.push(event),
-      send: ({ arena, runs, count }, addrs, ports) => {
+      send: ({ arena, runs, count }, addrs, ports, vias) => {
         for (let r = 0; r < count * RUN.words; r += RUN.words) {
           const [row, at, len, each] = runs.subarray(r, r + 4) as unknown as [number, number, number, number]
           for (let p = at; p < at + len; p += each) {
             const bytes = arena.slice(p, Math.min(p + each, at + len))
-            this.sent.push({ row, to: addrs.slice(row * 16, row * 16 + 16), port: ports[row] ?? 0, bytes })
+            const via = vias?.slice(row * VIA_BYTES, (row + 1) * VIA_BYTES) ?? null
+            this.sent.push({ row, to: addrs.slice(row * 16, row * 16 + 16), port: ports[row] ?? 0, via, bytes })
           }
         }
       },

@@ -124,8 +124,9 @@ export class Inward {
     const t = this.#table
     const state = t.state[row] ?? 0
     if ((state & TELL) !== 0 || (state & LOCATED) === 0) return true
-    if (t.ports[row] !== d.ports[slot]) return true
-    for (let i = 0; i < 16; i++) if (t.addrs[row * 16 + i] !== d.addrs[slot * 16 + i]) return true
+    const { addrs, ports } = t.places
+    if (ports[row] !== d.ports[slot]) return true
+    for (let i = 0; i < 16; i++) if (addrs[row * 16 + i] !== d.addrs[slot * 16 + i]) return true
     return false
   }
 

@@ -6,6 +6,7 @@ import { CELLS } from '../negotiate/mirror.ts'
 import { UDP } from '../packet/protocol.ts'
 import { CSUM_MISSING, shared } from '../ports/packet-port.ts'
 import { CAPSULATED_OVERHEAD, FRAG_FIRST, FRAG_SECOND } from '../wire/capsulated.ts'
+import { sendAhead } from './ahead.ts'
 import { completeCheck } from './checksums.ts'
 import { RUN, type Runs, SEAL_JOB, STATUS } from './engine.ts'
 import { layoutOf, newLayout } from './layout.ts'
@@ -65,6 +66,7 @@ export class Outward {
   /** Seals and sends what was put. */
   flush(now: Instant): void {
     const { engine, send } = this.#p
+    const { places } = this.#table
     const count = this.#count
     const arena = this.#arena
     this.#count = 0
@@ -75,7 +77,8 @@ export class Outward {
       // A packet larger than all of `out`: nothing a port can have given us.
       invariant(done > 0, 'the engine seals at least one job of a call')
       this.#account(first, first + done, now)
-      if (this.#runs.count > 0) send(this.#runs, this.#table.addrs, this.#table.ports, null)
+      if (places.hasAhead) sendAhead(this.#runs, places)
+      if (this.#runs.count > 0) send(this.#runs, places.addrs, places.ports, places.vias)
       first += done
     }
     for (let row = this.#worn.pop(); row !== undefined; row = this.#worn.pop()) {

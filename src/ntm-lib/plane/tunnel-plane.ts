@@ -21,7 +21,8 @@ export class TunnelPlane {
 
   constructor(parts: PlaneParts) {
     const rowsFit = Math.floor(parts.cells.length / CELLS.words)
-    this.rows = new TunnelTable(parts.engine, parts.lane, parts.limits ?? KEY_LIMITS, rowsFit)
+    const { engine, lane, limits = KEY_LIMITS, share } = parts
+    this.rows = new TunnelTable(engine, lane, limits, rowsFit, share?.of ?? 1)
     this.#outward = new Outward(parts, this.rows)
     this.#inward = new Inward(parts, this.rows)
   }

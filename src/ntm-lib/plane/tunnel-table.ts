@@ -1,4 +1,3 @@
-import { ip16 } from '../addr/ip.ts'
 import { invariant } from '../base/invariant.ts'
 import type { Instant } from '../base/time.ts'
 import type { KeyLimits } from '../crypto/seal.ts'
@@ -9,6 +8,7 @@ import { AddressSet, AddressSets } from './address-sets.ts'
 import type { PacketEngine } from './engine.ts'
 import { grown, KeySlots } from './key-slots.ts'
 import { PathIds } from './path-ids.ts'
+import { Places } from './places.ts'
 
 /** What a row can do. Bits of `state`. */
 export const KNOWN = 1
@@ -28,9 +28,6 @@ export const MOST_ROWS = 65_536
 export class TunnelTable {
   /** Header template, 16 bytes per row: flags and counter are the engine's. */
   headers: Uint8Array = shared(Uint8Array, 0)
-  /** The peer, 16 bytes per row, IPv4 as v4-mapped; and its port. */
-  addrs: Uint8Array = shared(Uint8Array, 0)
-  ports: Uint16Array = shared(Uint16Array, 0)
   state = new Uint8Array(0)
   /** Byte 1 of our headers, for whole packets of our lane; its top bit is our direction. */
   flags = new Uint8Array(0)
@@ -47,6 +44,7 @@ export class TunnelTable {
   readonly own: AddressSet[] = []
   readonly peer: AddressSet[] = []
 
+  readonly places: Places
   readonly keys: KeySlots
   readonly sets = new AddressSets()
   readonly byId = new PathIds()
@@ -58,8 +56,9 @@ export class TunnelTable {
   #capacity = 0
   #size = 0
 
-  /** `rowsFit`: rows there may be at all. */
-  constructor(engine: PacketEngine, lane: number, limits: KeyLimits, rowsFit: number) {
+  /** `rowsFit`: rows there may be at all; `workers`: how many tables like this one there are. */
+  constructor(engine: PacketEngine, lane: number, limits: KeyLimits, rowsFit: number, workers: number) {
+    this.places = new Places(workers)
     this.keys = new KeySlots(engine, limits)
     this.#lane = lane
     this.#rowsFit = Math.min(rowsFit, MOST_ROWS)
@@ -109,9 +108,7 @@ export class TunnelTable {
     this.#setSide(this.own, row, this.sets.hold(p.ownAllowed))
     this.#setSide(this.peer, row, this.sets.hold(p.peerAllowed))
     this.#setEpochs(row, p)
-    if (p.to === null) this.addrs.fill(0, row * 16, row * 16 + 16)
-    else this.addrs.set(ip16(p.to.ip), row * 16)
-    this.ports[row] = p.to?.port ?? 0
+    this.places.set(row, p)
     const view = new DataView(this.headers.buffer, row * 16, 16)
     writeCapsulated(view, 0, this.flags[row] ?? 0, this.sealEpoch[row] ?? 0, p.id, 0)
   }
@@ -170,6 +167,7 @@ export class TunnelTable {
     this.#dropOthers(row, [])
     this.#setSide(this.own, row, NOBODY)
     this.#setSide(this.peer, row, NOBODY)
+    this.places.forget(row)
     this.state[row] = 0
     this.sealKey[row] = -1
     this.sealUntil[row] = 0
@@ -181,8 +179,7 @@ export class TunnelTable {
     while (most <= row) most *= 2
     const before = this.#capacity
     this.headers = grown(this.headers, shared(Uint8Array, most * 16))
-    this.addrs = grown(this.addrs, shared(Uint8Array, most * 16))
-    this.ports = grown(this.ports, shared(Uint16Array, most))
+    this.places.grow(most)
     this.state = grown(this.state, new Uint8Array(most))
     this.flags = grown(this.flags, new Uint8Array(most))
     this.whole = grown(this.whole, new Uint16Array(most))
