@@ -8,13 +8,27 @@ import { IoFault } from './fault.ts'
 /** Makes the answer to one DNS message, or null when it deserves none. */
 export type DnsAnswer = (query: Uint8Array, from: Ip, transport: 'udp' | 'tcp') => Uint8Array | null
 
+/** One question and the way back to its asker: `reply` may be called later, once; null ends a TCP connection without a word. */
+export type DnsAsked = {
+  readonly from: Endpoint
+  readonly transport: 'udp' | 'tcp'
+  readonly reply: (message: Uint8Array | null) => void
+}
+
+/** Takes one DNS message; it owns the bytes. */
+export type DnsTake = (query: Uint8Array, asked: DnsAsked) => void
+
 export type DnsServer = { close(): Promise<void> }
 
 /**
  * Listens for DNS over UDP and TCP (RFC 7766) on every endpoint. TCP connections are bounded in number, idle time and
  * message size. IoFault when an endpoint cannot be bound; then none stays open.
  */
-export async function serveDns(endpoints: readonly Endpoint[], answer: DnsAnswer): Promise<DnsServer> {
+export const serveDns = (endpoints: readonly Endpoint[], answer: DnsAnswer): Promise<DnsServer> =>
+  listenDns(endpoints, (query, { from, transport, reply }) => reply(answer(query, from.ip, transport)))
+
+/** As `serveDns`, for who answers later. */
+export async function listenDns(endpoints: readonly Endpoint[], take: DnsTake): Promise<DnsServer> {
   const open: (UdpSocket | Server)[] = []
   const connections = new Set<Socket>()
   const close = async (): Promise<void> => {
@@ -23,8 +37,8 @@ export async function serveDns(endpoints: readonly Endpoint[], answer: DnsAnswer
   }
   try {
     for (const at of endpoints) {
-      open.push(await listenUdp(at, answer))
-      open.push(await listenTcp(at, answer, connections))
+      open.push(await listenUdp(at, take))
+      open.push(await listenTcp(at, take, connections))
     }
   } catch (e) {
     // One endpoint in use: the others are let go, so that the operator can start again.
@@ -34,31 +48,38 @@ export async function serveDns(endpoints: readonly Endpoint[], answer: DnsAnswer
   return { close }
 }
 
-function listenUdp(at: Endpoint, answer: DnsAnswer): Promise<UdpSocket> {
+function listenUdp(at: Endpoint, take: DnsTake): Promise<UdpSocket> {
   const socket = createSocket({ type: isIp4(at.ip) ? 'udp4' : 'udp6', ipv6Only: !isIp4(at.ip) })
   return new Promise((resolve, reject) => {
     socket.once('error', (e) => reject(new IoFault(`listen for DNS on UDP ${endpointText(at)}`, e)))
     socket.bind(at.port, ipText(at.ip), () => {
       // Expected later: an ICMP error for an asker that has gone.
       socket.on('error', () => {})
+      let closed = false
+      socket.on('close', () => {
+        closed = true
+      })
       socket.on('message', (query, from) => {
         const ip = plainIp(from.address)
-        const said = ip === null ? null : answer(query, ip, 'udp')
-        if (said !== null) socket.send(said, from.port, from.address)
+        if (ip === null) return
+        const reply = (said: Uint8Array | null): void => {
+          if (said !== null && !closed) socket.send(said, from.port, from.address)
+        }
+        take(query, { from: { ip, port: from.port }, transport: 'udp', reply })
       })
       resolve(socket)
     })
   })
 }
 
-function listenTcp(at: Endpoint, answer: DnsAnswer, connections: Set<Socket>): Promise<Server> {
+function listenTcp(at: Endpoint, take: DnsTake, connections: Set<Socket>): Promise<Server> {
   const server = createServer((c) => {
     connections.add(c)
     c.on('close', () => connections.delete(c))
     // Expected: resets by the asker.
     c.on('error', () => {})
     c.setTimeout(IDLE_MS, () => c.destroy())
-    talk(c, answer)
+    talk(c, take)
   })
   server.maxConnections = MOST_CONNECTIONS
   return new Promise((resolve, reject) => {
@@ -68,21 +89,26 @@ function listenTcp(at: Endpoint, answer: DnsAnswer, connections: Set<Socket>): P
 }
 
 /** Messages with a length in front of each, RFC 1035 §4.2.2; several may come in one segment or one in several. */
-function talk(c: Socket, answer: DnsAnswer): void {
-  const from = plainIp(c.remoteAddress ?? '')
+function talk(c: Socket, take: DnsTake): void {
+  const ip = plainIp(c.remoteAddress ?? '')
+  const port = c.remotePort ?? 0
+  const reply = (said: Uint8Array | null): void => {
+    if (said === null) return void c.destroy()
+    const head = Buffer.alloc(2)
+    head.writeUInt16BE(said.length)
+    if (c.writable) c.write(Buffer.concat([head, said]))
+  }
   let waiting: Buffer = Buffer.alloc(0)
   c.on('data', (chunk: Buffer) => {
     waiting = Buffer.concat([waiting, chunk])
     while (waiting.length >= 2) {
       const length = waiting.readUInt16BE(0)
-      if (length > MOST_QUERY || from === null) return void c.destroy()
+      if (length > MOST_QUERY || ip === null) return void c.destroy()
       if (waiting.length < 2 + length) return
-      const said = answer(waiting.subarray(2, 2 + length), from, 'tcp')
+      const query = new Uint8Array(waiting.subarray(2, 2 + length))
       waiting = waiting.subarray(2 + length)
-      if (said === null) return void c.destroy()
-      const head = Buffer.alloc(2)
-      head.writeUInt16BE(said.length)
-      c.write(Buffer.concat([head, said]))
+      take(query, { from: { ip, port }, transport: 'tcp', reply })
+      if (c.destroyed) return
     }
   })
 }

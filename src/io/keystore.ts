@@ -6,6 +6,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeSync,
 } from 'node:fs'
@@ -59,6 +60,18 @@ export class Keystore {
     } catch (e) {
       // Disk full or read-only: the old file is still whole.
       throw new IoFault(`write ${file}`, e)
+    }
+  }
+
+  /** Nothing when it is not there. */
+  remove(name: string): void {
+    const file = join(this.dir, name)
+    try {
+      rmSync(file, { force: true })
+      syncDirectory(this.dir)
+    } catch (e) {
+      // A read-only disk.
+      throw new IoFault(`remove ${file}`, e)
     }
   }
 }
