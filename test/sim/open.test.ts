@@ -4,7 +4,7 @@ import { endpointOf } from '#test/support/route.ts'
 import { test } from './mirror-mode.ts'
 import { Nat, PORT_RESTRICTED, SYMMETRIC } from './nat.ts'
 import { ALICE, BOB, Pair } from './pair.ts'
-import { fates, loseFirst, storm } from './weather.ts'
+import { fates, knocksApart, loseFirst, storm } from './weather.ts'
 import type { Captured } from './world.ts'
 
 /** Plenty for a busy machine; alone they take about a second. */
@@ -33,7 +33,7 @@ test('a tunnel opens in one round trip and carries packets both ways', () => {
 })
 
 test('a tunnel opens after two lost requests, with the same bytes each time', () => {
-  const pair = new Pair({ weather: loseFirst(2) })
+  const pair = new Pair({ weather: knocksApart(loseFirst(2)) })
   pair.direct()
   expect(
     pair.world.run(() => pair.bothOpen, seconds(5)),
@@ -51,7 +51,7 @@ test('a tunnel opens after two lost requests, with the same bytes each time', ()
 })
 
 test('a lost response is sent again from memory: one handshake, no second key', () => {
-  const pair = new Pair({ weather: fates([[millis(20)], []]) })
+  const pair = new Pair({ weather: knocksApart(fates([[millis(20)], []])) })
   pair.direct()
   expect(
     pair.world.run(() => pair.bothOpen, seconds(5)),

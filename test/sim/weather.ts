@@ -38,6 +38,18 @@ export function storm(seed: number, { loss = 0, duplicate = 0, reorder = 0 }: St
   }
 }
 
+/** The acceptor's Knocks get through, and the fates are counted without them. */
+export function knocksApart(weather: Weather): Weather {
+  let knocks = 0
+  return (flight) => {
+    if (flight.bytes[0] !== 0x13 || ((flight.bytes[1] ?? 0) & 127) !== 4) {
+      return weather({ ...flight, nth: flight.nth - knocks })
+    }
+    knocks++
+    return [millis(20)]
+  }
+}
+
 /** Drops whatever would need a larger outer IP packet than `mtuBytes`: don't-fragment is set on all of them. */
 export const narrow =
   (mtuBytes: number, weather: Weather = calm): Weather =>

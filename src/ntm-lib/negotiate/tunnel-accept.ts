@@ -3,7 +3,13 @@ import { same } from '../base/bytes.ts'
 import { Expiring } from '../base/expiring.ts'
 import { after, type Instant } from '../base/time.ts'
 import { sealCookie, tag1Of } from '../crypto/cookie.ts'
-import { handshakeBytes, TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
+import {
+  handshakeBytes,
+  TYPE_KNOCK,
+  TYPE_TUNNEL_COOKIE,
+  TYPE_TUNNEL_REQUEST,
+  TYPE_TUNNEL_RESPONSE,
+} from '../wire/handshake.ts'
 import { encodeHeader, type Header } from '../wire/header.ts'
 import type { Path } from './paths.ts'
 import { LIMITS, TIMERS } from './timers.ts'
@@ -17,6 +23,7 @@ export const HANDSHAKE_BYTES: Readonly<Record<number, number>> = {
   [TYPE_TUNNEL_REQUEST]: handshakeBytes('tunnel-request'),
   [TYPE_TUNNEL_RESPONSE]: handshakeBytes('tunnel-response'),
   [TYPE_TUNNEL_COOKIE]: handshakeBytes('tunnel-cookie'),
+  [TYPE_KNOCK]: handshakeBytes('knock'),
 }
 
 export type Parked = { readonly from: Endpoint; readonly bytes: Uint8Array }

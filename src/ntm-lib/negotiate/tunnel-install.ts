@@ -1,7 +1,7 @@
 import { hex } from '../base/hex.ts'
 import { after, type Instant, seconds } from '../base/time.ts'
 import { fingerprintOf } from '../crypto/schedule.ts'
-import type { Route } from '../wire/messages/direction.ts'
+import type { Route, Whereabouts } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import { type CheckedRoute, checkRoute, type Expected } from './contract-check.ts'
 import { allowed } from './filter.ts'
@@ -78,12 +78,21 @@ function makePath(
     ownAllowed: allowed(own),
     peerAllowed: allowed(theirs),
     halves: new Halves(core.halves),
+    whereabouts: whereaboutsOf(route),
     leaseUntil: after(now, seconds(contract.leaseSeconds)),
     now,
   })
   path.candidates = candidates
   return path
 }
+
+const whereaboutsOf = ({ peerCandidates, peerLocationVersion, way, optimise, relay }: Route): Whereabouts => ({
+  peerCandidates,
+  peerLocationVersion,
+  way,
+  optimise,
+  relay,
+})
 
 function refused(core: Core, code: RefusalCode, why: string): Installed {
   core.counters.count(`ntm.tunnel.refused.${code}`)

@@ -11,6 +11,7 @@ import { type Core, chance, drop, fail, send, serialOf } from './tunnel-core.ts'
 import { initiated, proposal } from './tunnel-epochs.ts'
 import { makeRequest, other, readResponse, slotFrom } from './tunnel-handshake.ts'
 import { opened, planRekey } from './tunnel-life.ts'
+import { legStart, sendByLeg } from './tunnel-relay.ts'
 import { sendFrames } from './tunnel-send.ts'
 
 /** Proposes a new epoch: at set-up by the opener, later by whoever's clock says so. */
@@ -32,7 +33,7 @@ export function ask(core: Core, path: Path, input: AskInput, now: Instant): void
       return fresh(core, path, now)
     case 'again':
       core.counters.count('ntm.tunnel.request-again')
-      return sendRequest(core, path)
+      return sendRequest(core, path, now)
     case 'drop':
       path.outstanding = null
       return
@@ -84,7 +85,7 @@ export function onResponse(
 }
 
 /** A Cookie came: prove our address at once, with otherwise the same bytes. */
-export function onCookie(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+export function onCookie(core: Core, path: Path, header: Header, bytes: Uint8Array, now: Instant): void {
   const out = path.outstanding
   if (out === null || header.counter !== out.tryNumber || path.cookieFor === out.tryNumber) {
     return drop(core, 'late-cookie')
@@ -97,7 +98,7 @@ export function onCookie(core: Core, path: Path, header: Header, bytes: Uint8Arr
   // Once per request: a peer that answers cookies to cookies must wait for the clock like anybody.
   path.cookieFor = out.tryNumber
   writeTags(core.suite, out.bytes, tagKey, cookie)
-  sendRequest(core, path)
+  sendRequest(core, path, now)
 }
 
 /** The clocks of proposing: retransmission, key confirmation, the next epoch. */
@@ -143,16 +144,31 @@ function fresh(core: Core, path: Path, now: Instant): void {
   path.outstanding = makeRequest(path.bond, at, payload, path.cookie, now)
   if (path.outstanding === null) return fail(core, path, 'bad-peer-key', now)
   core.counters.count('ntm.tunnel.request')
-  sendRequest(core, path)
+  sendRequest(core, path, now)
 }
 
-/** Before anything came from the peer: to all its candidates at once. Later to where it is, and after a miss to the rest too. */
-function sendRequest(core: Core, path: Path): void {
-  const { outstanding, address, asking } = path
+/** The request that is out goes to what has just become known of the peer; nothing is asked anew. */
+export function requestAgain(core: Core, path: Path, now: Instant): void {
+  if (path.outstanding !== null) sendRequest(core, path, now)
+}
+
+/**
+ * Where the peer is; before it has spoken to where the coordinator expects it. From the third copy on everywhere: what was
+ * expected did not come true.
+ */
+function sendRequest(core: Core, path: Path, now: Instant): void {
+  const { outstanding, address, asking, whereabouts } = path
   if (outstanding === null) return
-  if (address !== null) send(core, address.current, outstanding.bytes)
-  const elsewhere = address === null || (asking.at === 'asking' && asking.copies > 2)
-  if (!elsewhere) return
+  const everywhere = asking.at === 'asking' && (asking.copies > 2 || (asking.why === 'setup' && path.tries > 1))
+  const direct = whereabouts.way === 'direct'
+  if (address !== null) send(core, address.current, outstanding.bytes, path.via)
+  if (address !== null && !everywhere) return
+  let byRelay = false
+  if (everywhere || !direct) {
+    legStart(core, path, now)
+    byRelay = sendByLeg(core, path, outstanding.bytes)
+  }
+  if (!everywhere && !direct && byRelay) return
   for (const to of path.candidates) {
     if (address === null || !sameEndpoint(to, address.current)) send(core, to, outstanding.bytes)
   }

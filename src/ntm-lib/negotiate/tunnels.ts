@@ -9,7 +9,7 @@ import { after, type Instant, seconds, sooner } from '../base/time.ts'
 import { CookieMaker } from '../crypto/cookie.ts'
 import type { Identity } from '../crypto/identity.ts'
 import { decodeSignedCertificate } from '../wire/certificate.ts'
-import { CLASS_TUNNEL_HANDSHAKE, readHeader } from '../wire/header.ts'
+import { CLASS_RELAY, CLASS_TUNNEL_HANDSHAKE, type Header, readHeader } from '../wire/header.ts'
 import type { PathClose, Route, Whereabouts } from '../wire/messages/direction.ts'
 import type { Expected } from './contract-check.ts'
 import { halvesBudget } from './halves.ts'
@@ -25,12 +25,15 @@ import { type Installed, installRoute } from './tunnel-install.ts'
 import { closing, lifeClock, lifeDeadline } from './tunnel-life.ts'
 import { TunnelMirror } from './tunnel-mirror.ts'
 import { relocate, viasChanged } from './tunnel-moves.ts'
-import { openClock, openDeadline, propose } from './tunnel-open.ts'
+import { openClock, openDeadline } from './tunnel-open.ts'
 import { type Opened, onHeardElsewhere, onReset, onStray, onWorn, openDatagram } from './tunnel-receive.ts'
+import { legClock, legDeadline, onRelayLeg } from './tunnel-relay.ts'
 import { Rows } from './tunnel-rows.ts'
 import { type Emit, type PacketMemory, type Sealed, sealInner } from './tunnel-send.ts'
+import { setupClock, setupDeadline, setupStart } from './tunnel-setup.ts'
 import { clampOf, mostInner, wholeOf } from './tunnel-sizes.ts'
 import { type PathStatus, statusOf } from './tunnel-status.ts'
+import { onLegBound } from './tunnel-ways.ts'
 
 export type { Path } from './paths.ts'
 export type { TunnelParts, TunnelSettings, TunnelsOut } from './tunnel-core.ts'
@@ -89,18 +92,20 @@ export class Tunnels {
     const installed = installRoute(this.#core, this.#memberships, route, expected, now)
     if (!installed.ok || this.#core.paths.size === known) return installed
     const { path } = installed
-    if (path.role === 'opener') propose(this.#core, path, now)
-    else this.#front.unpark(path, (from, bytes) => this.handle(from, bytes, now))
+    // First what came already: then nobody needs to knock.
+    if (path.role === 'acceptor') this.#front.unpark(path, (from, bytes) => this.handle(from, bytes, now))
+    setupStart(this.#core, path, now)
     touch(this.#core, path, now)
     return installed
   }
 
-  /** Datagrams of class 3 and class 6 (path). Total. `bytes` may be reused after the call. */
+  /** Datagrams of class 3, class 5 (but Probe and Echo) and class 6 (path). Total. `bytes` may be reused after the call. */
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const core = this.#core
     const header = readHeader(bytes)
     if (!header.ok) return drop(core, header.fault)
     if (header.value.cls === CLASS_TUNNEL_HANDSHAKE) return this.#front.handle(header.value, from, bytes, now)
+    if (header.value.cls === CLASS_RELAY) return this.#onRelayLeg(header.value, from, bytes, now)
     onReset(core, bytes, now)
   }
 
@@ -248,6 +253,8 @@ export class Tunnels {
     for (const path of mirror?.due(now) ?? [...paths.all()]) {
       openClock(this.#core, path, now)
       acceptClock(this.#core, path, now)
+      setupClock(this.#core, path, now)
+      legClock(this.#core, path, now)
       if (path.state !== 'gone') lifeClock(this.#core, path, now)
       touch(this.#core, path, now)
     }
@@ -270,8 +277,18 @@ export class Tunnels {
   list(now: Instant): PathStatus[] {
     return [...this.#core.paths.all()].map((p) => statusOf(p, this.wholeMtu(p), this.innerMtu(p), now))
   }
+
+  #onRelayLeg(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
+    const core = this.#core
+    const path = core.paths.byId(header.id)
+    if (path === null) return drop(core, 'unknown-path')
+    touch(core, path, now)
+    const bound = onRelayLeg(core, path, header, from, bytes, now)
+    if (bound !== null) onLegBound(core, path, bound.endpoint, bound.via, now)
+  }
 }
 
-const dueOf = (path: Path): Instant | null => sooner(openDeadline(path), lifeDeadline(path))
+const dueOf = (path: Path): Instant | null =>
+  sooner(sooner(openDeadline(path), lifeDeadline(path)), sooner(setupDeadline(path), legDeadline(path)))
 /** More waits in the queue than this only when nobody polls. */
 const OUT_LIMIT = 65_536
