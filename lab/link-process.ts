@@ -1,6 +1,10 @@
 import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { type InterfacePort, openTap } from '#io/packet-native.ts'
+import { ipText } from '#ntm-lib/addr/ip.ts'
+import { ETHER_BYTES, TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
+import * as ip4 from '#ntm-lib/packet/ip4.ts'
+import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { batch, HEADROOM, slotAt } from '#ntm-lib/ports/packet-port.ts'
 import { dice, Lane, type LaneCounts, type Weather } from './weather.ts'
 
@@ -99,7 +103,8 @@ function wire(from: InterfacePort, to: InterfacePort, lane: Lane): () => LaneCou
       const now = performance.now()
       for (let i = 0; i < arrived.count; i++) {
         const bytes = arrived.lens[i] ?? 0
-        const fate = lane.take(bytes, now)
+        const to = lane.weather.delaysTo === undefined ? '' : destinationOf(arrived.view, slotAt(arrived, i))
+        const fate = lane.take(bytes, now, to)
         seen.taken++
         if (fate.at !== 'arrives') {
           seen[fate.at]++
@@ -117,6 +122,12 @@ function wire(from: InterfacePort, to: InterfacePort, lane: Lane): () => LaneCou
     const lateMs = sorted[sorted.length >> 1] ?? 0
     return { ...seen, waiting: waiting.length, lateMs, latestMs: sorted.at(-1) ?? 0 }
   }
+}
+
+/** Where an Ethernet frame's IP packet goes; '' for anything else. */
+function destinationOf(v: DataView, at: number): string {
+  if (v.getUint16(at + 12) === TYPE_IP4) return ipText(ip4.destination(v, at + ETHER_BYTES))
+  return v.getUint16(at + 12) === TYPE_IP6 ? ipText(ip6.destination(v, at + ETHER_BYTES)) : ''
 }
 
 /** Keeps `waiting` sorted by time; a frame goes behind those due at the same time. Nearly always it belongs at the end. */

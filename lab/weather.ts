@@ -2,6 +2,8 @@
 export type Weather = {
   /** Time on the wire, in milliseconds, one way. */
   readonly delayMs?: number
+  /** By destination address, instead of `delayMs`: measured round-trip times need not fit a star. */
+  readonly delaysTo?: Readonly<Record<string, number>>
   /** The delay varies evenly by up to this much either way; order is kept. */
   readonly jitterMs?: number
   /** Packets lost on the wire, 0 to 100. */
@@ -35,7 +37,8 @@ export class Lane {
   weather: Weather
   readonly #random: () => number
   #freeAt = 0
-  #lastArrival = 0
+  /** By delay: ways of different length do not wait for each other. */
+  readonly #lastArrivals = new Map<number, number>()
 
   /** `random` gives numbers from 0 (included) to 1 (excluded). */
   constructor(weather: Weather, random: () => number) {
@@ -43,8 +46,8 @@ export class Lane {
     this.#random = random
   }
 
-  /** The fate of a frame of `bytes` handed in at `now` (milliseconds, never going back). */
-  take(bytes: number, now: number): Fate {
+  /** The fate of a frame of `bytes` to address `to` handed in at `now` (milliseconds, never going back). */
+  take(bytes: number, now: number, to = ''): Fate {
     const w = this.weather
     let leaves = now
     if (w.rateMbit !== undefined) {
@@ -57,8 +60,9 @@ export class Lane {
     // As netem does it: the packet that overtakes is the one that is not held up.
     if (this.#chance(w.reorderPercent)) return { at: 'arrives', ms: leaves }
     const jitter = w.jitterMs === undefined ? 0 : (this.#random() * 2 - 1) * w.jitterMs
-    const arrival = Math.max(leaves + Math.max(0, (w.delayMs ?? 0) + jitter), this.#lastArrival)
-    this.#lastArrival = arrival
+    const delayMs = w.delaysTo?.[to] ?? w.delayMs ?? 0
+    const arrival = Math.max(leaves + Math.max(0, delayMs + jitter), this.#lastArrivals.get(delayMs) ?? 0)
+    this.#lastArrivals.set(delayMs, arrival)
     return { at: 'arrives', ms: arrival }
   }
 
