@@ -129,7 +129,7 @@ export function planeWaysContract(name: string, engineOf: () => PacketEngine): v
     expect(left.sent.map((d) => d.via)).toEqual([VIA, VIA, VIA, null].map(viaBytes))
   })
 
-  check('with more runs than memory holds cut ones for, what cannot be cut goes to the proven address', () => {
+  check('of as many runs as there can be, those that the allowance holds', () => {
     const left = sender()
     left.path(path({ ahead: ahead(1, DATAGRAM + 10) }))
     // Every other packet is of another size: as many runs as packets.

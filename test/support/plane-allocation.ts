@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8'
 import { nativeEngine } from '#io/engine-native.ts'
-import { KINDS, Receiver, Sender } from './plane-load.ts'
+import { KINDS, MOVING, Receiver, Sender } from './plane-load.ts'
 
 /**
  * Sends so many datagrams of each kind through two planes and prints how many bytes of heap that took, per packet. Started by a test with so large
@@ -10,7 +10,7 @@ import { KINDS, Receiver, Sender } from './plane-load.ts'
 const TOTAL = Number(process.argv[2])
 let kept: object | null = null
 const leaks = process.argv[3] === 'leak'
-const results = KINDS.map((kind) => {
+const results = [...KINDS, MOVING].map((kind) => {
   const plain = kind.gso === 0
   const sender = new Sender(nativeEngine(), kind, plain ? 512 : 7)
   const receiver = new Receiver(nativeEngine({ join: !plain }), kind.rows)

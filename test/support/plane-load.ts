@@ -18,6 +18,8 @@ export type Kind = {
   readonly payload: number
   readonly gso: number
   readonly protocol: 'tcp' | 'udp'
+  /** By a way of their own, all to an address that the peer has not proven. */
+  readonly ahead?: boolean
 }
 
 const FOUR = { from: '10.1.0.5', to: '10.2.0.9', rows: 1 }
@@ -28,6 +30,16 @@ export const KINDS: readonly Kind[] = [
   { name: 'UDP 1400 B, IPv6', ...SIX, payload: 1352, gso: 0, protocol: 'udp' },
   { name: 'TCP 64 KiB of 1360 B', ...FOUR, payload: 47 * 1360, gso: 1360, protocol: 'tcp' },
 ]
+
+/** No kind of traffic to compare with: what the bench leaves out. */
+export const MOVING: Kind = {
+  name: 'TCP 64 KiB ahead of a proof',
+  ...FOUR,
+  payload: 47 * 1360,
+  gso: 1360,
+  protocol: 'tcp',
+  ahead: true,
+}
 
 /** Packets of a kind back to back in one arena, put and flushed again and again by an end whose sent datagrams are kept in `wire`. */
 export class Sender {
@@ -62,7 +74,7 @@ export class Sender {
         for (let p = from; p < end; p += most) this.#arrive(runs.arena, p, Math.min(p + most, end), each)
       }
     })
-    tell(this.plane, kind.rows, 'left')
+    tell(this.plane, kind.rows, 'left', kind.ahead)
   }
 
   at(i: number): number {
@@ -171,10 +183,11 @@ export function idleEngine(segments: number, innerBytes: number, joined = segmen
 }
 
 /** Paths with ids whose words are large: those are the ones a careless lookup boxes. */
-function tell(plane: TunnelPlane, rows: number, side: 'left' | 'right'): void {
+function tell(plane: TunnelPlane, rows: number, side: 'left' | 'right', ahead = false): void {
+  const ways = ahead ? { via: { ifindex: 1, ip: LEFT_AT.ip }, ahead: { serial: 1, to: LEFT_AT, bytes: 1e15 } } : {}
   for (let i = 0; i < rows; i++) {
     const id = 0xa1b2c3d4e5f6 + i * 0x1000001
-    const path = pathPair({ row: ROW + i, ids: [id], id }, [{ epoch: 1, serial: 1 + i }])[side]
+    const path = pathPair({ row: ROW + i, ids: [id], id, ...ways }, [{ epoch: 1, serial: 1 + i }])[side]
     plane.apply({ mirror: 'path', path }, NOW)
   }
 }

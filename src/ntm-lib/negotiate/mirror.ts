@@ -44,7 +44,7 @@ export type MirroredPath = {
 
 /**
  * The first `bytes` bytes of datagrams go there, what is more goes to the row's `to`. The same `serial` is the same
- * allowance, of which some may be used up; `bytes` of it only grows.
+ * allowance, of which some may be used up; `bytes` of it only grows. Each of several packet workers keeps to an equal part of it.
  */
 export type MirroredAhead = { readonly serial: number; readonly to: Endpoint; readonly bytes: number }
 
