@@ -48,6 +48,31 @@ export function planeWaysContract(name: string, engineOf: () => PacketEngine): v
     expect(where(left).slice(10)).toBe('no')
   })
 
+  check('of a peer that has proven no address only the allowance is sent', () => {
+    const left = sender()
+    left.path(path({ to: null }))
+    expect(left.put(TCP)).toBe('not-open')
+    left.path(path({ to: null, ahead: ahead(1, 3 * DATAGRAM) }))
+    left.path(path({ row: ROW + 1, ids: [7], id: 7 }, 2))
+    left.queue([{ bytes: bulk(5), gso: INNER }])
+    left.plane.flush(left.now)
+    left.put(TCP, 0, ROW + 1)
+    expect(left.put(TCP)).toBe('not-open')
+    expect(where(left)).toBe('nnno')
+    expect(left.counters.get('ntm.unsent.not-open')).toBe(1 + 2 + 1)
+    left.path(path({ to: null, ahead: ahead(1, 4 * DATAGRAM + 20) }))
+    left.putAll([
+      { bytes: TCP, gso: 0 },
+      { bytes: TCP, gso: 0 },
+      { bytes: SMALL, gso: 0 },
+    ])
+    expect(where(left).slice(4)).toBe('n')
+    expect(left.sent.map((d) => d.bytes.length)).toEqual(Array(5).fill(DATAGRAM))
+    left.path(path())
+    left.put(TCP)
+    expect(where(left).slice(5)).toBe('o')
+  })
+
   check(
     'the same allowance told again is not renewed, a larger one adds the difference, another one begins anew',
     () => {

@@ -11,6 +11,7 @@ test('a run is cut where the allowance ends; without room for one run more it go
     const places = new Places(1)
     places.grow(64)
     places.set(1, { to: NEW, via: null, ahead: { serial: 1, to: NEW, bytes: 250 } })
+    places.set(2, { to: NEW, via: null, ahead: null })
     const out: Runs = { arena: new Uint8Array(0), runs: new Int32Array(4 * room), count: 2, datagrams: 9 }
     out.runs.set([1, 0, 450, 100, 2, 450, 400, 100])
     sendAhead(out, places)

@@ -77,7 +77,7 @@ export class Outward {
       // A packet larger than all of `out`: nothing a port can have given us.
       invariant(done > 0, 'the engine seals at least one job of a call')
       this.#account(first, first + done, now)
-      if (places.hasAhead) sendAhead(this.#runs, places)
+      if (places.hasAhead) this.#sendAhead()
       if (this.#runs.count > 0) send(this.#runs, places.addrs, places.ports, places.vias)
       first += done
     }
@@ -166,6 +166,12 @@ export class Outward {
     cells[c + CELLS.packetsOut] = (cells[c + CELLS.packetsOut] ?? 0) + datagrams
     cells[c + CELLS.bytesOut] = (cells[c + CELLS.bytesOut] ?? 0) + inner
     if (this.#table.keys.sealed(this.#table.sealKey[row] ?? 0, datagrams, inner)) this.#worn.push(row)
+  }
+
+  /** Sealed and beyond the allowance of a peer that is nowhere else: the key was used, so they were accounted all the same. */
+  #sendAhead(): void {
+    const lost = sendAhead(this.#runs, this.#table.places)
+    if (lost > 0) this.#p.counters.count(UNSENT['not-open'], lost)
   }
 
   #refused(status: number, row: number, key: number): void {

@@ -16,6 +16,8 @@ export class Places {
   /** Bytes of datagrams that may still go to the address not proven; 0 where there is none. */
   allowed = new Float64Array(0)
   #vias: Uint8Array = shared(Uint8Array, 0)
+  /** 1 where the peer has proven an address. */
+  #hasProven = new Uint8Array(0)
   /** 1 where the row leaves by a way of its own; where its peer has an address not proven. */
   #hasVia = new Uint8Array(0)
   #hasAhead = new Uint8Array(0)
@@ -47,6 +49,16 @@ export class Places {
     return this.#capacity + row
   }
 
+  /** Whether anything may be sent for the row now: to an address that the peer has proven, or within the allowance. */
+  mayBeSent(row: number): boolean {
+    return this.#hasProven[row] === 1 || (this.allowed[row] ?? 0) > 0
+  }
+
+  /** Whether `row`, of a path or its `aheadRow`, is an address to send to. */
+  isPlace(row: number): boolean {
+    return row >= this.#capacity || this.#hasProven[row] === 1
+  }
+
   /** So many bytes of datagrams go to the address not proven: at most `allowed`. */
   spend(row: number, bytes: number): void {
     this.allowed[row] = (this.allowed[row] ?? 0) - bytes
@@ -54,6 +66,7 @@ export class Places {
   }
 
   set(row: number, { to, via, ahead }: Pick<MirroredPath, 'to' | 'via' | 'ahead'>): void {
+    this.#hasProven[row] = to === null ? 0 : 1
     this.#setEndpoint(row, to)
     this.#setEndpoint(this.aheadRow(row), ahead?.to ?? null)
     this.#setVia(row, via)
@@ -72,6 +85,7 @@ export class Places {
     this.ports = grownBoth(this.ports, shared(Uint16Array, 2 * rows))
     this.#vias = grownBoth(this.#vias, shared(Uint8Array, 2 * rows * VIA_BYTES))
     this.allowed = grown(this.allowed, new Float64Array(rows))
+    this.#hasProven = grown(this.#hasProven, new Uint8Array(rows))
     this.#hasVia = grown(this.#hasVia, new Uint8Array(rows))
     this.#hasAhead = grown(this.#hasAhead, new Uint8Array(rows))
     this.#serials = grown(this.#serials, new Float64Array(rows))

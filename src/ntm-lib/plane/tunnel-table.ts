@@ -80,7 +80,7 @@ export class TunnelTable {
 
   /** The key that may seal for the row now; -1 when none may, or the peer is nowhere. */
   sealing(row: number, now: Instant): number {
-    if (((this.state[row] ?? 0) & LOCATED) === 0 || now >= (this.sealUntil[row] ?? 0)) return -1
+    if (!this.places.mayBeSent(row) || now >= (this.sealUntil[row] ?? 0)) return -1
     return this.sealKey[row] ?? -1
   }
 
