@@ -138,6 +138,7 @@ export class BoxActor implements Actor {
     )
     this.version++
     this.vias = plugs.flatMap(({ ifindex, ips }) => ips.map((ip) => ({ ifindex, ip })))
+    this.tunnels.setVias(this.vias, now)
     this.node.changed(now)
   }
 

@@ -3,7 +3,7 @@ import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Millis, millis, seconds } from '#ntm-lib/base/time.ts'
 import type { Directed } from '#ntm-lib/negotiate/node-events.ts'
-import { ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_NODE, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import { endpointOf } from '#test/support/route.ts'
 import { BoxActor, CoordinatorActor } from './actors.ts'
 import { Home } from './home.ts'
@@ -22,6 +22,8 @@ export type FleetWish = {
 export class Fleet extends Home {
   readonly net: Internet
   dc: CoordinatorActor
+  /** Names of the relays. */
+  readonly relays = new Set<string>()
   readonly #boxes = new Map<string, BoxActor>()
 
   constructor({ seed = 1, settings = {} }: FleetWish = {}) {
@@ -46,6 +48,12 @@ export class Fleet extends Home {
     this.net.run(box)
     this.net.replug(name, isPlug(place) ? { eth0: place } : place)
     return box
+  }
+
+  /** A relay on the open Internet, both families; `nr` (1–9) tells several apart. */
+  relay(name: string, nr = 1): BoxActor {
+    this.relays.add(name)
+    return this.box(name, at(this.net.core, `198.51.100.5${nr}`, `2001:db8:5${nr}::1`), ROLE_RELAY)
   }
 
   named(name: string): BoxActor {
