@@ -1,5 +1,5 @@
 import { Rate } from '#ntm-lib/base/rate.ts'
-import { type Instant, sooner } from '#ntm-lib/base/time.ts'
+import { after, type Instant, millis, sooner } from '#ntm-lib/base/time.ts'
 import * as ether from '#ntm-lib/packet/ether.ts'
 import { fillTransport, isSuper } from '#ntm-lib/packet/gso.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
@@ -13,9 +13,11 @@ import { type Host, Hosts } from './hosts.ts'
 import { Inbound } from './inbound.ts'
 import type { KnownFlow } from './known-flows.ts'
 import { learnFromHost, learnFromNet, tagOf } from './learn.ts'
+import { memoryKey } from './memory.ts'
 import { answerArp, answerSolicitation } from './neighbour.ts'
 import { Outbound } from './outbound.ts'
 import { Routes } from './routes.ts'
+import { Seek } from './seek.ts'
 import type { BridgeIn, BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
 
 /**
@@ -39,7 +41,11 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   readonly #neighbourRate = new Rate(100, 100)
   readonly #c = newClassified()
   readonly #f = ether.newFrame()
+  readonly #seek: Seek
   #out: BridgeOut[] = []
+  /** Of the memories told last. */
+  #kept = '[]'
+  #nextMemory = 0 as Instant
 
   constructor(config: BridgeConfig, random: Random, counters: Counters) {
     this.#config = config
@@ -48,6 +54,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     const parts = { config, hosts: this.hosts, routes: this.routes, counters }
     this.#outbound = new Outbound({ ...parts, say: (out) => this.#out.push(out) })
     this.#inbound = new Inbound({ ...parts, say: (out) => this.#out.push(out) })
+    this.#seek = new Seek(config, this.hosts)
     this.toTunnel = this.#outbound.toTunnel
     this.toCut = this.#outbound.toCut
     this.toHost = this.#inbound.toHost
@@ -56,7 +63,10 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   handle(input: BridgeIn, now: Instant): void {
     if (input.in === 'zones') this.#dns.hold.setZones(input.zones)
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
-    else if (input.in === 'online') this.#dns.online = input.online
+    else if (input.in === 'remembered') {
+      for (const one of input.hosts) this.hosts.recall(one, now)
+      this.#kept = memoryKey(this.hosts.memories())
+    } else if (input.in === 'online') this.#dns.online = input.online
     else if (input.in === 'tunnel-gone') this.routes.remove(input.tunnel)
     else if (input.in === 'tunnel-ends') this.routes.ends(input.tunnel, input.ends)
     else if (input.in === 'tunnel-mtu') {
@@ -116,10 +126,13 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     this.#dns.hold.tick(now)
     this.hosts.sweep(now)
     this.#outbound.tick(now)
+    for (const frame of this.#seek.tick(now)) this.#out.push({ out: 'to-host', frame })
+    this.#remember(now)
   }
 
   deadline(): Instant | null {
-    return sooner(this.#dns.hold.deadline(), this.#outbound.deadline())
+    const first = sooner(this.#dns.hold.deadline(), this.#outbound.deadline())
+    return sooner(sooner(first, this.#seek.deadline()), this.#nextMemory)
   }
 
   poll(): BridgeOut | null {
@@ -127,6 +140,17 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     if (first !== null) return first
     const claims = this.hosts.claims()
     return claims === null ? null : { out: 'claim-hosts', hosts: claims }
+  }
+
+  /** Tells what to keep when it has changed; looks seldom, because a disk may be a flash card. */
+  #remember(now: Instant): void {
+    if (now < this.#nextMemory) return
+    this.#nextMemory = after(now, MEMORY_EVERY)
+    const hosts = this.hosts.memories()
+    const key = memoryKey(hosts)
+    if (key === this.#kept) return
+    this.#kept = key
+    this.#out.push({ out: 'remember', hosts })
   }
 
   /** A DNS message. It may be kept and sent on later, so its checksum is made now if nobody has. */
@@ -178,3 +202,5 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     return 'dropped'
   }
 }
+
+const MEMORY_EVERY = millis(10_000)

@@ -5,6 +5,7 @@ import { isGroup, type LinkAddr, linkBytes } from '#ntm-lib/addr/link.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import { type HostClaim, type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
+import { type HostMemory, memoryOf, type Recalled } from './memory.ts'
 
 /** A general terminal behind the bridge, as far as its frames told. */
 export type Host = {
@@ -28,6 +29,13 @@ export type Host = {
   vip4: Ip4 | null
   vip6: Ip6 | null
   seen: Instant
+  /** Whether a frame of it came in this run; else it is only remembered, and asked for. */
+  heard: boolean
+  /** Questions for it without an answer, and when the next one is due. */
+  asks: number
+  askAt: Instant
+  /** The address it has by DHCP: when it gets another one it has lost this. */
+  lease4: Ip4 | null
   /** Which of several real addresses it used towards a virtual one, by `ipText`; empty while it has one. */
   readonly usedTowards: Map<string, Ip>
   /** Counts up whenever something that decides where its packets go has changed: `KnownFlows` go by it. */
@@ -61,7 +69,52 @@ export class Hosts {
       h.changes++
     }
     h.seen = now
+    if (!h.heard) {
+      // Claimed again in case it had been given up.
+      if (h.asks > ASKS) this.#changed = true
+      h.heard = true
+    }
     return h
+  }
+
+  /** A host of an earlier run, or one that others saw. A host that has spoken for itself knows better. */
+  recall(r: Recalled, now: Instant): void {
+    const known = this.#byLink.get(r.link)
+    if (known === undefined && (isGroup(r.link) || r.link === 0 || !this.#room(now))) return
+    const h = known ?? newHost(r.link, now)
+    if (known === undefined) {
+      Object.assign(h, { heard: false, tag: r.tag })
+      this.#byLink.set(r.link, h)
+      this.#changed = true
+    }
+    if (h.name === null && r.name !== null) this.rename(h, r.name)
+    h.gatewayLink ??= r.gatewayLink
+    h.gatewayIp ??= r.gatewayIp
+    if (h.ip4s.length === 0) for (const ip of r.ip4s.toReversed()) noteAddress(h, ip, now)
+    if (h.ip6s.length === 0) {
+      // Remembering an address is no sign of working IPv6.
+      const { globalIp6Until } = h
+      for (const ip of r.ip6s.toReversed()) noteAddress(h, ip, now)
+      h.globalIp6Until = globalIp6Until
+    }
+    h.changes++
+  }
+
+  /** Hosts that are only remembered. */
+  *unheard(): Iterable<Host> {
+    for (const h of this.#byLink.values()) if (!h.heard) yield h
+  }
+
+  /** It was asked for, and is to be again at `next`. */
+  asked(h: Host, next: Instant): void {
+    h.asks++
+    h.askAt = next
+    if (h.asks === ASKS + 1) this.#changed = true
+  }
+
+  /** What is to be kept for the next run. */
+  memories(): HostMemory[] {
+    return [...this.#byLink.values()].flatMap((h) => memoryOf(h) ?? [])
   }
 
   /** The host's own idea of its name, as it gave it by DHCP. */
@@ -111,7 +164,8 @@ export class Hosts {
   claims(): HostClaim[] | null {
     if (!this.#changed) return null
     this.#changed = false
-    return [...this.#byLink.values()].map((h) => ({ host: h.id, name: h.name ?? `host-${hex(linkBytes(h.link))}` }))
+    const present = [...this.#byLink.values()].filter((h) => h.heard || h.asks <= ASKS)
+    return present.map((h) => ({ host: h.id, name: h.name ?? `host-${hex(linkBytes(h.link))}` }))
   }
 
   /** Forgets hosts unseen for a day. */
@@ -171,6 +225,23 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
 }
 
+/** The address that DHCP gave it. The one it had before is gone, and is nowhere to send to. */
+export function noteLease(h: Host, ip: Ip4, now: Instant): void {
+  const before = h.lease4
+  h.lease4 = ip
+  if (before !== null && before !== ip) {
+    h.ip4s = h.ip4s.filter((other) => other !== before)
+    for (const [peer, real] of h.usedTowards) if (sameIp(real, before)) h.usedTowards.delete(peer)
+    h.changes++
+  }
+  noteAddress(h, ip, now)
+}
+
+/** A source of any packet of its: worth noting only while nothing better is known, because a router's packets are of others. */
+export function noteSource(h: Host, ip: Ip, now: Instant): void {
+  if ((isIp4(ip) ? h.ip4s : h.ip6s).length === 0) noteAddress(h, ip, now)
+}
+
 /** Remembers from which of its addresses the host speaks to `peer`; called only while it has several. */
 export function noteUse(h: Host, peer: Ip, real: Ip): void {
   const key = ipText(peer)
@@ -210,11 +281,17 @@ function newHost(link: LinkAddr, now: Instant): Host {
     vip4: null,
     vip6: null,
     seen: now,
+    heard: true,
+    asks: 0,
+    askAt: now,
+    lease4: null,
     usedTowards: new Map(),
     changes: 0,
   }
 }
 
+/** A host that answered none of so many questions is not told to be there any more; it is asked for all the same. */
+export const ASKS = 3
 const QUIET = millis(600_000)
 const MAX_USES = 4096
 const HOST_KEPT = millis(86_400_000)

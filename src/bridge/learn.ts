@@ -7,13 +7,13 @@ import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { ICMP6, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
 import { DHCP_ACK, parseDhcp } from './dhcp.ts'
-import { type Host, type Hosts, noteAddress, noteGateway } from './hosts.ts'
+import { type Host, type Hosts, noteAddress, noteGateway, noteLease, noteSource } from './hosts.ts'
 
 /** The tag of a frame in the form hosts remember it: TPID ≪ 16 | TCI, 0 without. */
 export const tagOf = (v: DataView, at: number, f: Frame): number =>
   f.tags === 0 ? 0 : ((outerType(v, at) << 16) | f.tci) >>> 0
 
-/** A frame a host sent: ARP, neighbour discovery or DHCP. `f` was read from the `len` bytes at `at`. */
+/** A frame a host sent: ARP, neighbour discovery, DHCP, or any other from which only its addresses are taken. `f` was read from the `len` bytes at `at`. */
 export function learnFromHost(hosts: Hosts, v: DataView, at: number, len: number, f: Frame, now: Instant): void {
   const room = at + len - f.payloadAt
   const h = hosts.meet(source(v, at), tagOf(v, at, f), now)
@@ -25,6 +25,7 @@ export function learnFromHost(hosts: Hosts, v: DataView, at: number, len: number
   } else if (f.type === TYPE_IP6) learnNeighbour(h, v, f.payloadAt, room, now)
   else if (f.type === TYPE_IP4) {
     const lease = dhcpAt(v, f.payloadAt, room)
+    if (lease === null && room >= ip4.IP4_BYTES) noteSource(h, ip4.source(v, f.payloadAt), now)
     if (lease === null || lease.client !== h.link) return
     if (lease.name !== null) hosts.rename(h, lease.name)
   }
@@ -42,16 +43,17 @@ export function learnFromNet(hosts: Hosts, v: DataView, at: number, len: number,
   const lease = dhcpAt(v, f.payloadAt, at + len - f.payloadAt)
   const h = lease === null || lease.kind !== DHCP_ACK ? null : hosts.byLink(lease.client)
   if (h === null || lease === null) return
-  if (lease.ip !== null) noteAddress(h, lease.ip, now)
+  if (lease.ip !== null) noteLease(h, lease.ip, now)
   h.gatewayIp = lease.router ?? h.gatewayIp
   h.resolver = lease.resolver ?? h.resolver
 }
 
 function learnNeighbour(h: Host, v: DataView, at: number, room: number, now: Instant): void {
   const icmp = at + ip6.IP6_BYTES
-  if (room < ip6.IP6_BYTES + ndp.NEIGHBOUR_BYTES || ip6.nextHeader(v, at) !== ICMP6 || ip6.hopLimit(v, at) !== 255)
-    return
+  if (room < ip6.IP6_BYTES) return
   const from = ip6.source(v, at)
+  if (room < ip6.IP6_BYTES + ndp.NEIGHBOUR_BYTES || ip6.nextHeader(v, at) !== ICMP6 || ip6.hopLimit(v, at) !== 255)
+    return noteSource(h, from, now)
   const kind = v.getUint8(icmp)
   // A solicitation from :: is a question whether the address is free: not in use yet.
   if (kind === ndp.NEIGHBOUR_SOLICITATION) noteAddress(h, from, now)

@@ -5,6 +5,7 @@ import { fillTransport } from '#ntm-lib/packet/gso.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
+import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UnknownAddresses } from '#ntm-lib/plane/unknown-addresses.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
@@ -74,6 +75,8 @@ export class Outbound {
     const four = ip4.version(v, at) === 4
     const source = four ? ip4.source(v, at) : ip6.source(v, at)
     if (isVirtual(config, source)) return this.#drop('virtual-source')
+    // The answer to a question of ours (`seek.ts`), or a neighbour's word that is for nobody beyond the link.
+    if (!four && len >= ip6.IP6_BYTES + ndp.NEIGHBOUR_BYTES && ndp.isNeighbour(v, at)) return this.#drop('neighbour')
     noteAddress(host, source, now)
     const far = ether.destination(v, frameAt)
     if (far !== config.box && hosts.byLink(far) === null) noteGateway(host, far)

@@ -3,6 +3,7 @@ import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
+import type { HostMemory, Recalled } from './memory.ts'
 import type { TunnelEnds, TunnelRef } from './routes.ts'
 
 /**
@@ -25,6 +26,8 @@ export type BridgeIn =
   | { readonly in: 'zones'; readonly zones: readonly string[] }
   /** Whether the coordinator answers. While it does not, names that would need it pass untouched. */
   | { readonly in: 'online'; readonly online: boolean }
+  /** Hosts of an earlier run, at the beginning; and hosts that somebody else saw behind us. */
+  | { readonly in: 'remembered'; readonly hosts: readonly Recalled[] }
   | { readonly in: 'granted'; readonly hosts: readonly HostGrant[] }
   /** Outcome of the `direct` with this id, given once the tunnel stands. May come any time later; once per id counts. */
   | { readonly in: 'directed'; readonly id: number; readonly result: BridgeDirected }
@@ -62,3 +65,5 @@ export type BridgeOut =
     }
   /** All hosts there are, whenever one came or went: for the next Registration Request or NTM Update. */
   | { readonly out: 'claim-hosts'; readonly hosts: readonly HostClaim[] }
+  /** What to give back as `remembered` in the next run; now and then, when it has changed. */
+  | { readonly out: 'remember'; readonly hosts: readonly HostMemory[] }

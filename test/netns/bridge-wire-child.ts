@@ -108,7 +108,7 @@ function settle(): void {
         core.handle({ in: 'directed', id, result }, now())
         settle()
       }, 20)
-    } else {
+    } else if (o.out === 'to-tunnel') {
       const copy = new Uint8Array(64 + o.packet.length)
       copy.set(o.packet, 64)
       reflect(new DataView(copy.buffer), 64, o.packet.length)

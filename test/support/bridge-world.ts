@@ -145,6 +145,7 @@ export function world(granted = true) {
     },
   }
   core.handle({ in: 'zones', zones: ['ntm.example'] }, w.now)
+  core.tick(w.now)
   if (!granted) return w
   w.tap(query(999, 'warm.local'))
   core.handle({ in: 'granted', hosts: [{ host: need([...core.hosts.all()][0]).id, vip4, vip6 }] }, w.now)

@@ -1,3 +1,4 @@
+import { recall } from '#bridge/memory.ts'
 import type { BridgeDirected, BridgeIn } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
@@ -132,6 +133,7 @@ class BridgeShell {
   onOut(out: BridgeFromPlane): void {
     if (out.out === 'port-gone') return this.#keeper?.lost()
     if (out.out === 'claim-hosts') return this.#claim(out.hosts)
+    if (out.out === 'remember') return this.#store.save(HOSTS, out.hosts)
     const { sought, why, sources } = out
     this.#p.made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
     this.#p.touch()
@@ -160,6 +162,7 @@ class BridgeShell {
         this.#visits.asked(event.message, made.where.hosts)
         return made.node.accept(event.transaction, event.message, UNRESOLVED, systemClock.now())
       case 'path-open':
+      case 'path-way':
       case 'path-gone':
         // The packet side sees paths for itself.
         return this.#visits.onPath(event)
@@ -205,6 +208,7 @@ class BridgeShell {
       log,
       fail,
     })
+    this.#tell({ in: 'remembered', hosts: recall(this.#store.load(HOSTS)) })
     await this.#keeper.start(undo)
   }
 
@@ -250,6 +254,8 @@ function needLink(links: readonly Link[], name: string, key: string): Link {
 type Plan = { readonly virtual: readonly string[]; readonly zones: readonly string[] }
 
 const PLAN = 'plan.json'
+/** Hosts behind the bridge, `bridge/memory.ts`. */
+const HOSTS = 'hosts.json'
 /** A host is no name of the Internet that would have to be looked up. */
 const UNRESOLVED = { ttlSeconds: 0, families: 0 }
 const READY_MS = 10_000

@@ -42,11 +42,12 @@ export class Visits {
   }
 
   /** What becomes of paths; those that we asked for ourselves are nobody's visit. */
-  onPath(event: Extract<NodeEvent, { event: 'path-open' | 'path-gone' }>): void {
+  onPath(event: Extract<NodeEvent, { event: 'path-open' | 'path-way' | 'path-gone' }>): void {
     const key = hex(event.contractHash)
     const visit = this.#visits.get(key)
     if (visit === undefined) return
     if (event.event === 'path-open') return this.#log.info('inbound.open', visit)
+    if (event.event === 'path-way') return this.#log.info('inbound.way', { ...visit, way: event.way })
     this.#visits.delete(key)
     this.#log.info('inbound.closed', { ...visit, why: event.why })
   }

@@ -122,7 +122,7 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
     const core = this.#begun()
     // Frames for a wire that is down go nowhere; what concerns the coordinator goes on.
     for (let out = core.poll(); out !== null; out = core.poll()) {
-      if (out.out === 'direct' || out.out === 'claim-hosts') this.#p.tell(out)
+      if (out.out === 'direct' || out.out === 'claim-hosts' || out.out === 'remember') this.#p.tell(out)
     }
   }
 

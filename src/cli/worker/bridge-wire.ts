@@ -1,5 +1,5 @@
 import type { BridgeCore } from '#bridge/core.ts'
-import { LEARN_FILTER } from '#bridge/learn-filter.ts'
+import { HOST_LEARN_FILTER, LEARN_FILTER } from '#bridge/learn-filter.ts'
 import type { BridgeOut } from '#bridge/types.ts'
 import { Alarm } from '#io/alarm.ts'
 import type { PortCounters } from '#io/native.ts'
@@ -18,7 +18,7 @@ export type BridgeWireParts = Pick<RoleParts<BridgeFromPlane>, 'plane' | 'io' | 
   readonly shared: boolean
   /** A round is done: what it changed may concern them. */
   readonly onRound: () => void
-  readonly onOut: (out: Extract<BridgeOut, { out: 'direct' | 'claim-hosts' }>) => void
+  readonly onOut: (out: Extract<BridgeOut, { out: 'direct' | 'claim-hosts' | 'remember' }>) => void
   readonly onGone: (name: string) => void
 }
 
@@ -60,7 +60,8 @@ export class BridgeWire {
         'to-net': new Leg(this.#open('net', openPacketSocket(names.net, { receive: false }))),
       }
       for (const leg of ['host', 'net'] as const) {
-        const port = openPacketSocket(names[leg], { filter: LEARN_FILTER, promiscuous: true })
+        const filter = leg === 'host' ? HOST_LEARN_FILTER : LEARN_FILTER
+        const port = openPacketSocket(names[leg], { filter, promiscuous: true })
         this.#open(`learn-${leg}`, port).onReadable(() => this.#onLearn(leg, port))
       }
       tap.onReadable(() => this.#onTap(tap))

@@ -18,6 +18,6 @@ export type BridgeToPlane =
 
 /** From it. */
 export type BridgeFromPlane =
-  | Extract<BridgeOut, { out: 'direct' | 'claim-hosts' }>
+  | Extract<BridgeOut, { out: 'direct' | 'claim-hosts' | 'remember' }>
   /** An interface of the wire was removed: the wire is to be taken down. */
   | { readonly out: 'port-gone'; readonly name: string }

@@ -3,7 +3,7 @@ import { ip6FromBytes } from '../addr/ip6.ts'
 import type { LinkAddr } from '../addr/link.ts'
 import { checkOf, pseudo6, sum } from './checksum.ts'
 import { readLink, writeLink } from './ether.ts'
-import { IP6_BYTES, putAddress, writeFirst } from './ip6.ts'
+import { hopLimit, IP6_BYTES, nextHeader, putAddress, writeFirst } from './ip6.ts'
 import { ICMP6 } from './protocol.ts'
 
 /** Neighbour discovery (RFC 4861). `at` is the ICMPv6 header; messages are valid only with hop limit 255. */
@@ -15,6 +15,13 @@ export const NEIGHBOUR_ADVERTISEMENT = 136
 export const NEIGHBOUR_BYTES = 24
 export const SOURCE_LINK_OPTION = 1
 export const TARGET_LINK_OPTION = 2
+
+/** Whether the IPv6 packet at `at`, of at least 64 bytes, is neighbour discovery that came from its own link. */
+export const isNeighbour = (v: DataView, at: number): boolean =>
+  nextHeader(v, at) === ICMP6 &&
+  hopLimit(v, at) === 255 &&
+  v.getUint8(at + IP6_BYTES) >= ROUTER_SOLICITATION &&
+  v.getUint8(at + IP6_BYTES) <= NEIGHBOUR_ADVERTISEMENT + 1
 
 /** The 16 bytes at +8 of a neighbour message are its target. */
 export const TARGET_AT = 8
@@ -49,6 +56,26 @@ export type NewAdvertisement = {
 
 /** IPv6 header, advertisement and target link option: what `writeAdvertisement` writes. */
 export const ADVERTISEMENT_PACKET_BYTES = IP6_BYTES + NEIGHBOUR_BYTES + 8
+
+export type NewSolicitation = { readonly source: Ip6; readonly target: Ip6; readonly sourceLink: LinkAddr }
+
+/** IPv6 header, solicitation and source link option: what `writeSolicitation` writes. */
+export const SOLICITATION_PACKET_BYTES = IP6_BYTES + NEIGHBOUR_BYTES + 8
+
+/** Writes a whole IPv6 packet with a neighbour solicitation, to the target itself: is it still there? RFC 4861 §4.3, §7.3.3. */
+export function writeSolicitation(v: DataView, at: number, n: NewSolicitation): void {
+  const body = NEIGHBOUR_BYTES + 8
+  writeFirst(v, at, 0, body, ICMP6, 255)
+  putAddress(v, at + 8, n.source)
+  putAddress(v, at + 24, n.target)
+  const icmp = at + IP6_BYTES
+  v.setUint32(icmp, NEIGHBOUR_SOLICITATION * 0x1000000)
+  v.setUint32(icmp + 4, 0)
+  putAddress(v, icmp + TARGET_AT, n.target)
+  v.setUint16(icmp + NEIGHBOUR_BYTES, (SOURCE_LINK_OPTION << 8) | 1)
+  writeLink(v, icmp + NEIGHBOUR_BYTES + 2, n.sourceLink)
+  v.setUint16(icmp + 2, checkOf(pseudo6(v, at, ICMP6, body) + sum(v, icmp, body)))
+}
 
 /** Writes a whole IPv6 packet with a neighbour advertisement (override flag set). RFC 4861 §4.4. */
 export function writeAdvertisement(v: DataView, at: number, n: NewAdvertisement): void {
