@@ -1,6 +1,11 @@
 import { parseArgs } from 'node:util'
 import { UsageError } from './usage-error.ts'
 
+/** Whether `--name` is among the arguments, and the arguments without it. */
+export function switches(args: readonly string[], name: string): { readonly on: boolean; readonly rest: string[] } {
+  return { on: args.includes(`--${name}`), rest: args.filter((a) => a !== `--${name}`) }
+}
+
 /** Options of the form `--name VALUE`; all are strings. Throws UsageError for unknown ones and for missing required ones. */
 export function options<R extends string, O extends string>(
   args: readonly string[],

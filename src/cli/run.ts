@@ -23,6 +23,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   bridge: async () => (await import('./commands/bridge.ts')).bridge,
   tt: async () => (await import('./commands/tt.ts')).tt,
   coordinator: async () => (await import('./commands/coordinator.ts')).coordinator,
+  up: async () => (await import('./commands/up.ts')).up,
+  down: async () => (await import('./commands/down.ts')).down,
+  status: async () => (await import('./commands/status.ts')).status,
   network: async () => (await import('./commands/network.ts')).network,
   token: async () => (await import('./commands/token.ts')).token,
   check: async () => (await import('./commands/check.ts')).check,
@@ -38,11 +41,16 @@ const HELP = `ntm: NTMobile as an appliance
   ntm bridge --config FILE             run the inline bridge
   ntm tt --config FILE                 run the tunnel terminator
   ntm coordinator --config FILE        run the coordinator
+  ntm up --config FILE                 run this machine as an NTM terminal, in the foreground
+  ntm down [--config FILE | --socket PATH]
+                                       end a running program in order; after a crash give names back
+  ntm status [--config FILE | --socket PATH] [--json]
+                                       what the running program does: addresses, coordinator, paths
   ntm check FILE                       check a configuration without starting
   ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
            [--nodes4 PREFIX] [--servers4 PREFIX] [--ula NODES48[,SERVERS64]]
                                        make a network: root key, issuer, coordinator certificate
-  ntm token create --dir DIR --name NAME --role bridge|tt [--hours N]
+  ntm token create --dir DIR --name NAME --role bridge|tt|node [--hours N]
                                        make a one-time enrolment token, printed on standard output
   ntm version                          print the version
 

@@ -33,6 +33,8 @@ export type Whereabouts = { candidates: readonly Candidate[]; hosts: readonly Ho
 
 export type NtmNode = {
   readonly node: Node
+  /** In the membership certificate; empty before enrolment. */
+  readonly name: string
   readonly where: Whereabouts
   /** What packet workers and tunnels share, for the packet host. */
   readonly cells: Float64Array
@@ -108,6 +110,9 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
   })
   return {
     node,
+    get name() {
+      return name
+    },
     where,
     cells,
     hash: (bytes) => suite.hash(bytes),

@@ -29,7 +29,7 @@ export function loadRole<R extends AnyConfig['role']>(file: string, role: R): Ex
       key: 'role',
       line: 1,
       wrong: `this file is for role "${config.role}"`,
-      right: `Start it with: ntm ${config.role} --config ${file}`,
+      right: `Start it with: ntm ${config.role === 'node' ? 'up' : config.role} --config ${file}`,
     },
   ])
 }
@@ -72,9 +72,7 @@ function mistakes(issue: z.core.$ZodIssue, text: string, tree: unknown): ConfigM
     case 'unrecognized_keys':
       return issue.keys.map((k) => at([...path, k], 'unknown key', 'Check the spelling against examples/'))
     case 'invalid_union':
-      return [
-        at(path, `expected "bridge", "tt" or "coordinator", got ${got(tree, path)}`, 'For example role = "bridge"'),
-      ]
+      return [at(path, `expected ${ROLES}, got ${got(tree, path)}`, 'For example role = "bridge"')]
     case 'invalid_value':
       return [
         at(path, `expected ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, got ${got(tree, path)}`, ''),
@@ -89,6 +87,12 @@ function mistakes(issue: z.core.$ZodIssue, text: string, tree: unknown): ConfigM
       return [at(path, `${issue.message}, got ${got(tree, path)}`, '')]
   }
 }
+
+/** "a", "b" or "c". */
+const ROLES = anyConfig.options
+  .map((o) => JSON.stringify(o.shape.role.value))
+  .join(', ')
+  .replace(/, ([^,]*)$/, ' or $1')
 
 const withArticle = (type: string): string => `${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`
 

@@ -78,8 +78,34 @@ export const coordinatorConfig = z.strictObject({
       publish: z.enum(['none', 'seed']).default('none'),
     })
     .prefault({}),
+  route: z.strictObject({ optimise: z.enum(['seed', 'ice']).default('ice') }).prefault({}),
 })
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>
 
-export const anyConfig = z.discriminatedUnion('role', [bridgeConfig, ttConfig, coordinatorConfig])
+/** Where `ntm status` and `ntm down` find the running program. */
+const control = (role: string) => z.strictObject({ socket: z.string().default(`/run/ntm/${role}.sock`) }).prefault({})
+
+/** `ntm up`: `examples/node.toml` explains each key. */
+export const nodeConfig = z.strictObject({
+  role: z.literal('node'),
+  state: z.string().default('/var/lib/ntm'),
+  network,
+  udp,
+  packets,
+  log,
+  control: control('node'),
+  node: z.strictObject({ tun: interfaceName.default('ntm0') }).prefault({}),
+  dns: z
+    .strictObject({
+      mode: z.enum(['auto', 'resolved', 'file', 'stub']).default('auto'),
+      listen: endpointOrAddress(53).prefault('127.0.0.43'),
+      resolvers: z.array(endpointOrAddress(53)).default([]),
+      file: z.string().default('/etc/resolv.conf'),
+      hold_ms: z.int().min(100).max(2000).default(2000),
+    })
+    .prefault({}),
+})
+export type NodeConfig = z.output<typeof nodeConfig>
+
+export const anyConfig = z.discriminatedUnion('role', [bridgeConfig, ttConfig, coordinatorConfig, nodeConfig])
 export type AnyConfig = z.output<typeof anyConfig>
