@@ -95,6 +95,7 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
     membership: { chain: box.identity.chain, today: now },
     hash: (bytes) => suite.hash(bytes),
     counters,
+    random: systemRandom,
     trusts: (chain) => {
       const proven = verifyChain({
         suite,

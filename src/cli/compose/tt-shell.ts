@@ -56,6 +56,7 @@ export class TtShell {
       case 'directed':
       case 'path-open':
       case 'path-mtu':
+      case 'path-way':
         // What paths mean to packets, the packet side reads in its tunnel table.
         return
       default:

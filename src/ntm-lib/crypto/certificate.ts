@@ -117,7 +117,9 @@ export const hasRole = (proven: ProvenChain, role: number): boolean => (proven.l
 export function peerNameMatches(proven: ProvenChain, asked: string): boolean {
   const name = canonicalName(asked)
   if (name === '' || name.startsWith('.')) return false
-  return proven.leaf.name === name || proven.leaf.hosted.some((h) => h.name === name)
+  if (proven.leaf.name === name || proven.leaf.hosted.some((h) => h.name === name)) return true
+  // Who has a name has what is one label below it: a bridge's hosts, by the names their DHCP lease gave them.
+  return proven.leaf.name !== '' && name.slice(name.indexOf('.') + 1) === proven.leaf.name && !name.startsWith('.')
 }
 
 /** Everything that needs no signature: network, names, and each signer giving no more than it has. */

@@ -28,6 +28,8 @@ export type Expected = {
   readonly peerName?: string
   /** An ordinary server's name was asked for: only a terminator may answer. */
   readonly terminatorRequired?: boolean
+  /** A name that may be a node's or an ordinary server's: who answers carries or hosts it, or is a terminator. */
+  readonly peerOrTerminator?: string
 }
 
 export type Checker = {
@@ -95,6 +97,13 @@ export function checkRoute(c: Checker, route: Route, expected: Expected): RouteV
   if (expected.terminatorRequired === true && !isTerminator(peer)) return no('forbidden', 'the peer is no terminator')
   if (expected.peerName !== undefined && expected.peerName !== '' && !peerNameMatches(peer, expected.peerName)) {
     return no('forbidden', 'the peer has another name')
+  }
+  if (
+    expected.peerOrTerminator !== undefined &&
+    !isTerminator(peer) &&
+    !peerNameMatches(peer, expected.peerOrTerminator)
+  ) {
+    return no('forbidden', 'the peer has another name and is no terminator')
   }
   const claimed = opening ? contract.acceptorAllowed : contract.openerAllowed
   if (!peer.certificates.every((cert) => within(claimed, cert.prefixes))) {

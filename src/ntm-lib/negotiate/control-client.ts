@@ -1,4 +1,4 @@
-import type { Endpoint } from '../addr/endpoint.ts'
+import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { idFromRandom, sessionId } from '../addr/ids.ts'
 import { invariant } from '../base/invariant.ts'
 import { after, type Instant, type Millis, seconds, sooner } from '../base/time.ts'
@@ -52,6 +52,8 @@ export class ControlClient {
   #callAt: Instant | null = null
   #rounds = 0
   #live: Live | null = null
+  /** Nobody has answered where the session goes since something spoke against it. */
+  #astray = false
 
   constructor(parts: ControlClientParts) {
     invariant(parts.endpoints.length > 0, 'a coordinator has at least one endpoint')
@@ -67,6 +69,16 @@ export class ControlClient {
 
   start(now: Instant): void {
     this.#call(now)
+  }
+
+  /**
+   * Our own addresses changed: whatever waits goes at once, to every endpoint of the coordinator until one answers. The session
+   * stays; the coordinator follows its newest genuine datagram.
+   */
+  moved(now: Instant): void {
+    this.#astray = true
+    if (this.#calling !== null) this.#sendHello(this.#calling, now)
+    this.#seal(this.#transactions.resend(now))
   }
 
   /** Gives the session up and says hello again. */
@@ -95,7 +107,7 @@ export class ControlClient {
           ? this.#onCookie(bytes, now)
           : this.#onWelcome(from, bytes, now)
       case CLASS_CONTROL:
-        return this.#onSealed(header.value.id, bytes, now)
+        return this.#onSealed(header.value.id, from, bytes, now)
       case CLASS_RESET:
         return this.#onReset(bytes, now)
       default:
@@ -105,6 +117,7 @@ export class ControlClient {
 
   tick(now: Instant): void {
     const { send, expired } = this.#transactions.tick(now)
+    if (send.length > 0) this.#astray = true
     this.#sendAll(send)
     for (const tag of expired) this.#onSilent(tag, now)
     if (this.#callAt !== null && this.#callAt <= now) this.#call(now)
@@ -182,6 +195,7 @@ export class ControlClient {
     }
     this.#calling = null
     this.#rounds = 0
+    this.#astray = false
     // The first sealed datagram proves the session to the coordinator, even when there is nothing to say.
     this.#seal(this.#transactions.resend(now))
     if (calling.hello.enrol !== null) this.#sendAll(this.#askMembership(now))
@@ -192,11 +206,16 @@ export class ControlClient {
     return this.#transactions.ask(ENROL, { kind: 'cert-renew', chain: this.#enrol?.chain ?? [] }, ENROL_TIMEOUT, now)
   }
 
-  #onSealed(id: number, bytes: Uint8Array, now: Instant): void {
+  #onSealed(id: number, from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const live = this.#live
     if (live === null || live.channel.own !== id) return this.#drop('unknown-session')
     const envelopes = live.channel.open(bytes)
     if (!envelopes.ok) return this.#drop(envelopes.fault)
+    // From anywhere else it may be a copy that somebody on the way passed on.
+    if (this.#astray && this.#p.endpoints.some((e) => sameEndpoint(e, from))) {
+      this.#astray = false
+      this.#live = { ...live, to: from }
+    }
     for (const envelope of envelopes.value) {
       const { delivery, send } = this.#transactions.take(envelope, now)
       this.#sendAll(send)
@@ -243,7 +262,10 @@ export class ControlClient {
     const live = this.#live
     // Without a session requests wait: `resend` brings them into the next one.
     if (live === null) return
-    for (const bytes of live.channel.seal(envelopes)) this.#out.push({ out: 'send', to: live.to, bytes })
+    // The same bytes to all: the first that arrives counts, the others are replays to the coordinator.
+    const others = this.#astray ? this.#p.endpoints.filter((e) => !sameEndpoint(e, live.to)) : []
+    for (const bytes of live.channel.seal(envelopes))
+      for (const to of [live.to, ...others]) this.#out.push({ out: 'send', to, bytes })
   }
 
   #tell(event: ControlClientEvent): void {

@@ -2,6 +2,7 @@ import { same } from '../base/bytes.ts'
 import { after, type Instant, type Millis, sooner } from '../base/time.ts'
 import type { Response } from '../wire/message.ts'
 import type { DirectionRequest, DirectionResponse } from '../wire/messages/direction.ts'
+import type { Expected } from './contract-check.ts'
 import type { Directed, Wanted } from './node-events.ts'
 import type { Tunnels } from './tunnels.ts'
 
@@ -28,13 +29,21 @@ export class Directions {
   readonly #tunnels: Tunnels
   readonly #hash: (bytes: Uint8Array) => Uint8Array
   readonly #timeout: Millis
+  readonly #zones: () => readonly string[]
   readonly #pending = new Map<string, Pending>()
   readonly #out: DirectionsOut[] = []
 
-  constructor(tunnels: Tunnels, hash: (bytes: Uint8Array) => Uint8Array, timeout: Millis) {
+  /** `zones`: those whose names are NTM names, as far as known. */
+  constructor(
+    tunnels: Tunnels,
+    hash: (bytes: Uint8Array) => Uint8Array,
+    timeout: Millis,
+    zones: () => readonly string[],
+  ) {
     this.#tunnels = tunnels
     this.#hash = hash
     this.#timeout = timeout
+    this.#zones = zones
   }
 
   has(tag: string): boolean {
@@ -42,6 +51,14 @@ export class Directions {
   }
 
   begin(tag: string, wanted: Wanted, now: Instant): void {
+    if (this.#pending.size >= MOST) {
+      this.#out.push({
+        out: 'directed',
+        tag,
+        result: { ok: false, code: 'timeout', text: 'too much is asked at once' },
+      })
+      return
+    }
     this.#pending.set(tag, { wanted, until: after(now, this.#timeout), response: null, toldLost: false, held: false })
     this.#ask(tag, wanted, null)
   }
@@ -58,12 +75,7 @@ export class Directions {
     pending.response = message
     if (message.route !== null) {
       if (!same(this.#hash(message.route.contract), message.contractHash)) return this.end(tag, WRONG_ANSWER)
-      const { sought } = pending.wanted
-      const installed = this.#tunnels.install(
-        message.route,
-        message.target !== null ? { terminatorRequired: true } : sought.by === 'name' ? { peerName: sought.name } : {},
-        now,
-      )
+      const installed = this.#tunnels.install(message.route, this.#expected(pending.wanted, message), now)
       if (!installed.ok) return this.end(tag, { ok: false, code: installed.code, text: installed.why })
     }
     const path = this.#tunnels.byContract(message.contractHash)
@@ -118,6 +130,22 @@ export class Directions {
     return this.#out.shift() ?? null
   }
 
+  /** Who may answer. A name of an NTM zone is a node's; any other may be an ordinary server's, which a terminator leads to. */
+  #expected({ sought }: Wanted, { target }: DirectionResponse): Expected {
+    if (sought.by === 'name') {
+      return target === null || this.#isOurs(sought.name)
+        ? { peerName: sought.name }
+        : { peerOrTerminator: sought.name }
+    }
+    // Whose an address is only the coordinator knows; but what it says of it must fit together.
+    if (target === null) return {}
+    return this.#isOurs(target.name) ? { peerName: target.name } : { peerOrTerminator: target.name }
+  }
+
+  #isOurs(name: string): boolean {
+    return this.#zones().some((zone) => name === zone || name.endsWith(`.${zone}`))
+  }
+
   #waitingFor(contractHash: Uint8Array): readonly (readonly [string, Pending])[] {
     return [...this.#pending].filter(([, p]) => p.response !== null && same(p.response.contractHash, contractHash))
   }
@@ -134,5 +162,7 @@ export class Directions {
   }
 }
 
+/** Wishes that wait at the same time; beyond that nobody would be answered in time. */
+const MOST = 4096
 const NO_CONTRACT = new Uint8Array(32)
 const WRONG_ANSWER: Directed = { ok: false, code: 'unsupported', text: 'the answer does not fit the question' }

@@ -2,13 +2,17 @@ import type { NodeId } from '../addr/ids.ts'
 import type { Ip } from '../addr/ip.ts'
 import type { Request, Response } from '../wire/message.ts'
 import type { Target } from '../wire/messages/common.ts'
-import type { PathExtend, RouteDirection, Sought } from '../wire/messages/direction.ts'
+import type { PathExtend, RouteDirection, Sought, Way } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { RegistrationResponse } from '../wire/messages/registration.ts'
 import type { TransactionKey } from './control-events.ts'
 
 /** A direction that a role wants: who is sought, and which virtual addresses will use the path. */
-export type Wanted = { readonly sought: Sought; readonly why: 'dns' | 'data'; readonly sources: readonly Ip[] }
+export type Wanted = {
+  readonly sought: Sought
+  readonly why: 'dns' | 'data' | 'moved'
+  readonly sources: readonly Ip[]
+}
 
 export type Directed =
   /** The path is open. */
@@ -37,6 +41,8 @@ export type NodeEvent =
   | { readonly event: 'path-open'; readonly contractHash: Uint8Array; readonly row: number }
   /** What fits into the path changed. */
   | { readonly event: 'path-mtu'; readonly contractHash: Uint8Array; readonly row: number }
+  /** It goes straight to the peer now, or through a relay. */
+  | { readonly event: 'path-way'; readonly contractHash: Uint8Array; readonly row: number; readonly way: Way }
   | {
       readonly event: 'path-gone'
       readonly contractHash: Uint8Array

@@ -1,53 +1,28 @@
 import type { Endpoint } from '../addr/endpoint.ts'
-import type { Via } from '../addr/via.ts'
-import { type Instant, type Millis, seconds, sooner } from '../base/time.ts'
-import type { Counters } from '../ports/counters.ts'
+import { sameVia, type Via } from '../addr/via.ts'
+import { type Instant, seconds, sooner } from '../base/time.ts'
 import {
   CLASS_CAPSULATED,
   CLASS_CONTROL,
   CLASS_CONTROL_HANDSHAKE,
+  CLASS_RELAY,
   CLASS_RESET,
   CLASS_TUNNEL_HANDSHAKE,
   readHeader,
 } from '../wire/header.ts'
-import type { Response } from '../wire/message.ts'
 import type { PathExtend, RouteDirection } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
-import type { ControlClient } from './control-client.ts'
 import type { TransactionKey } from './control-events.ts'
 import { Directions } from './directions.ts'
-import type { MirrorCommand, MirrorEvent } from './mirror.ts'
+import type { MirrorEvent } from './mirror.ts'
+import { Moves } from './moves.ts'
 import type { ControlClientEvent, NodeEvent, Wanted } from './node-events.ts'
-import {
-  type RegisterInput,
-  type Registering,
-  type RegisterOutput,
-  type RegisterSelf,
-  registerDeadline,
-  registerDown,
-  registerStep,
-} from './register.ts'
-import { Renewal, type RenewalParts } from './renewal.ts'
-import type { Tunnels, TunnelsOut } from './tunnels.ts'
+import type { NodeOut, NodeParts } from './node-parts.ts'
+import type { Registering } from './register.ts'
+import { Registrar, type RegistrarOut } from './registrar.ts'
+import type { Path, Tunnels, TunnelsOut } from './tunnels.ts'
 
-export type NodeOut =
-  | { readonly out: 'send'; readonly to: Endpoint; readonly bytes: Uint8Array; readonly via: Via | null }
-  | { readonly out: 'event'; readonly event: NodeEvent }
-  /** For the packet workers, who must have it before what follows. */
-  | { readonly out: 'mirror'; readonly command: MirrorCommand }
-
-export type NodeParts = {
-  readonly control: ControlClient
-  readonly tunnels: Tunnels
-  readonly self: RegisterSelf
-  readonly membership: RenewalParts
-  readonly hash: (bytes: Uint8Array) => Uint8Array
-  readonly counters: Counters
-  /** Whether the chain proves that who holds our control session is the network's coordinator. */
-  readonly trusts: (coordinatorChain: readonly Uint8Array[]) => boolean
-  /** How long a role waits for a direction, from asking to an open tunnel. */
-  readonly directionTimeout: Millis
-}
+export type { NodeOut, NodeParts } from './node-parts.ts'
 
 /**
  * One NTM node's negotiation: the control client, the registration, the directions and the tunnels as one Machine (the
@@ -57,20 +32,22 @@ export class Node {
   readonly tunnels: Tunnels
   readonly #p: NodeParts
   readonly #directions: Directions
-  readonly #renewal: Renewal
+  readonly #moves: Moves
+  readonly #registrar: Registrar
   readonly #out: NodeOut[] = []
-  #registering: Registering = registerDown
+  #vias: readonly Via[] = []
 
   constructor(parts: NodeParts) {
     this.#p = parts
     this.tunnels = parts.tunnels
-    this.#directions = new Directions(parts.tunnels, parts.hash, parts.directionTimeout)
-    this.#renewal = new Renewal(parts.membership)
+    this.#directions = new Directions(parts.tunnels, parts.hash, parts.directionTimeout, () => this.#registrar.zones)
+    this.#moves = new Moves(parts.tunnels, parts.hash)
+    this.#registrar = new Registrar(parts)
   }
 
   /** `down`, `registering`, `confirming`, `registered` or `refused`. */
   get state(): Registering['at'] {
-    return this.#registering.at
+    return this.#registrar.state
   }
 
   start(now: Instant): void {
@@ -85,7 +62,9 @@ export class Node {
     const { cls, flags } = header.value
     if (cls === CLASS_CONTROL_HANDSHAKE || cls === CLASS_CONTROL || (cls === CLASS_RESET && flags === RESET_SESSION)) {
       this.#p.control.handle(from, bytes, now)
-    } else if (cls === CLASS_TUNNEL_HANDSHAKE || cls === CLASS_RESET) {
+    } else if (cls === CLASS_RELAY && flags === TYPE_ECHO) {
+      if (!this.#registrar.onEcho(from, bytes, now)) this.#p.counters.count('ntm.drop.late-echo')
+    } else if (cls === CLASS_TUNNEL_HANDSHAKE || cls === CLASS_RELAY || cls === CLASS_RESET) {
       this.tunnels.handle(from, bytes, now)
     } else if (cls === CLASS_CAPSULATED) {
       this.tunnels.onMirror({ event: 'datagram', from, bytes }, now)
@@ -129,7 +108,22 @@ export class Node {
 
   /** Candidates or hosts changed: tell the coordinator now. */
   changed(now: Instant): void {
-    this.#register({ in: 'changed' }, now)
+    this.#registrar.changed(now)
+    this.settle(now)
+  }
+
+  /**
+   * Our ways out are these now, best first per family; empty: unknown. Paths go on by themselves; the coordinator is told, and asked
+   * where the peers are, but nothing waits for it (SEED 003 §4).
+   */
+  setVias(vias: readonly Via[], now: Instant): void {
+    if (vias.length === this.#vias.length && vias.every((v, i) => sameVia(v, this.#vias[i] ?? null))) return
+    const first = this.#vias.length === 0 && vias.length > 0
+    this.#vias = vias
+    this.tunnels.setVias(vias, now)
+    if (!first) this.#p.control.moved(now)
+    this.#registrar.moved(now)
+    if (!first) this.#moves.own(now)
     this.settle(now)
   }
 
@@ -137,13 +131,15 @@ export class Node {
     this.#p.control.tick(now)
     this.tunnels.tick(now)
     this.#directions.tick(now)
-    this.#register({ in: 'clock' }, now)
+    this.#moves.tick(now)
+    this.#registrar.tick(now)
     this.settle(now)
   }
 
   deadline(): Instant | null {
     const first = sooner(this.#p.control.deadline(), this.tunnels.deadline())
-    return sooner(sooner(first, registerDeadline(this.#registering)), this.#directions.deadline())
+    const others = sooner(this.#moves.deadline(), this.#directions.deadline())
+    return sooner(sooner(first, this.#registrar.deadline()), others)
   }
 
   poll(): NodeOut | null {
@@ -156,7 +152,12 @@ export class Node {
       // First: an answer may leave only when the workers have the keys it promises.
       for (let c = this.tunnels.pollMirror(); c !== null; c = this.tunnels.pollMirror())
         this.#out.push({ out: 'mirror', command: c })
-      const direction = this.#directions.poll()
+      const told = this.#registrar.poll()
+      if (told !== null) {
+        this.#onRegistrar(told, now)
+        continue
+      }
+      const direction = this.#moves.poll() ?? this.#directions.poll()
       if (direction !== null) {
         if (direction.out === 'directed') this.#tell({ ...direction, event: 'directed' })
         else this.#p.control.request(direction.tag, direction.message, this.#p.directionTimeout, now)
@@ -178,22 +179,22 @@ export class Node {
   #onControl(event: ControlClientEvent, now: Instant): void {
     switch (event.event) {
       case 'session':
-        return this.#register({ in: 'session' }, now)
+        return this.#registrar.session(now)
       case 'lost':
-        this.#register({ in: 'session-lost' }, now)
+        this.#registrar.lost(now)
         return this.#tell({ event: 'offline' })
       case 'silent':
-        if (event.tag === RENEW) return
-        if (!this.#directions.has(event.tag)) return this.#register({ in: 'silent', tag: event.tag }, now)
+        if (this.#moves.has(event.tag)) return this.#moves.silent(event.tag, now)
+        if (!this.#directions.has(event.tag)) return this.#registrar.onSilent(event.tag, now)
         return this.#directions.end(event.tag, { ok: false, code: 'timeout', text: 'the coordinator does not answer' })
       case 'response':
-        if (event.tag === RENEW) return this.#onRenewed(event.message, now)
+        if (this.#moves.has(event.tag)) return this.#moves.onResponse(event.tag, event.message, now)
         if (this.#directions.has(event.tag)) return this.#directions.onResponse(event.tag, event.message, now)
-        return this.#register({ in: 'response', tag: event.tag, message: event.message }, now)
+        return this.#registrar.onResponse(event.tag, event.message, now)
       case 'request':
         return this.#onRequest(event, now)
       case 'enrolled':
-        this.#renewal.enrolled(event.chain)
+        this.#registrar.enrolled(event.chain)
         return this.#tell(event)
       case 'refused':
         return this.#tell(event)
@@ -213,6 +214,13 @@ export class Node {
           return this.decline(transaction, 'no-route', 'path is not known here', now)
         }
         return this.#tell({ event: 'asked', transaction, message })
+      case 'peer-moved':
+        if (this.tunnels.byContract(message.contractHash) === null) {
+          return this.decline(transaction, 'no-route', 'path is not known here', now)
+        }
+        // Older word than what is known changes nothing, and is no fault: answers overtake each other.
+        this.tunnels.relocate(message.contractHash, message.whereabouts, now)
+        return this.#p.control.respond(transaction, { kind: 'peer-moved-response' }, now)
       case 'path-close':
         this.tunnels.close(message.contractHash, message.reason, now)
         return this.#p.control.respond(transaction, { kind: 'path-close-response' }, now)
@@ -230,16 +238,17 @@ export class Node {
       case 'failed':
       case 'closed':
         this.#directions.gone(contractHash, out.why)
-        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: out.why })
+        return this.#gone(out.path, out.why)
       case 'reset':
-        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: 'reset' })
+        return this.#gone(out.path, 'reset')
       case 'silent':
         // The next packet or query asks for a new path; the coordinator knows whether the peer is still there.
         this.tunnels.close(contractHash, 'lost', now)
-        return this.#tell({ event: 'path-gone', contractHash, row, peer: out.path.peer.node, why: 'silent' })
+        return this.#gone(out.path, 'silent')
       case 'astray':
+        return this.#moves.astray(out.path, now)
       case 'way':
-        return
+        return this.#tell({ event: 'path-way', contractHash, row, way: out.way })
       case 'mtu':
         return this.#tell({ event: 'path-mtu', contractHash, row })
       default:
@@ -247,46 +256,28 @@ export class Node {
     }
   }
 
-  #register(input: RegisterInput, now: Instant): void {
-    const { state, out } = registerStep(this.#registering, input, this.#p.self, now)
-    this.#registering = state
-    for (const o of out) this.#onRegister(o, now)
+  #gone(path: Path, why: string): void {
+    this.#moves.gone(path)
+    this.#tell({ event: 'path-gone', contractHash: path.contractHash, row: path.row, peer: path.peer.node, why })
   }
 
-  #onRegister(o: RegisterOutput, now: Instant): void {
+  #onRegistrar(o: RegistrarOut, now: Instant): void {
     switch (o.out) {
       case 'ask':
         return this.#p.control.request(o.tag, o.message, REGISTER_TIMEOUT, now)
-      case 'registered':
-        if (!o.first || this.#p.trusts(o.answer.descriptors)) {
-          this.#tell({ event: 'registered', answer: o.answer, first: o.first })
-          this.#directions.registered()
-          if (this.#renewal.due(now)) this.#renew(now)
-          return
-        }
-        this.#tell({ event: 'refused', code: 'forbidden', text: 'the coordinator has no certificate of this network' })
+      case 'event':
+        this.#out.push(o)
+        return
+      case 'send':
+        this.#out.push({ ...o, via: null })
+        return
+      case 'restart':
         return this.#p.control.restart(now)
-      case 'refused':
-        // Expired members may still say hello, in order to renew: no lock-out.
-        if (o.code === 'expired') this.#renew(now)
-        return this.#tell({ event: 'refused', code: o.code, text: o.text })
-      case 'session-dead':
-        return this.#p.control.restart(now)
+      case 'known':
+        return this.#directions.registered()
       default:
         return o satisfies never
     }
-  }
-
-  /** The coordinator's issuer signs anew; a membership from a grant it cannot, and says so. */
-  #renew(now: Instant): void {
-    this.#p.control.request(RENEW, { kind: 'cert-renew', chain: [] }, REGISTER_TIMEOUT, now)
-  }
-
-  #onRenewed(message: Response, now: Instant): void {
-    if (message.kind === 'refusal') return this.#tell({ event: 'refused', code: message.code, text: message.text })
-    if (message.kind !== 'cert-renew-response' || !this.#renewal.take(message.chain)) return
-    this.#tell({ event: 'renewed', chain: message.chain })
-    if (this.#registering.at === 'refused') this.#register({ in: 'session' }, now)
   }
 
   #tell(event: NodeEvent): void {
@@ -296,5 +287,6 @@ export class Node {
 
 /** Type code of a session's reset, `wire/reset.ts`. */
 const RESET_SESSION = 2
-const RENEW = 'renew'
+/** Type code of a relay's Echo, `wire/relay-leg.ts`. */
+const TYPE_ECHO = 6
 const REGISTER_TIMEOUT = seconds(5)

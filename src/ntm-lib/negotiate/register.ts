@@ -3,6 +3,7 @@ import type { Request, Response } from '../wire/message.ts'
 import { type Candidate, type HostClaim, MAX_HOSTS } from '../wire/messages/common.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { Registration, RegistrationResponse } from '../wire/messages/registration.ts'
+import type { RelayReading } from '../wire/messages/relay.ts'
 
 /** What a node says about itself; the variable part of its registration. */
 export type Presence = {
@@ -43,6 +44,10 @@ export type RegisterSelf = {
   readonly bootId: Uint8Array
   readonly presence: () => Presence
   readonly version: () => number
+  /** How busy a relay or terminator is, 0–100; nothing of all others. */
+  readonly loadPercent?: () => number
+  /** What was measured of the relays offered; `Node` puts it in. */
+  readonly relays?: () => readonly RelayReading[]
 }
 
 export const registerDown: Registering = { at: 'down' }
@@ -158,8 +163,8 @@ function ask(kind: Registration['kind'], self: RegisterSelf): RegisterOutput {
     // More hosts than a registration carries get no virtual pair; they stay ordinary hosts on the wire.
     hosts: hosts.slice(0, MAX_HOSTS),
     revocationVersion: 0,
-    loadPercent: 0,
-    relays: [],
+    loadPercent: self.loadPercent?.() ?? 0,
+    relays: self.relays?.() ?? [],
   }
   return { out: 'ask', tag: REGISTER, message }
 }
