@@ -12,7 +12,7 @@ test('every message has its section and its explanation', () => {
   for (const kind of Object.keys(MESSAGES)) {
     expect(page).toContain(`<a id="${kind}"></a>`)
     // The overview's last cell is the comment in front of the type.
-    if (!kind.endsWith('close-response') && !kind.endsWith('confirm-response'))
+    if (!/(close|confirm|moved|release)-response$/.test(kind))
       expect(page).toMatch(new RegExp(`\\(#${kind}\\) \\| \\S.* \\|\\n`))
   }
   expect(page).toContain('| 73 | openerMembership | 32 |')

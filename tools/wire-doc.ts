@@ -11,6 +11,7 @@ import type { AnyField, AnyFields, Shape } from '#ntm-lib/wire/field.ts'
 import { FRAMES } from '#ntm-lib/wire/frames.ts'
 import { HANDSHAKES, type HandshakeName, handshakeBytes } from '#ntm-lib/wire/handshake.ts'
 import { PAYLOADS } from '#ntm-lib/wire/payloads.ts'
+import { RELAY_LEG, type RelayLegKind, relayLegBytes } from '#ntm-lib/wire/relay-leg.ts'
 import { rowNotes, type TypeNotes, typeNotes, typesByKind } from './doc-comments.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -40,6 +41,7 @@ const SECTIONS: Readonly<Record<string, () => string>> = {
   certificate: () => table(certificateFields, ['Certificate'], 5),
   hosted: () => certificateShapes(),
   frames,
+  relayLeg,
   ntmv4: () => dnsRecord(recordFields(ip4), publishedFields(ip4)),
   ntmv6: () => dnsRecord(recordFields(ip6), publishedFields(ip6)),
   timers,
@@ -110,6 +112,17 @@ function frames(): string {
   return ['| type | frame | body | |', '|---|---|---|---|', ...rows].join('\n')
 }
 
+function relayLeg(): string {
+  return Object.entries(RELAY_LEG)
+    .map(([kind, row]) => {
+      const types = [kinds.get(kind) ?? '', ...LEG_HELPERS]
+      const head = `#### ${title(kind)}: type ${row.type}, ${relayLegBytes(kind as RelayLegKind)} bytes`
+      const own = kind === 'bind' ? ['BindFields'] : kind === 'notice' ? ['NoticeFields'] : []
+      return `${head}\n\n${about(types)}${table(row.fields, [...own, ...types.slice(1)], 16)}`
+    })
+    .join('\n\n')
+}
+
 function dnsRecord(record: AnyFields, published: AnyFields): string {
   const types = ['NtmRecord', 'Published', 'Head']
   return `${table(record, types, 0)}\n\nWith flag bit 0 there follow:\n\n${table(published, types, totalOf(record))}`
@@ -176,6 +189,7 @@ const TYPE_OF_HANDSHAKE: Readonly<Record<HandshakeName, string>> = {
   knock: 'KnockDatagram',
 }
 const HELPERS = ['TokenFields', 'CookieFields', 'KnockFields']
+const LEG_HELPERS = ['LegCookieFields', 'ProbeFields', 'LegTag']
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 const code = (n: number): string => n.toString(16).padStart(2, '0').toUpperCase()

@@ -14,6 +14,7 @@ import type { Header, HeaderClass } from '#ntm-lib/wire/header.ts'
 import type { Message } from '#ntm-lib/wire/message.ts'
 import type { Candidate, Target } from '#ntm-lib/wire/messages/common.ts'
 import type { Route } from '#ntm-lib/wire/messages/direction.ts'
+import type { RelayLegDatagram } from '#ntm-lib/wire/relay-leg.ts'
 
 /** Any value of each thing that crosses the wire, for properties. */
 export const bytes = (n: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: n, maxLength: n })
@@ -181,6 +182,21 @@ export const envelope: fc.Arbitrary<Envelope> = fc
   })
   .map((e) => ({ ...e, refusal: e.refusal && e.response, part: e.part % e.parts }))
 
+const leg = { path, direction: fc.constantFrom(0 as const, 1 as const), seq: positive(48), tag: bytes(16) }
+const probe = { id: positive(48), nonce: bytes(8) }
+export const relayLegDatagram: fc.Arbitrary<RelayLegDatagram> = fc.oneof(
+  fc.record({ kind: fc.constant('bind'), ...leg, nonce: bytes(8) }),
+  fc.record({ kind: fc.constantFrom('challenge', 'confirm'), ...leg, cookie: bytes(16) }),
+  fc.record({
+    kind: fc.constant('notice'),
+    ...leg,
+    seq: uint(48),
+    reason: fc.constantFrom('unbound', 'limit', 'expiring', 'peer-unbound'),
+    trigger: bytes(16),
+  }),
+  fc.record({ kind: fc.constantFrom('probe', 'echo'), ...probe }),
+)
+
 export const contract: fc.Arbitrary<Contract> = fc.record({
   pathIds: fourIds,
   fingerprint: print,
@@ -219,12 +235,12 @@ export const header: fc.Arbitrary<Header> = fc.oneof(
   fc.tuple(fc.constantFrom(2, 3, 5), uint(16), positive(48), uint(48)).map(([f, w, id, c]) => head(1, f, w, id, c)),
   fc.tuple(u, positive(48), uint(48)).map(([f, id, c]) => head(2, f, 0, id, c)),
   fc
-    .tuple(u, fc.integer({ min: 1, max: 3 }), uint(16), positive(48), positive(48))
+    .tuple(u, fc.integer({ min: 1, max: 4 }), uint(16), positive(48), positive(48))
     .map(([f, t, w, id, c]) => head(3, f | t, w, id, c)),
   fc
     .tuple(uint(4), fc.integer({ min: 0, max: 2 }), uint(16), positive(48), uint(48))
     .map(([f, frag, w, id, c]) => head(4, (f << 4) | (frag << 2), w, id, c)),
-  fc.tuple(u, fc.integer({ min: 1, max: 4 }), positive(48), uint(48)).map(([f, t, id, c]) => head(5, f | t, 0, id, c)),
+  fc.tuple(u, fc.integer({ min: 1, max: 6 }), positive(48), uint(48)).map(([f, t, id, c]) => head(5, f | t, 0, id, c)),
   fc.tuple(fc.constantFrom(1, 2), positive(48)).map(([f, id]) => head(6, f, 0, id, 0)),
 )
 export const headerOf = (cls: HeaderClass, type: number): fc.Arbitrary<Header> =>

@@ -19,6 +19,7 @@ import * as hs from '#ntm-lib/wire/handshake.ts'
 import { encodeHeader, HEADER_BYTES, readHeader } from '#ntm-lib/wire/header.ts'
 import type { Message } from '#ntm-lib/wire/message.ts'
 import * as pl from '#ntm-lib/wire/payloads.ts'
+import { decodeRelayLeg, encodeRelayLeg } from '#ntm-lib/wire/relay-leg.ts'
 import { decodeReset, encodeReset, type Reset } from '#ntm-lib/wire/reset.ts'
 import * as any from './wire-arbitraries.ts'
 
@@ -90,6 +91,7 @@ export const CODECS = {
     hs.joinTunnelCookie,
     fc.record({ header: any.headerOf(3, 3), ...cookie }),
   ),
+  knock: codec(hs.splitKnock, hs.joinKnock, fc.record({ header: any.headerOf(3, 4), tag1: any.bytes(16) })),
   'hello-payload': codec(
     pl.decodeHelloPayload,
     pl.encodeHelloPayload,
@@ -164,6 +166,7 @@ export const CODECS = {
       token: any.bytes(16),
     }),
   ),
+  'relay-leg': codec(decodeRelayLeg, encodeRelayLeg, any.relayLegDatagram),
   frames: codec(decodeFrames, encodeFrames, fc.array(any.frame, { maxLength: 6 }), { sequence: true, lenient: true }),
   ntmv4: codec(decodeNtmv4, encodeNtmv4, any.ntmRecord(any.ip4)),
   ntmv6: codec(decodeNtmv6, encodeNtmv6, any.ntmRecord(any.ip6)),

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { MESSAGES } from '#ntm-lib/wire/codec.ts'
 import { FRAMES } from '#ntm-lib/wire/frames.ts'
 import { HANDSHAKES } from '#ntm-lib/wire/handshake.ts'
+import { RELAY_LEG } from '#ntm-lib/wire/relay-leg.ts'
 import { CODECS, type Codec } from '#test/support/wire-codecs.ts'
 import { readVectors } from './vector.ts'
 
@@ -27,13 +28,13 @@ test('every codec has accepted and refused vectors', () => {
   expect(missing).toEqual([])
 })
 
-test('every message, handshake and frame has an accepted vector', () => {
+test('every message, handshake, relay leg datagram and frame has an accepted vector', () => {
   const values = files.flatMap((f) =>
     f.vectors.flatMap((v) => ('value' in v ? [{ codec: f.codec, value: v.value }] : [])),
   )
   const kinds = new Set(values.flatMap(({ value }) => kindsIn(value)))
   const seen = new Set([...kinds, ...values.map((v) => v.codec)])
-  const all = [...Object.keys(MESSAGES), ...Object.keys(HANDSHAKES), ...Object.keys(FRAMES)]
+  const all = [...Object.keys(MESSAGES), ...Object.keys(HANDSHAKES), ...Object.keys(RELAY_LEG), ...Object.keys(FRAMES)]
   expect(all.filter((kind) => !seen.has(kind))).toEqual([])
 })
 

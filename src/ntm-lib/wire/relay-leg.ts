@@ -28,19 +28,19 @@ type Leg = {
   /** Not 0; strictly rises with every Bind of a leg. Challenge and Confirm repeat the Bind's. */
   readonly seq: number
 }
-type Tag = {
+type LegTag = {
   /** MAC16(leg key, all before it, and "relay" when the relay sends); 16 bytes. `crypto/relay-leg.ts` makes and checks it. */
   readonly tag: Uint8Array
 }
-type BindFields = Tag & {
+type BindFields = LegTag & {
   /** 8 random bytes. */
   readonly nonce: Uint8Array
 }
-type CookieFields = Tag & {
+type LegCookieFields = LegTag & {
   /** 16 bytes: MAC16(secret of the relay, Path ID ‖ D ‖ address ‖ port ‖ seq). */
   readonly cookie: Uint8Array
 }
-type NoticeFields = Tag & {
+type NoticeFields = LegTag & {
   readonly reason: NoticeReason
   /** The header of the datagram that caused it, as received; 16 bytes. */
   readonly trigger: Uint8Array
@@ -53,9 +53,9 @@ type ProbeFields = {
 /** End → relay: my leg is where this comes from. 64 bytes. SEED 002 §3.3 (the Tunnel Request to the RS). */
 export type BindDatagram = { readonly kind: 'bind' } & Leg & BindFields
 /** Relay → end: prove that you receive there. 48 bytes. */
-export type ChallengeDatagram = { readonly kind: 'challenge' } & Leg & CookieFields
+export type ChallengeDatagram = { readonly kind: 'challenge' } & Leg & LegCookieFields
 /** End → relay: I do. 48 bytes. */
-export type ConfirmDatagram = { readonly kind: 'confirm' } & Leg & CookieFields
+export type ConfirmDatagram = { readonly kind: 'confirm' } & Leg & LegCookieFields
 /** Relay → end, in answer to no less than 64 bytes. 64 bytes. `seq` is the last one accepted on this leg, 0 = none. */
 export type NoticeDatagram = { readonly kind: 'notice' } & Leg & NoticeFields
 /** Node → relay it knows nothing of: how far are you? 32 bytes. D and counter are 0. */
@@ -78,7 +78,7 @@ export const LEAST_NOTICED_BYTES = NOTICE_BYTES
 const reason: Field<NoticeReason> = oneOf<NoticeReason>({ unbound: 1, limit: 2, expiring: 3, 'peer-unbound': 4 })
 const tag = fixed(16)
 const bind = { nonce: padded(fixed(8), 24), tag } satisfies Fields<BindFields>
-const cookie = { cookie: fixed(16), tag } satisfies Fields<CookieFields>
+const cookie = { cookie: fixed(16), tag } satisfies Fields<LegCookieFields>
 const notice = { reason: padded(reason, 15), trigger: fixed(HEADER_BYTES), tag } satisfies Fields<NoticeFields>
 const probe = { nonce: padded(fixed(8), 8) } satisfies Fields<ProbeFields>
 
