@@ -41,7 +41,26 @@ export type NodesScene = {
   machine(room: string, site: Site, options?: SeatOptions): Seat
   /** Starts a terminal on a machine: `ntm up`, enrolled as `name` (the room's unless told). */
   node(room: string, changes?: Settings, name?: string): Promise<Program>
+  /** `ntm status --json` of a terminal. */
+  status(room: string): Promise<NodeStatus>
+  /** Whether `from` reaches the terminal `to` by its name, within `seconds`. */
+  reaches(from: string, to: string, seconds?: number): Promise<boolean>
+  /** How the path from a terminal to a peer goes; null when there is none. */
+  way(from: string, to: string): Promise<string | null>
   dispose(): void
+}
+
+/** What tests read of a terminal's status. */
+export type NodeStatus = {
+  readonly virtual: readonly string[]
+  readonly coordinator: { readonly state: string }
+  readonly paths: readonly {
+    readonly peer: string
+    readonly state: string
+    readonly way: string
+    readonly at: string | null
+    readonly ageSeconds: number | null
+  }[]
 }
 
 export async function nodes(options: NodesOptions = {}): Promise<NodesScene> {
@@ -73,8 +92,18 @@ async function build(lab: Lab, options: NodesOptions): Promise<NodesScene> {
   await programs.coordinator('coordinator', options.coordinator)
   await Promise.all(relays.map((room) => programs.box(room, 'relay', room)))
   if (options.servers === true) await servers(lab, programs, place('resolver').ip4)
+  const status = async (room: string): Promise<NodeStatus> =>
+    JSON.parse(await programs.ntm(room, ['status', '--json', '--socket', `${lab.dir}/${room}.sock`])) as NodeStatus
   return {
-    ...{ lab, net, programs, zone, at },
+    ...{ lab, net, programs, zone, at, status },
+    reaches: async (from, to, seconds = 3) => {
+      const name = to.includes('.') ? to : `${to}.${zone}`
+      return (await lab.run(from, 'ping', ['-c', '1', '-W', `${seconds}`, name])).code === 0
+    },
+    way: async (from, to) => {
+      const path = (await status(from)).paths.find((p) => p.peer === `${to}.${zone}` && p.state === 'open')
+      return path?.way ?? null
+    },
     site: (name, kind, more) => net.site(name, kind, more),
     machine: (room, site, more) => {
       lab.room(room)
