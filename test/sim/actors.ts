@@ -51,6 +51,7 @@ export class BoxActor implements Actor {
   registration: RegistrationResponse | null = null
   /** Where packets are opened and sealed when not here. */
   readonly worker: PlaneWorker | null
+  readonly suite: CryptoSuite
   readonly #heard: MirrorEvent[] = []
   readonly #out: Sent[] = []
   #now: Instant
@@ -59,6 +60,7 @@ export class BoxActor implements Actor {
     this.name = actorName
     this.disk = disk
     this.candidates = candidates
+    this.suite = suite
     this.#now = system.now
     const { root, coordinator } = system.network
     const bootId = suite.random(8)
@@ -109,6 +111,7 @@ export class BoxActor implements Actor {
       membership: { chain: disk.chain, today },
       hash: (bytes) => suite.hash(bytes),
       counters: this.counters,
+      random: { bytes: (n) => suite.random(n) },
       trusts: (chain) => {
         const proven = verifyChain({ suite, chain, ...trust, now: today(), floor: wallTime(0) })
         return proven.ok && isCoordinator(proven.value) && suite.equal(proven.value.leaf.subject, coordinatorKey)
@@ -138,8 +141,7 @@ export class BoxActor implements Actor {
     )
     this.version++
     this.vias = plugs.flatMap(({ ifindex, ips }) => ips.map((ip) => ({ ifindex, ip })))
-    this.tunnels.setVias(this.vias, now)
-    this.node.changed(now)
+    this.node.setVias(this.vias, now)
   }
 
   tick(now: Instant): void {
