@@ -4,7 +4,7 @@ import type { LinkAddr } from '#ntm-lib/addr/link.ts'
 import { packet4, packet6, udp } from '#ntm-lib/packet/build.ts'
 import { ETHER_BYTES, TAG_BYTES, TYPE_IP4, TYPE_IP6, writeLink } from '#ntm-lib/packet/ether.ts'
 import { UDP } from '#ntm-lib/packet/protocol.ts'
-import type { Host } from './hosts.ts'
+import type { Host } from './host.ts'
 
 /** Ethernet addressing of a frame to be sent. `tag`: TPID ≪ 16 | TCI, 0 for an untagged frame. */
 export type Way = { readonly to: LinkAddr; readonly from: LinkAddr; readonly tag: number }

@@ -1,46 +1,11 @@
-import { type Ip, ipText, isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
-import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
-import { type Ip6, ip6Key } from '#ntm-lib/addr/ip6.ts'
+import type { Ip6 } from '#ntm-lib/addr/ip6.ts'
+import { ip6Key } from '#ntm-lib/addr/ip6.ts'
 import { isGroup, type LinkAddr, linkBytes } from '#ntm-lib/addr/link.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import { type HostClaim, type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
+import { type Host, isSettled, newHost, noteAddress } from './host.ts'
 import { type HostMemory, memoryOf, type Recalled } from './memory.ts'
-
-/** A general terminal behind the bridge, as far as its frames told. */
-export type Host = {
-  /** Map key and name towards the DNS function. */
-  readonly key: string
-  /** The 8 opaque bytes by which the coordinator knows it. */
-  readonly id: Uint8Array
-  readonly link: LinkAddr
-  name: string | null
-  /** VLAN tag of its newest frame: TPID ≪ 16 | TCI; 0 without a tag. */
-  tag: number
-  /** Where the host sends what is not on its link; null before its first such frame. */
-  gatewayLink: LinkAddr | null
-  gatewayIp: Ip4 | null
-  resolver: Ip | null
-  /** Real addresses, newest first. */
-  ip4s: Ip4[]
-  ip6s: Ip6[]
-  /** Until when it counts as having working global IPv6. */
-  globalIp6Until: Instant
-  vip4: Ip4 | null
-  vip6: Ip6 | null
-  seen: Instant
-  /** Whether a frame of it came in this run; else it is only remembered, and asked for. */
-  heard: boolean
-  /** Questions for it without an answer, and when the next one is due. */
-  asks: number
-  askAt: Instant
-  /** The address it has by DHCP: when it gets another one it has lost this. */
-  lease4: Ip4 | null
-  /** Which of several real addresses it used towards a virtual one, by `ipText`; empty while it has one. */
-  readonly usedTowards: Map<string, Ip>
-  /** Counts up whenever something that decides where its packets go has changed: `KnownFlows` go by it. */
-  changes: number
-}
 
 /** The hosts behind the bridge. Only frames from their side make one; what comes from the LAN can add to a known one. */
 export class Hosts {
@@ -49,6 +14,7 @@ export class Hosts {
   readonly #byVip4 = new Map<number, Host>()
   readonly #byVip6 = new Map<string, Host>()
   #changed = false
+  #settled = ''
   #nextSweep = 0 as Instant
 
   get size(): number {
@@ -73,6 +39,7 @@ export class Hosts {
       // Claimed again in case it had been given up.
       if (h.asks > ASKS) this.#changed = true
       h.heard = true
+      h.heardAt = now
     }
     return h
   }
@@ -110,6 +77,15 @@ export class Hosts {
     h.asks++
     h.askAt = next
     if (h.asks === ASKS + 1) this.#changed = true
+  }
+
+  /** Hosts of which everything is known that their frames are likely to tell; null when they are the same as last time. */
+  settled(now: Instant): readonly LinkAddr[] | null {
+    const all = [...this.#byLink.values()].filter((h) => isSettled(h, now)).map((h) => h.link)
+    const text = String(all)
+    if (text === this.#settled) return null
+    this.#settled = text
+    return all
   }
 
   /** What is to be kept for the next run. */
@@ -200,100 +176,7 @@ export class Hosts {
   }
 }
 
-/** Where the host sends what is not on its link. */
-export function noteGateway(h: Host, link: LinkAddr): void {
-  if (h.gatewayLink === link) return
-  h.gatewayLink = link
-  h.changes++
-}
-
-/** Notes a real address the host has: newest first, at most 8 of a family. Link-local and unspecified ones are no help. */
-export function noteAddress(h: Host, ip: Ip, now: Instant): void {
-  if (isIp4(ip)) {
-    if (ip === 0 || ip >>> 16 === 0xa9fe || ip >>> 28 >= 14 || h.ip4s[0] === ip) return
-    // Their order alone changes nothing for the peers it has spoken to.
-    if (!h.ip4s.includes(ip)) h.changes++
-    h.ip4s = [ip, ...h.ip4s.filter((other) => other !== ip)].slice(0, 8)
-    return
-  }
-  const top = ip[0] ?? 0
-  if (top >> 5 === 1) h.globalIp6Until = after(now, GLOBAL_KEPT)
-  if (top === 0 || top === 0xff || (top === 0xfe && ((ip[1] ?? 0) & 0xc0) === 0x80)) return
-  const text = ipText(ip)
-  if (h.ip6s[0] !== undefined && ipText(h.ip6s[0]) === text) return
-  if (!h.ip6s.some((other) => ipText(other) === text)) h.changes++
-  h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
-}
-
-/** The address that DHCP gave it. The one it had before is gone, and is nowhere to send to. */
-export function noteLease(h: Host, ip: Ip4, now: Instant): void {
-  const before = h.lease4
-  h.lease4 = ip
-  if (before !== null && before !== ip) {
-    h.ip4s = h.ip4s.filter((other) => other !== before)
-    for (const [peer, real] of h.usedTowards) if (sameIp(real, before)) h.usedTowards.delete(peer)
-    h.changes++
-  }
-  noteAddress(h, ip, now)
-}
-
-/** A source of any packet of its: worth noting only while nothing better is known, because a router's packets are of others. */
-export function noteSource(h: Host, ip: Ip, now: Instant): void {
-  if ((isIp4(ip) ? h.ip4s : h.ip6s).length === 0) noteAddress(h, ip, now)
-}
-
-/** Remembers from which of its addresses the host speaks to `peer`; called only while it has several. */
-export function noteUse(h: Host, peer: Ip, real: Ip): void {
-  const key = ipText(peer)
-  if (h.usedTowards.size >= MAX_USES && !h.usedTowards.has(key)) {
-    const oldest = h.usedTowards.keys().next()
-    if (oldest.done !== true) h.usedTowards.delete(oldest.value)
-  }
-  const before = h.usedTowards.get(key)
-  if (before === undefined || !sameIp(before, real)) h.changes++
-  h.usedTowards.set(key, real)
-}
-
-/** The real address of the peer's family under which the host expects packets from the virtual address `peer`. */
-export function realFor(h: Host, peer: Ip): Ip | null {
-  const mine: readonly Ip[] = isIp4(peer) ? h.ip4s : h.ip6s
-  if (mine.length < 2) return mine[0] ?? null
-  return h.usedTowards.get(ipText(peer)) ?? mine[0] ?? null
-}
-
-export const hasGlobalIp6 = (h: Host, now: Instant): boolean => h.globalIp6Until > now
-
-function newHost(link: LinkAddr, now: Instant): Host {
-  const id = new Uint8Array(8)
-  id.set(linkBytes(link), 2)
-  return {
-    key: hex(id),
-    id,
-    link,
-    name: null,
-    tag: 0,
-    gatewayLink: null,
-    gatewayIp: null,
-    resolver: null,
-    ip4s: [],
-    ip6s: [],
-    globalIp6Until: now,
-    vip4: null,
-    vip6: null,
-    seen: now,
-    heard: true,
-    asks: 0,
-    askAt: now,
-    lease4: null,
-    usedTowards: new Map(),
-    changes: 0,
-  }
-}
-
 /** A host that answered none of so many questions is not told to be there any more; it is asked for all the same. */
 export const ASKS = 3
 const QUIET = millis(600_000)
-const MAX_USES = 4096
 const HOST_KEPT = millis(86_400_000)
-/** Neighbour discovery speaks every few minutes at least while IPv6 is in use. */
-const GLOBAL_KEPT = millis(3_600_000)

@@ -9,7 +9,7 @@ import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import { newFrameFor, type Way } from './frame.ts'
-import type { Host } from './hosts.ts'
+import type { Host } from './host.ts'
 
 /** Why a host's packet comes back. `mtuBytes` is M of its tunnel. */
 export type Complaint = { readonly why: 'unreachable' } | { readonly why: 'too-big'; readonly mtuBytes: number }

@@ -2,7 +2,7 @@ import type { Ip } from '#ntm-lib/addr/ip.ts'
 import type { LinkAddr } from '#ntm-lib/addr/link.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { Way } from './frame.ts'
-import type { Host } from './hosts.ts'
+import type { Host } from './host.ts'
 import { type Pair, PairTable } from './pair-table.ts'
 import type { Tunnel } from './routes.ts'
 

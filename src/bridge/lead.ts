@@ -1,7 +1,7 @@
 import type { LinkAddr } from '#ntm-lib/addr/link.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import { type FollowedFlow, VERSION_WORDS } from './follow-words.ts'
-import type { Host } from './hosts.ts'
+import type { Host } from './host.ts'
 import type { KnownFlow } from './known-flows.ts'
 import type { Routes } from './routes.ts'
 

@@ -1,3 +1,5 @@
+import type { LinkAddr } from '#ntm-lib/addr/link.ts'
+
 const LD_ABS = 0x20
 const LDH_ABS = 0x28
 const LDB_ABS = 0x30
@@ -9,11 +11,13 @@ const JGT = 0x25
 const JGE = 0x35
 const JSET = 0x45
 const RET = 0x06
+/** `BPF_LD | BPF_W | BPF_LEN`: the frame's length. */
+const LD_LEN = 0x80
 /** `SKF_AD_OFF + SKF_AD_RANDOM` of `linux/filter.h`: loads a random word. */
 const RANDOM = 0xfffff038
 
 /** Classic BPF: code, jt, jf, k per instruction. */
-type Filter = readonly (readonly [code: number, jt: number, jf: number, k: number])[]
+export type Filter = readonly (readonly [code: number, jt: number, jf: number, k: number])[]
 
 /**
  * What the learning socket on the LAN's side receives: ARP, IPv4 UDP from ports 67 and 68 (DHCP), and ICMPv6 133–136 (neighbour discovery).
@@ -43,17 +47,23 @@ export const LEARN_FILTER: Filter = [
 ]
 
 /**
- * On the hosts' side also every broadcast, and one of 256 other frames by chance: an old machine whose address is set by hand may never say
- * anything of the above, and is known by whatever it does say. Few enough to cost nothing at full load.
+ * On the hosts' side also whatever comes from a machine that is not `known`: an old one whose address is set by hand may never say anything of
+ * the above. Of known ones one frame of 256 by chance, in case they are elsewhere now. Super-packets are nobody's first words.
  */
-export const HOST_LEARN_FILTER: Filter = [
-  [LD_ABS, 0, 0, 0],
-  [JEQ, 0, 2, 0xffffffff],
-  [LDH_ABS, 0, 0, 4],
-  [JEQ, 3, 0, 0xffff],
+export const hostLearnFilter = (known: readonly LinkAddr[]): Filter => [
+  [LD_LEN, 0, 0, 0],
+  // Over all of the known ones and over the chance, to the rest.
+  [JGT, known.length + 6, 0, MOST_PLAIN],
+  // The last four bytes of the source: two stations of one site that differ in the first two only are not to be expected.
+  [LD_ABS, 0, 0, 8],
+  ...known.map((link, i): Filter[number] => [JEQ, known.length - i, 0, link % 2 ** 32]),
+  [RET, 0, 0, 0x40000],
   [LD_ABS, 0, 0, RANDOM],
   [AND, 0, 0, 0xff],
   [JEQ, 0, 1, 0],
   [RET, 0, 0, 0x40000],
   ...LEARN_FILTER,
 ]
+
+/** An untagged frame of 1500 bytes. */
+const MOST_PLAIN = 1514

@@ -7,7 +7,8 @@ import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { ICMP6, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
 import { DHCP_ACK, parseDhcp } from './dhcp.ts'
-import { type Host, type Hosts, noteAddress, noteGateway, noteLease, noteSource } from './hosts.ts'
+import { type Host, noteAddress, noteGateway, noteLease, noteSource } from './host.ts'
+import type { Hosts } from './hosts.ts'
 
 /** The tag of a frame in the form hosts remember it: TPID ≪ 16 | TCI, 0 without. */
 export const tagOf = (v: DataView, at: number, f: Frame): number =>

@@ -2,7 +2,7 @@ import { type Ip, ipText } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, parseIp4 } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, parseIp6 } from '#ntm-lib/addr/ip6.ts'
 import { type LinkAddr, linkText, parseLink } from '#ntm-lib/addr/link.ts'
-import type { Host } from './hosts.ts'
+import type { Host } from './host.ts'
 
 /**
  * What is kept of a host between runs of the program, as JSON has it: an old machine may say nothing for weeks, and is to be reachable all the

@@ -7,7 +7,8 @@ import { TYPE_ARP, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
 import * as ndp from '#ntm-lib/packet/ndp.ts'
 import type { BridgeConfig } from './config.ts'
 import { newFrameFor, wayTo } from './frame.ts'
-import { ASKS, type Host, type Hosts } from './hosts.ts'
+import type { Host } from './host.ts'
+import { ASKS, type Hosts } from './hosts.ts'
 
 /**
  * Asks for hosts that are only remembered: each at its own link address, for the addresses it had, as a neighbour would. Nobody else sees

@@ -1,7 +1,8 @@
 import type { BridgeCore } from '#bridge/core.ts'
-import { HOST_LEARN_FILTER, LEARN_FILTER } from '#bridge/learn-filter.ts'
+import { type Filter, hostLearnFilter, LEARN_FILTER } from '#bridge/learn-filter.ts'
 import type { BridgeOut } from '#bridge/types.ts'
 import { Alarm } from '#io/alarm.ts'
+import { IoFault } from '#io/fault.ts'
 import type { PortCounters } from '#io/native.ts'
 import { type InterfacePort, openPacketSocket, openTap } from '#io/packet-native.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
@@ -9,6 +10,7 @@ import { batch, HEADROOM, type SuperBatch, slotAt, superBatch } from '#ntm-lib/p
 import { HANDED, type TakeHanded } from './bridge-lead.ts'
 import type { BridgeFromPlane, WireNames } from './bridge-words.ts'
 import { Leg } from './leg.ts'
+import { PortSums } from './port-sums.ts'
 import { Presence } from './presence.ts'
 import type { RoleParts } from './role-plane.ts'
 
@@ -30,6 +32,7 @@ export type BridgeWireParts = Pick<RoleParts<BridgeFromPlane>, 'plane' | 'io' | 
 export class BridgeWire {
   readonly #p: BridgeWireParts
   readonly #ports = new Map<string, InterfacePort>()
+  readonly #sums = new PortSums()
   readonly #legs: Readonly<Record<'to-host' | 'to-net', Leg>>
   readonly #alarm: Alarm
   readonly #in = superBatch(SLOTS)
@@ -52,6 +55,7 @@ export class BridgeWire {
       const now = parts.clock.now()
       parts.core.tick(now)
       this.settle(now)
+      this.#fitLearning(names.host, now)
     })
     try {
       const tap = this.#open('tap', openTap(names.tap, { offloads: true, multiQueue: parts.shared }))
@@ -59,11 +63,8 @@ export class BridgeWire {
         'to-host': new Leg(this.#open('host', openPacketSocket(names.host, { receive: false }))),
         'to-net': new Leg(this.#open('net', openPacketSocket(names.net, { receive: false }))),
       }
-      for (const leg of ['host', 'net'] as const) {
-        const filter = leg === 'host' ? HOST_LEARN_FILTER : LEARN_FILTER
-        const port = openPacketSocket(names[leg], { filter, promiscuous: true })
-        this.#open(`learn-${leg}`, port).onReadable(() => this.#onLearn(leg, port))
-      }
+      this.#learnFrom('net', names.net, LEARN_FILTER)
+      this.#learnFrom('host', names.host, hostLearnFilter(parts.core.hosts.settled(parts.clock.now()) ?? []))
       tap.onReadable(() => this.#onTap(tap))
     } catch (fault) {
       this.close()
@@ -114,7 +115,8 @@ export class BridgeWire {
   }
 
   *ports(): Iterable<readonly [name: string, counts: PortCounters]> {
-    for (const [name, port] of this.#ports) yield [name, port.counters]
+    const ports = [...this.#ports].map(([name, port]) => [name, port.counters] as const)
+    yield* this.#sums.with(ports)
   }
 
   close(): void {
@@ -233,8 +235,29 @@ export class BridgeWire {
       const now = this.#p.clock.now()
       for (let i = 0; i < n; i++) this.#p.core.learn(leg, b, i, now)
       if (n > 0) this.settle(now)
-      if (n < LEARN_SLOTS) return
+      if (n < LEARN_SLOTS) break
     }
+    if (leg === 'host') this.#fitLearning(port.name, this.#p.clock.now())
+  }
+
+  /** Receives no more copies of what well-known hosts send. */
+  #fitLearning(name: string, now: Instant): void {
+    const known = this.#p.core.hosts.settled(now)
+    const before = this.#ports.get('learn-host')
+    if (known === null || before === undefined || before.gone) return
+    try {
+      this.#learnFrom('host', name, hostLearnFilter(known))
+    } catch (fault) {
+      if (fault instanceof IoFault) return // expected: the interface was removed just now, which is noticed elsewhere
+      throw fault
+    }
+    before.close()
+    this.#sums.add([['learn-host', before.counters]])
+  }
+
+  #learnFrom(leg: 'host' | 'net', name: string, filter: Filter): void {
+    const port = openPacketSocket(name, { filter, promiscuous: true })
+    this.#open(`learn-${leg}`, port).onReadable(() => this.#onLearn(leg, port))
   }
 
   #open(name: string, port: InterfacePort): InterfacePort {
