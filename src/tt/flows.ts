@@ -1,10 +1,11 @@
 import { after, type Instant, instant } from '#ntm-lib/base/time.ts'
 import type { FiveTuple } from '#ntm-lib/packet/five-tuple.ts'
 import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
-import { FIN, flags, RST, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
+import { flags, SYN, TCP_BYTES } from '#ntm-lib/packet/tcp.ts'
 import { FlowIndex } from './flow-index.ts'
 import { type FlowNode, takeToken } from './flow-node.ts'
 import { type FlowSide, pairsOf } from './flow-side.ts'
+import { endsOf, SEEN_FIN_IN, SEEN_FIN_OUT, SEEN_RST, SEEN_SYN_IN, SEEN_SYN_OUT } from './packet-shape.ts'
 import { avoid, type ServerEntry } from './server-entry.ts'
 import { TT_TIMERS } from './timers.ts'
 import type { DropReason } from './verdict.ts'
@@ -110,11 +111,11 @@ export class FlowTable {
         flow.seen = flow.unanswered = 0
         flow.answered = false
       }
-      if ((f & SYN) !== 0) flow.seen |= outbound ? 1 : 2
-      if ((f & FIN) !== 0) flow.seen |= outbound ? 4 : 8
-      if ((f & RST) !== 0) flow.seen |= 16
+      if ((f & SYN) !== 0) flow.seen |= outbound ? SEEN_SYN_OUT : SEEN_SYN_IN
+      flow.seen |= endsOf(v, t, outbound)
       if (!outbound) flow.unanswered = 0
-      else if ((f & SYN) !== 0 && (flow.seen & 2) === 0 && ++flow.unanswered >= SILENT_SYNS) this.#silent(flow, now)
+      else if ((f & SYN) !== 0 && (flow.seen & SEEN_SYN_IN) === 0 && ++flow.unanswered >= SILENT_SYNS)
+        this.#silent(flow, now)
     }
     this.#refresh(flow, outbound, now)
   }
@@ -179,12 +180,13 @@ export function reverse(t: FiveTuple): void {
 
 /** Its packets need no looking at: opened in both directions and closed in none, or without such states. */
 export const stands = (flow: Flow): boolean =>
-  flow.edge.protocol === TCP ? (flow.seen & 31) === 3 : flow.edge.protocol === UDP
+  flow.edge.protocol === TCP ? flow.seen === OPENED : flow.edge.protocol === UDP
 
 /** Opened in both directions, and neither closed in both nor reset. */
-const isEstablished = (seen: number): boolean => (seen & 3) === 3 && (seen & 16) === 0 && (seen & 12) !== 12
+const isEstablished = (seen: number): boolean => (seen & OPENED) === OPENED && !isOver(seen)
 /** Not known to be over: its replies must not go elsewhere. */
-const isOpen = (flow: Flow): boolean => (flow.seen & 16) === 0 && (flow.seen & 12) !== 12
+const isOpen = (flow: Flow): boolean => !isOver(flow.seen)
+const isOver = (seen: number): boolean => (seen & SEEN_RST) !== 0 || (seen & CLOSED) === CLOSED
 
 function lifetime(flow: Flow): (typeof TT_TIMERS)[keyof typeof TT_TIMERS] {
   switch (flow.edge.protocol) {
@@ -199,3 +201,5 @@ function lifetime(flow: Flow): (typeof TT_TIMERS)[keyof typeof TT_TIMERS] {
       return TT_TIMERS.other
   }
 }
+const OPENED = SEEN_SYN_OUT | SEEN_SYN_IN
+const CLOSED = SEEN_FIN_OUT | SEEN_FIN_IN

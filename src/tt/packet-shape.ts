@@ -32,6 +32,8 @@ export function endsOf(v: DataView, t: FiveTuple, outward: boolean): number {
 }
 
 /** Bits of `Flow.seen`. */
+export const SEEN_SYN_OUT = 1
+export const SEEN_SYN_IN = 2
 export const SEEN_FIN_OUT = 4
 export const SEEN_FIN_IN = 8
 export const SEEN_RST = 16
