@@ -14,6 +14,7 @@ import { encodeHeader, type Header } from '../wire/header.ts'
 import type { Path } from './paths.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 import { type Core, drop, send, serialOf } from './tunnel-core.ts'
+import { beginEarly, earnEarly, mayBeEarly } from './tunnel-early.ts'
 import { acceptable, answered } from './tunnel-epochs.ts'
 import { headerOf, makeResponse, readRequest, slotFrom } from './tunnel-handshake.ts'
 import { ask, chooseSuite, peerDirection } from './tunnel-open.ts'
@@ -75,6 +76,7 @@ export function onRequest(
       return drop(core, 'old-request')
     }
     core.counters.count('ntm.tunnel.duplicate-request')
+    earnEarly(path, from, bytes.length, last.response.length)
     return send(core, from, last.response)
   }
   if (!acceptable(path.epochs, header.word)) return drop(core, 'old-request')
@@ -121,13 +123,15 @@ function answer(
   path.accepted = { tryNumber: header.counter, epoch: header.word, digest, response: response.bytes }
   if (verdict === 0 && suiteId !== null) {
     const slot = slotFrom(path.bond, response.keys, header.word, suiteId, false, core.refused, serialOf(core), now)
-    path.epochs = answered(path.epochs, slot)
+    const early = mayBeEarly(core, path)
+    path.epochs = answered(path.epochs, slot, early)
     path.peerInnerMtu = Math.max(1280, payload.innerMtuBytes)
     path.peerReset = { id: header.id, token: payload.resetToken }
     // Give the answer time to be proven before we would propose one epoch more.
     const quiet = after(now, TIMERS.tunnelRequestFresh.millis)
     if (path.rekeyAt !== null && path.rekeyAt < quiet) path.rekeyAt = quiet
-    path.answerAgain = path.isOpen ? { copies: 1, at: after(now, TIMERS.tunnelRequest1.millis) } : null
+    if (early) beginEarly(core, path, from, bytes.length, response.bytes.length, now)
+    path.answerAgain = path.isOpen && !early ? { copies: 1, at: after(now, TIMERS.tunnelRequest1.millis) } : null
     core.counters.count('ntm.tunnel.answered')
   }
   send(core, from, response.bytes)

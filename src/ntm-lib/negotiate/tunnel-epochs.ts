@@ -12,6 +12,8 @@ export type Slot = {
   readonly born: Instant
   /** Whether we began the handshake that made it; the other end owes it key confirmation. */
   readonly initiated: boolean
+  /** Answered by us and not proven, it may seal all the same: nothing of its contract can have been recorded before (D-0008). */
+  readonly early: boolean
   /** The same keys for packet workers; null when there are none. Forgotten with the slot. */
   readonly keys: MirroredEpoch | null
 }
@@ -31,8 +33,13 @@ export function initiated(e: Epochs, slot: Slot): Epochs {
   return { prev: e.cur ?? e.prev, cur: slot, next }
 }
 
-/** We answered the peer's request. A newer answer for the same or a later epoch takes the place of an unproven one. */
-export function answered(e: Epochs, slot: Slot): Epochs {
+/**
+ * We answered the peer's request. A newer answer for the same or a later epoch takes the place of an unproven one. Only the first
+ * epoch of a path may be `early`.
+ */
+export function answered(e: Epochs, answer: Slot, early = false): Epochs {
+  const slot = early ? { ...answer, early } : answer
+  invariant(!early || e.cur === null, 'only the first epoch is early')
   invariant(e.cur === null || slot.epoch > e.cur.epoch, 'epochs rise')
   return { ...e, next: slot }
 }
@@ -49,8 +56,13 @@ export function slotOf(e: Epochs, epoch: number): Slot | null {
 }
 
 /** The slot that may seal now; null when there is none or it is too old. */
-export const sealing = (e: Epochs, now: Instant): Slot | null =>
-  e.cur !== null && now < after(e.cur.born, TIMERS.keyStop.millis) ? e.cur : null
+export function sealing(e: Epochs, now: Instant): Slot | null {
+  const slot = sealer(e)
+  return slot !== null && now < after(slot.born, TIMERS.keyStop.millis) ? slot : null
+}
+
+/** The slot that seals as long as it is young enough. */
+export const sealer = (e: Epochs): Slot | null => e.cur ?? (e.next?.early === true ? e.next : null)
 
 /** The epoch to propose; null when the 16 bits are used up and the path must be made anew. */
 export function proposal(e: Epochs): number | null {

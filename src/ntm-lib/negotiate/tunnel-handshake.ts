@@ -172,6 +172,7 @@ export function slotFrom(
     open: new OpenKey(b.suite, open, epoch, { refused }),
     born: now,
     initiated: weInitiated,
+    early: false,
     keys: serial === null ? null : { epoch, serial, seal, open },
   }
 }
