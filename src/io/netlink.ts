@@ -38,11 +38,12 @@ export interface NetlinkEvents {
   close(): void
 }
 
-export function openNetlink(protocol: number): NetlinkPort {
+/** `replyBytes`: the longest answer that `talk` takes; a longer one is an IoFault `EMSGSIZE`. */
+export function openNetlink(protocol: number, replyBytes: number = REPLY_BYTES): NetlinkPort {
   const io = packetIo()
   const port = io.openNetlink(protocol, 0, BUFFER_BYTES)
   if (typeof port === 'number') throw errnoFault(`open netlink ${protocol}`, port)
-  const reply = new Uint8Array(REPLY_BYTES)
+  const reply = new Uint8Array(replyBytes)
   return {
     talk: (batch, answers, waitMs = 200) => {
       const n = io.talk(port, batch, reply, answers, waitMs)

@@ -1,5 +1,6 @@
 // Acts on the namespace it was started in, one deed per call; the tests of nft and links look at the outcome.
-import { currentLinks, watchLinks } from '#io/link-events.ts'
+import { watchLinks } from '#io/link-events.ts'
+import { currentLinks } from '#io/link-tables.ts'
 import { ip, listAddresses, listLinks, listRoutes } from '#io/links.ts'
 import { applyNft, checkNft, OwnedTables } from '#io/nft.ts'
 
