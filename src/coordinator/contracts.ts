@@ -6,7 +6,7 @@ import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { ContractRow, CoordinatorStore, Member } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Calendar, Random } from '#ntm-lib/ports/machine.ts'
-import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import { decodeSignedCertificate, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { type Contract, decodeContract, encodeContract } from '#ntm-lib/wire/contract.ts'
 import type { Opener } from './route.ts'
 import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
@@ -17,6 +17,7 @@ export type Minted = {
   readonly hash: Uint8Array
   readonly secret: Uint8Array
   readonly opener: Opener
+  readonly contract: Contract
 }
 
 export type ContractParts = {
@@ -26,6 +27,8 @@ export type ContractParts = {
   readonly random: Random
   readonly settings: CoordinatorSettings
   readonly keys: Pick<CoordinatorKeys, 'fingerprint'>
+  /** Told of every contract that ended before its lease. */
+  readonly ended: (row: ContractRow) => void
 }
 
 /** The contracts between pairs of boxes: made, looked up, extended and ended. */
@@ -50,11 +53,18 @@ export class Contracts {
       openerAllowed: this.allowed(from),
       acceptorAllowed: this.allowed(to),
       suiteMask: settings.suiteMask,
-      leaseSeconds: settings.leaseSeconds,
+      leaseSeconds: this.leaseSeconds(initiator, correspondent),
       version: 1,
     }
     const bytes = encodeContract(contract)
-    return { bytes, hash: suite.hash(bytes), secret: random.bytes(32), opener }
+    return { bytes, hash: suite.hash(bytes), secret: random.bytes(32), opener, contract }
+  }
+
+  /** How long these two may have a path: no longer than either is a member, so that nobody needs us to end it. */
+  leaseSeconds(a: Member, b: Member): number {
+    const today = Math.floor(this.#p.calendar.today() / 1000)
+    const left = Math.min(this.#p.settings.leaseSeconds, membershipEnd(a) - today, membershipEnd(b) - today)
+    return Math.max(1, left)
   }
 
   /** Inner sources of one box: a terminator speaks for all servers, any other box for itself and the hosts behind it. */
@@ -72,29 +82,54 @@ export class Contracts {
     return sources.every((ip) => own.some((p) => sameIp(p.base, ip)))
   }
 
-  /** The pair's contract when it is in force for these sources of `asker`; null when a new one is needed. */
-  inForce(asker: NodeId, peer: NodeId, sources: readonly Ip[], lost: Uint8Array): ContractRow | null {
+  /**
+   * The pair's contract when it is in force for these sources of `asker` and the addresses `wanted` behind `peer`; null
+   * when a new one is needed.
+   */
+  inForce(
+    asker: NodeId,
+    peer: NodeId,
+    sources: readonly Ip[],
+    wanted: readonly Ip[],
+    lost: Uint8Array,
+  ): ContractRow | null {
     const row = this.#p.store.contract(asker, peer)
     if (row === null || row.leaseUntil <= this.#p.calendar.today()) return null
     if (same(row.hash, lost)) return null
     const decoded = decodeContract(row.bytes)
     if (!decoded.ok) return null
     const { opener, openerAllowed, acceptorAllowed } = decoded.value
-    const allowed = nodeKey(opener) === nodeKey(asker) ? openerAllowed : acceptorAllowed
-    return sources.every((ip) => allowed.some((p) => contains(p, ip))) ? row : null
+    const opened = nodeKey(opener) === nodeKey(asker)
+    const [own, other] = opened ? [openerAllowed, acceptorAllowed] : [acceptorAllowed, openerAllowed]
+    const within = (ips: readonly Ip[], allowed: readonly Prefix[]): boolean =>
+      ips.every((ip) => allowed.some((p) => contains(p, ip)))
+    return within(sources, own) && within(wanted, other) ? row : null
+  }
+
+  /** A contract in the store as it is in force, by its hash; null when it is over. */
+  standing(hash: Uint8Array): { readonly row: ContractRow; readonly contract: Contract } | null {
+    const row = this.#p.store.contractByHash(hash)
+    if (row === null || row.leaseUntil <= this.#p.calendar.today()) return null
+    const decoded = decodeContract(row.bytes)
+    return decoded.ok ? { row, contract: decoded.value } : null
   }
 
   /** Both ends have it: in force from now on, in place of any earlier one of the pair. */
-  enact(initiator: NodeId, correspondent: NodeId, minted: Minted): void {
-    const { store, calendar, settings } = this.#p
-    const leaseUntil = wallTime(calendar.today() + settings.leaseSeconds * 1000)
-    store.putContract({ initiator, correspondent, hash: minted.hash, bytes: minted.bytes, leaseUntil })
+  enact(initiator: NodeId, correspondent: NodeId, { hash, bytes, contract }: Minted): void {
+    const leaseUntil = this.#leaseUntil(contract.leaseSeconds)
+    this.#p.store.putContract({ initiator, correspondent, hash, bytes, leaseUntil })
   }
 
-  /** A longer lease; written only when it grows by an hour, so that a busy pair costs no disk write per name. */
-  prolong(row: ContractRow): void {
-    const leaseUntil = wallTime(this.#p.calendar.today() + this.#p.settings.leaseSeconds * 1000)
-    if (leaseUntil - row.leaseUntil >= 3_600_000) this.#p.store.putContract({ ...row, leaseUntil })
+  /**
+   * A longer lease, by what both ends are told; written only when it grows by an hour, so that a busy pair costs no disk
+   * write per name. Gives the row as it is then.
+   */
+  prolong(row: ContractRow, leaseSeconds: number): ContractRow {
+    const leaseUntil = this.#leaseUntil(leaseSeconds)
+    if (leaseUntil - row.leaseUntil < 3_600_000) return row
+    const longer = { ...row, leaseUntil }
+    this.#p.store.putContract(longer)
+    return longer
   }
 
   /** The pair's path is gone; addresses of servers behind it stay quarantined from this moment. */
@@ -107,12 +142,17 @@ export class Contracts {
         if (member !== null) store.putMember({ ...member, pathEnded: calendar.today() })
       }
     })
+    this.#p.ended(row)
   }
 
   /** The latest moment at which `node` may have sent a packet to a terminator. */
   lastPacket(node: NodeId, today: WallTime): WallTime {
     const leases = this.#p.store.contractsOf(node).map((c) => Math.min(c.leaseUntil, today))
     return wallTime(Math.max(this.#p.store.member(node)?.pathEnded ?? 0, ...leases))
+  }
+
+  #leaseUntil(leaseSeconds: number): WallTime {
+    return wallTime(this.#p.calendar.today() + leaseSeconds * 1000)
   }
 
   #fourIds(): readonly [PathId, PathId, PathId, PathId] {
@@ -124,6 +164,13 @@ export class Contracts {
         return [a, b, c, d]
     }
   }
+}
+
+/** When a member's own certificate ends, seconds since 1970; 0 when it has none. */
+export function membershipEnd(member: Member): number {
+  const [first] = member.chain
+  const decoded = first === undefined ? null : decodeSignedCertificate(first)
+  return decoded?.ok === true ? decoded.value.certificate.expires : 0
 }
 
 function leaf(member: Member): Uint8Array {

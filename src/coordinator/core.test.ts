@@ -198,6 +198,8 @@ class Model {
     this.given.set(`${from.name} ${to}`, answer.contractHash)
     if (answer.target === null) return
     expect(answer.target.name).toBe(to)
+    const box = this.boxes.find((b) => b.name === to)
+    if (box !== undefined) return expect(answer.target).toMatchObject(this.w.store.member(box.node)!.pair)
     const who = `${nodeKey(from.node)} ${to}`
     const { vip4 } = answer.target
     expect(this.vips.get(vip4) ?? who, 'an address names one server').toBe(who)

@@ -1,7 +1,7 @@
 import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
 import { same } from '#ntm-lib/base/bytes.ts'
 import { Queue } from '#ntm-lib/base/queue.ts'
-import { type Instant, seconds } from '#ntm-lib/base/time.ts'
+import { type Instant, instant, seconds, sooner } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { ControlPeer, ControlPolicy, ControlServerEvent } from '#ntm-lib/negotiate/control-events.ts'
 import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
@@ -12,11 +12,16 @@ import type { Request, Response } from '#ntm-lib/wire/message.ts'
 import type { PathClose } from '#ntm-lib/wire/messages/direction.ts'
 import { Contracts } from './contracts.ts'
 import { Directions } from './direction.ts'
+import type { DirectionParts } from './direction-parts.ts'
+import { ownEnds } from './ends.ts'
 import { Enrolment } from './enrol.ts'
+import { Moves } from './moves.ts'
+import { NOTICE, Notices } from './notices.ts'
 import { ServerPool } from './pool.ts'
 import { PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 import { Registrar } from './registration.ts'
+import { RelayLegs, UNAWAITED } from './relay-legs.ts'
 import type { Sessions } from './sessions.ts'
 import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
 
@@ -55,29 +60,47 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   readonly #enrolment: Enrolment
   readonly #registrar: Registrar
   readonly #directions: Directions
+  readonly #legs: RelayLegs
+  readonly #notices: Notices
+  readonly #moves: Moves
+  #now: Instant = instant(0)
   readonly #out = new Queue<CoordinatorOut>(1024)
 
   constructor(parts: CoordinatorParts) {
     const { presences } = this
     const { settings, store, suite } = parts
     this.#p = parts
-    this.#contracts = new Contracts(parts)
+    this.#legs = new RelayLegs({ ...parts, presences })
+    const ends = ownEnds({ ...parts, presences })
+    const contracts = new Contracts({ ...parts, ended: ({ hash }) => this.#legs.release(hash, this.#now) })
+    this.#contracts = contracts
     const lastPacket = this.#contracts.lastPacket.bind(this.#contracts)
     this.#pool = new ServerPool(store, settings.plan, suite, lastPacket, settings.serversPerNode)
     this.#enrolment = new Enrolment(parts)
-    this.#registrar = new Registrar({ ...parts, presences, restarted: (peer) => this.#restarted(peer) })
-    this.#directions = new Directions({
+    this.#notices = new Notices({ ...parts, ends, contracts, legs: this.#legs })
+    const making: DirectionParts = {
       ...parts,
       presences,
-      contracts: this.#contracts,
+      contracts,
+      ends,
+      legs: this.#legs,
+      notices: this.#notices,
       pool: this.#pool,
       zone: settings.zone,
       directed: (job, peer, how) => {
-        const target = job.goal.to === 'server' ? job.goal.name : job.goal.member.name
+        const target = job.goal.name
         this.#tell({ event: 'directed', initiator: job.initiator, peer: peer.node, target, how })
         const fields = { node: nodeKey(job.initiator), peer: nodeKey(peer.node), how }
         parts.log.info('direction.answered', fields)
       },
+    }
+    this.#directions = new Directions(making)
+    this.#moves = new Moves(making)
+    this.#registrar = new Registrar({
+      ...parts,
+      presences,
+      restarted: (peer, now) => this.#restarted(peer, now),
+      moved: (node, now) => this.#moves.moved(node, now),
     })
   }
 
@@ -89,9 +112,14 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     return this.#enrolment.tokenPsk(tokenId)
   }
 
-  /** Half-made things in memory: directions under way and addresses promised. Both 0 when quiet. */
+  /** Half-made things in memory: directions and Relay Directions under way, addresses promised. All 0 when quiet. */
   get provisional(): number {
-    return this.#directions.open + this.#pool.provisional
+    return this.#directions.open + this.#legs.open + this.#moves.open + this.#pool.provisional
+  }
+
+  /** Contracts that go or may go through a relay. */
+  get relayed(): number {
+    return this.#legs.size
   }
 
   /** Puts on disk what answers will need, while others are asked. To be called once everything said has been sent. */
@@ -100,15 +128,19 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   }
 
   handle(event: ControlServerEvent, now: Instant): void {
+    this.#now = now
     switch (event.event) {
       case 'established':
         return
       case 'request':
         return this.#onRequest(event.peer, event.transaction, event.message, now)
       case 'response':
-        return this.#late(event.tag, this.#directions.answer(event.tag, event.message, now))
+        return this.#late(
+          event.tag,
+          this.#directions.answer(event.tag, event.message, now) || this.#legs.answer(event.tag, event.message, now),
+        )
       case 'silent':
-        return this.#late(event.tag, this.#directions.silent(event.tag, now))
+        return this.#late(event.tag, this.#directions.silent(event.tag, now) || this.#legs.silent(event.tag, now))
       case 'moved':
         return this.presences.forgetEchoes(event.peer.node)
       case 'gone':
@@ -119,11 +151,16 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   }
 
   tick(now: Instant): void {
+    this.#now = now
     this.#directions.tick(now)
+    this.#legs.tick(now)
+    this.#notices.tick(now)
+    this.#moves.tick(now)
   }
 
   deadline(): Instant | null {
-    return this.#directions.deadline()
+    const first = sooner(this.#directions.deadline(), this.#legs.deadline())
+    return sooner(sooner(first, this.#notices.deadline()), this.#moves.deadline())
   }
 
   poll(): CoordinatorOut | null {
@@ -132,6 +169,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
 
   /** Shuts a member out: its peers are told to close their paths at once, it is never admitted again. */
   revoke(node: NodeId, now: Instant): boolean {
+    this.#now = now
     const { store, sessions, log } = this.#p
     const member = store.member(node)
     if (member === null) return false
@@ -147,6 +185,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     sessions.close(node)
     this.presences.remove(node)
     this.#directions.gone(node, now)
+    this.#moves.relayLost(node, now)
     log.warn('member.revoked', { node: nodeKey(node), name: member.name })
     this.#tell({ event: 'revoked', node, name: member.name })
     return true
@@ -156,7 +195,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     // A token opens the door to a membership, and to nothing else.
     if (message.kind !== 'direction-request' || peer.tokenId !== null)
       return this.#p.sessions.respond(transaction, this.#respond(peer, message, now), now)
-    this.#directions.ask(peer, transaction, message, now)
+    if (!this.#moves.ask(peer.node, transaction, message, now)) this.#directions.ask(peer, transaction, message, now)
   }
 
   #respond(peer: ControlPeer, message: Request, now: Instant): Response {
@@ -169,6 +208,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
         const answer = this.#registrar.register(peer, message, now)
         const name = this.#p.store.member(peer.node)?.name ?? ''
         if (first && answer.kind !== 'refusal') this.#tell({ event: 'online', node: peer.node, name })
+        if (answer.kind !== 'refusal') this.#notices.wake(peer.node, now)
         return answer
       }
       case 'location-confirm':
@@ -207,11 +247,12 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   }
 
   /** Tunnels live in memory: a node that started anew has none, whatever the contracts say. */
-  #restarted(peer: ControlPeer): void {
+  #restarted(peer: ControlPeer, now: Instant): void {
     const rows = this.#p.store.contractsOf(peer.node)
     this.#p.store.transaction(() => {
       for (const row of rows) this.#contracts.end(row)
     })
+    this.#moves.relayLost(peer.node, now)
     this.#p.log.info('node.restarted', { node: nodeKey(peer.node), contracts: rows.length })
   }
 
@@ -222,6 +263,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     const presence = this.presences.get(peer.node)
     this.presences.remove(peer.node)
     this.#directions.gone(peer.node, now)
+    this.#moves.relayLost(peer.node, now)
     if (presence === null) return
     const name = this.#p.store.member(peer.node)?.name ?? ''
     this.#p.log.info('node.offline', { node: nodeKey(peer.node), name })
@@ -233,7 +275,8 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   }
 
   #late(tag: string, wanted: boolean): void {
-    if (!wanted && tag !== 'close') this.#p.counters.count('coordinator.late-answer')
+    const unawaited = tag === 'close' || tag === UNAWAITED || tag.startsWith(NOTICE)
+    if (!wanted && !unawaited) this.#p.counters.count('coordinator.late-answer')
   }
 
   #tell(out: CoordinatorOut): void {

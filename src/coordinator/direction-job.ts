@@ -4,9 +4,11 @@ import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { TransactionKey } from '#ntm-lib/negotiate/control-events.ts'
 import type { Member } from '#ntm-lib/ports/coordinator-store.ts'
-import type { DirectionRequest } from '#ntm-lib/wire/messages/direction.ts'
+import type { DirectionRequest, PathAccept } from '#ntm-lib/wire/messages/direction.ts'
 import type { Minted } from './contracts.ts'
 import type { Goal } from './goal.ts'
+import type { Legs } from './relay-legs.ts'
+import type { Decision } from './route.ts'
 
 /** Somebody to be answered. */
 export type Waiter = {
@@ -15,11 +17,36 @@ export type Waiter = {
   readonly deadline: Instant
 }
 
+/** The relay of a direction under way: not wanted or none there, being asked, or the answer. */
+export type Relaying =
+  | { readonly at: 'none' }
+  /** `told`: what the correspondent heard already, in case the relay says yes. */
+  | { readonly at: 'asking'; readonly told: Legs }
+  | { readonly at: 'done'; readonly told: Legs; readonly legs: Legs | null }
+
+/** A contract on its way: the correspondent and a relay are asked at the same time. */
+export type RoutingState = {
+  readonly at: 'routing'
+  readonly peer: Member
+  readonly minted: Minted
+  readonly decision: Decision
+  readonly tag: string
+  relaying: Relaying
+  /** The correspondent's yes. */
+  accept: PathAccept | null
+}
+
+/** A standing contract that its correspondent is asked to extend. */
+export type ExtendingState = {
+  readonly at: 'extending'
+  readonly peer: Member
+  readonly hash: Uint8Array
+  readonly leaseSeconds: number
+  readonly tag: string
+}
+
 /** Where a direction stands. `queued`: another direction of the same pair is making the contract. */
-export type JobState =
-  | { readonly at: 'queued' }
-  | { readonly at: 'routing'; readonly peer: Member; readonly minted: Minted; readonly tag: string }
-  | { readonly at: 'extending'; readonly peer: Member; readonly hash: Uint8Array; readonly tag: string }
+export type JobState = { readonly at: 'queued' } | RoutingState | ExtendingState
 
 /** One direction under way: an initiator, what it is after, and everybody who waits for the same. */
 export type Job = {

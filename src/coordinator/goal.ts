@@ -1,35 +1,54 @@
 import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
-import type { CoordinatorStore, Member } from '#ntm-lib/ports/coordinator-store.ts'
-import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { ipText } from '#ntm-lib/addr/ip.ts'
+import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
+import { byName, isThere, type Named, ofHost, ofMember } from './hosts.ts'
 import type { ServerPool } from './pool.ts'
+import type { PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 
-/** Whom a direction leads to: an ordinary server by name, through some terminator, or one box of the network. */
-export type Goal = { readonly to: 'server'; readonly name: string } | { readonly to: 'node'; readonly member: Member }
+/**
+ * Whom a direction leads to: an ordinary server by name, through some terminator; or one box of the network, `pair` being
+ * its own or that of the host behind it that is meant.
+ */
+export type Goal = { readonly to: 'server'; readonly name: string } | ({ readonly to: 'node' } & Named)
 
-export type GoalWorld = { readonly store: CoordinatorStore; readonly pool: ServerPool; readonly zone: string }
+export type GoalWorld = {
+  readonly store: CoordinatorStore
+  readonly pool: ServerPool
+  readonly presences: PresenceTable
+  readonly zone: string
+}
 
 /**
- * What a Direction Request is after. A name below our zone is a box of ours or nothing; the peer being general is known
- * from the name alone (SEED 000 §4.2). A virtual address of a server is only worth something to the node it was given to.
+ * What a Direction Request is after. A name below our zone is a box of ours, a host behind one, or nothing; the peer being
+ * general is known from the name alone (SEED 000 §4.2). A virtual address of a server is only worth something to the node
+ * it was given to.
  */
 export function goalOf(sought: Sought, asker: NodeId, world: GoalWorld): Goal | Refusal {
+  const { store, pool } = world
   switch (sought.by) {
-    case 'name':
-      return byName(canonical(sought.name), asker, world)
-    case 'node':
-      return toMember(world.store.member(sought.node), asker)
+    case 'name': {
+      const name = canonical(sought.name)
+      if (name === world.zone || name.endsWith(`.${world.zone}`)) return toNode(byName(name, world), asker, world)
+      return isServerName(name) ? { to: 'server', name } : refusal('unknown-name', 'not a name of an Internet server')
+    }
+    case 'node': {
+      const member = store.member(sought.node)
+      return toNode(member === null ? null : ofMember(member, world), asker, null)
+    }
     case 'vip': {
-      const { store, pool } = world
       const server = pool.serverByVip(sought.vip)
       if (server !== null)
         return nodeKey(server.node) === nodeKey(asker)
           ? { to: 'server', name: server.name }
           : refusal('unknown-name', 'this address was given to another node')
       const behind = store.hostByVip(sought.vip)
-      return toMember(behind === null ? store.memberByVip(sought.vip) : store.member(behind.node), asker)
+      const member = behind === null ? store.memberByVip(sought.vip) : store.member(behind.node)
+      if (member === null) return toNode(null, asker, null)
+      const own = { member, name: member.name, pair: member.pair }
+      return toNode(behind === null ? own : ofHost(member, behind), asker, null)
     }
     default:
       return sought satisfies never
@@ -38,21 +57,17 @@ export function goalOf(sought: Sought, asker: NodeId, world: GoalWorld): Goal | 
 
 /** The key under which equal wishes of one node share one direction. */
 export const goalKey = (goal: Goal): string =>
-  goal.to === 'server' ? `name ${goal.name}` : `node ${nodeKey(goal.member.node)}`
+  goal.to === 'server'
+    ? `name ${goal.name}`
+    : `node ${nodeKey(goal.member.node)} ${ipText(goal.pair.vip4)} ${goal.name}`
 
-function byName(name: string, asker: NodeId, { store, zone }: GoalWorld): Goal | Refusal {
-  if (name !== zone && !name.endsWith(`.${zone}`)) {
-    return isServerName(name) ? { to: 'server', name } : refusal('unknown-name', 'not a name of an Internet server')
-  }
-  const member = store.memberByName(name)
-  // A terminator or coordinator has a name in the zone but is no destination of hosts.
-  return toMember(member !== null && (member.roles & (ROLE_NODE | ROLE_BRIDGE)) !== 0 ? member : null, asker)
-}
-
-function toMember(member: Member | null, asker: NodeId): Goal | Refusal {
-  if (member === null || member.revoked) return refusal('unknown-name', 'nobody of that name in this network')
-  if (nodeKey(member.node) === nodeKey(asker)) return refusal('no-route', 'that is the asking box itself')
-  return { to: 'node', member }
+/** `world` where the name counts only with somebody behind it. */
+function toNode(named: Named | null, asker: NodeId, world: GoalWorld | null): Goal | Refusal {
+  if (named === null || named.member.revoked) return refusal('unknown-name', 'nobody of that name in this network')
+  if (nodeKey(named.member.node) === nodeKey(asker)) return refusal('no-route', 'that is the asking box itself')
+  if (world !== null && !isThere(named, world))
+    return refusal('peer-silent', `no host is behind ${named.name} now`, 5000)
+  return { to: 'node', ...named }
 }
 
 /** RFC 1035 sizes, at least two labels, and none of the names that never leave a site. */

@@ -53,6 +53,19 @@ export function reachableAt(l: Location, trusted: boolean): Candidate[] {
   return out
 }
 
+/** Whether a box names a global IPv6 address that nobody has seen it at: open, or behind a firewall that it can open. */
+export const claims6 = (l: Location): boolean =>
+  l.confirmed[6] === null && l.candidates.some((c) => !isIp4(c.endpoint.ip))
+
+/** `reachableAt`, and where `local` also the box's own IPv4 addresses, for neighbours and for those who look for a way. */
+export function placesOf(l: Location, local: boolean): Candidate[] {
+  const out = reachableAt(l, false).slice(0, MAX_GLOBAL)
+  for (const { endpoint } of local ? l.candidates : [])
+    if (isIp4(endpoint.ip) && !out.some((o) => sameEndpoint(o.endpoint, endpoint)) && out.length < MAX_TOLD)
+      out.push({ type: 'local', endpoint, priority: 50 - out.length })
+  return out
+}
+
 function usableAddress(ip: Ip, plan: VirtualPlan): boolean {
   if (!isIp4(ip) && !contains(GLOBAL6, ip)) return false
   return ![...NEVER, plan.nodes4, plan.servers4, plan.nodes6, plan.servers6].some((p) => contains(p, ip))
@@ -64,6 +77,10 @@ function prefix(text: string): Prefix {
   return parsed
 }
 
+/** Of one box, in one direction: an end tries them all at once. */
+const MAX_TOLD = 8
+/** Leaves room for the private ones, of which a neighbour needs only one. */
+const MAX_GLOBAL = 5
 /** RFC 4291 §2.4: what is not otherwise named; in practice all global unicast is assigned from here. */
 const GLOBAL6 = prefix('2000::/3')
 /** RFC 6890: this-network, loopback, link-local, multicast, reserved. Private space stays: a coordinator may live in it. */

@@ -1,14 +1,14 @@
 import { endpointText } from '#ntm-lib/addr/endpoint.ts'
-import { nodeKey } from '#ntm-lib/addr/ids.ts'
-import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
+import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import { hex } from '#ntm-lib/base/hex.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { ControlPeer } from '#ntm-lib/negotiate/control-events.ts'
-import type { CoordinatorStore, Member } from '#ntm-lib/ports/coordinator-store.ts'
+import type { CoordinatorStore, HostRow, Member } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Calendar, Random } from '#ntm-lib/ports/machine.ts'
-import { decodeSignedCertificate, ROLE_BRIDGE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_BRIDGE, ROLE_NODE, ROLE_RELAY, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
 import type {
@@ -17,10 +17,14 @@ import type {
   Registration,
   RegistrationResponse,
 } from '#ntm-lib/wire/messages/registration.ts'
+import type { RelayOffer } from '#ntm-lib/wire/messages/relay.ts'
+import { membershipEnd } from './contracts.ts'
 import { behindNat, usableCandidates } from './locate.ts'
 import { hostVip6, nextNodeVip4 } from './pool.ts'
 import { limited, type PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
+import { relayOffers } from './relay-choice.ts'
+import type { Sessions } from './sessions.ts'
 import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
 
 export type RegistrarParts = {
@@ -33,8 +37,11 @@ export type RegistrarParts = {
   readonly settings: CoordinatorSettings
   readonly keys: Pick<CoordinatorKeys, 'chain'>
   readonly presences: PresenceTable
+  readonly sessions: Pick<Sessions, 'peer'>
   /** A node came up with another boot id: what it held in memory is gone. */
-  readonly restarted: (peer: ControlPeer) => void
+  readonly restarted: (peer: ControlPeer, now: Instant) => void
+  /** A node proved that it is elsewhere. */
+  readonly moved: (node: NodeId, now: Instant) => void
 }
 
 /** Registration and NTM Update: who is where, and the virtual addresses everybody keeps. SEED 003 §3.2, SEED 002 §3. */
@@ -57,7 +64,7 @@ export class Registrar {
     }
     const grants = this.#grants(member, message.hosts)
     if (grants === null) return refusal('pool-exhausted', 'no virtual address left for hosts')
-    this.#place(peer, member, message)
+    this.#place(peer, member, message, grants, now)
     const echoNonce = this.#p.random.bytes(8)
     this.#p.presences.expectEcho(peer.node, echoNonce, peer.endpoint, now)
     return this.#answer(peer, member, message, grants, echoNonce)
@@ -70,11 +77,12 @@ export class Registrar {
       this.#p.counters.count('coordinator.location.bad-echo')
       return refusal('bad-address', 'no such echo awaited from this address')
     }
-    if (changed === 'moved') {
+    if (changed !== 'same') {
       const at = endpointText(peer.endpoint)
       this.#p.counters.count('coordinator.location.confirmed')
       this.#p.log.debug('location.confirmed', { node: nodeKey(peer.node), at })
     }
+    if (changed === 'moved') this.#p.moved(peer.node, now)
     return { kind: 'location-confirm-response' }
   }
 
@@ -88,10 +96,10 @@ export class Registrar {
     return expired ? refusal('expired', 'renew the membership first') : null
   }
 
-  #place(peer: ControlPeer, member: Member, message: Registration): void {
+  #place(peer: ControlPeer, member: Member, message: Registration, hosts: readonly HostGrant[], now: Instant): void {
     const { presences, settings } = this.#p
     const before = presences.get(peer.node)
-    if (presences.startedAnew(peer.node, message.bootId)) this.#p.restarted(peer)
+    if (presences.startedAnew(peer.node, message.bootId)) this.#p.restarted(peer, now)
     const of = {
       node: peer.node,
       roles: member.roles,
@@ -99,6 +107,9 @@ export class Registrar {
       locationVersion: message.locationVersion,
       candidates: limited(usableCandidates(message.candidates, settings.plan)),
       expires: membershipEnd(member),
+      loadPercent: message.loadPercent,
+      relays: message.relays.slice(0, MAX_READINGS),
+      hosts: new Set(hosts.map((h) => hex(h.host))),
     }
     presences.put(of, peer.endpoint)
     if (before === null) {
@@ -126,10 +137,20 @@ export class Registrar {
       virtual: [nodes4, servers4, nodes6, servers6],
       zones: [settings.zone],
       descriptors: keys.chain,
-      relays: [],
+      relays: this.#offers(member),
       keepAliveSeconds: keepAliveOf(settings, member.roles, nat),
       leaseSeconds: settings.leaseSeconds,
     }
+  }
+
+  /** Relays are measured by those who may need one. */
+  #offers(member: Member): RelayOffer[] {
+    if ((member.roles & (ROLE_NODE | ROLE_BRIDGE)) === 0) return []
+    const { presences, sessions, calendar } = this.#p
+    return relayOffers(
+      presences.all().filter((p) => sessions.peer(p.node) !== null),
+      calendar.today(),
+    )
   }
 
   /** A pair for each host, the same for ever; null when the network has no address left. */
@@ -140,22 +161,23 @@ export class Registrar {
       return []
     }
     const { store } = this.#p
-    const known = new Map(store.hostsOf(member.node).map((h) => [h.host.join(), h.pair]))
+    const known = new Map(store.hostsOf(member.node).map((h) => [h.host.join(), h]))
     const grants: HostGrant[] = []
     const full = store.transaction(() => {
       for (const claim of claims) {
-        const pair = known.get(claim.host.join()) ?? this.#newHost(member, claim, known.size)
-        if (pair === 'full') return true
-        if (pair === 'limit') continue
-        known.set(claim.host.join(), pair)
-        grants.push({ host: claim.host, ...pair })
+        const row = known.get(claim.host.join()) ?? this.#newHost(member, claim, known.size)
+        if (row === 'full') return true
+        if (row === 'limit') continue
+        if (known.get(claim.host.join()) !== row || row.name !== claim.name) this.#write({ ...row, name: claim.name })
+        known.set(claim.host.join(), row)
+        grants.push({ host: claim.host, ...row.pair })
       }
       return false
     })
     return full ? null : grants
   }
 
-  #newHost(member: Member, { host, name }: HostClaim, count: number): VirtualPair | 'full' | 'limit' {
+  #newHost(member: Member, { host, name }: HostClaim, count: number): HostRow | 'full' | 'limit' {
     const { store, suite, settings } = this.#p
     if (count >= settings.hostsPerNode) {
       this.#p.counters.count('coordinator.hosts.over-limit')
@@ -164,22 +186,23 @@ export class Registrar {
     const vip4 = nextNodeVip4(store, settings.plan.nodes4)
     if (vip4 === null) return 'full'
     const pair = { vip4, vip6: hostVip6(settings.plan.nodes6, suite, member.node, host) }
-    store.putHost({ node: member.node, host, name, pair })
-    return pair
+    return { node: member.node, host, name, pair }
+  }
+
+  /** A host's name is one of the zone. */
+  #write(row: HostRow): void {
+    const { store } = this.#p
+    store.putHost(row)
+    store.putNumber('zone-serial', store.number('zone-serial') + 1)
   }
 }
 
 /** How long a box may be silent; also the time in which it notices a restart of the coordinator. */
 function keepAliveOf(s: CoordinatorSettings, roles: number, nat: boolean): number {
-  if ((roles & ROLE_TT) !== 0) return s.keepAliveTerminatorSeconds
+  if ((roles & (ROLE_TT | ROLE_RELAY)) !== 0) return s.keepAliveTerminatorSeconds
   return nat ? s.keepAliveNatSeconds : s.keepAliveSeconds
 }
 
-/** When a member's own certificate ends, seconds since 1970; 0 when it has none. */
-export function membershipEnd(member: Member): number {
-  const [leaf] = member.chain
-  const decoded = leaf === undefined ? null : decodeSignedCertificate(leaf)
-  return decoded?.ok === true ? decoded.value.certificate.expires : 0
-}
-
 const VERSION = 1
+/** Of as many relays as are offered. */
+const MAX_READINGS = 16

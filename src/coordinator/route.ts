@@ -1,7 +1,9 @@
 import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
+import { sameIp } from '#ntm-lib/addr/ip.ts'
 import type { WallTime } from '#ntm-lib/base/time.ts'
 import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
-import { type Location, type Reach, reach } from './locate.ts'
+import type { Optimise, Way } from '#ntm-lib/wire/messages/direction.ts'
+import { claims6, type Location, type Reach, reach } from './locate.ts'
 import type { Presence } from './presence.ts'
 
 /** Which end sends the Tunnel Request. */
@@ -21,13 +23,48 @@ export function decideRoute(initiator: Reachability, correspondent: Reachability
   return null
 }
 
+/** How two boxes are to meet. */
+export type Decision = {
+  readonly opener: Opener
+  /** What is tried first; the other one is for when it fails. */
+  readonly way: Way
+  /** Whether it is worth trying without any relay. */
+  readonly alone: boolean
+}
+
+/**
+ * The route between two boxes with hosts or applications, SEED 002 §3.3 and SEED 003 §3.3: direct where one end is known
+ * to be reachable; direct between two global IPv6 addresses, though a firewall may stand before them; direct behind one
+ * NAT; otherwise through a relay. With `ice` two NATs may be tried without a relay when there is none.
+ */
+export function decideBetween(initiator: Located, correspondent: Located, optimise: Optimise): Decision {
+  const [from, to] = [reachability(initiator), reachability(correspondent)]
+  const proven = decideRoute(from, to)
+  if (proven !== null) return { opener: proven, way: 'direct', alone: true }
+  if (from[6] !== 'none' && to[6] !== 'none') {
+    if (claims6(correspondent)) return { opener: 'initiator', way: 'direct', alone: true }
+    if (claims6(initiator)) return { opener: 'correspondent', way: 'direct', alone: true }
+  }
+  if (neighbours(initiator, correspondent)) return { opener: 'initiator', way: 'direct', alone: true }
+  const common = ([4, 6] as const).some((f) => from[f] !== 'none' && to[f] !== 'none')
+  return { opener: 'initiator', way: 'relay', alone: common && optimise === 'ice' }
+}
+
+/** Two boxes that one NAT shows to the outside under the same address are probably in one private network. */
+export function neighbours(a: Location, b: Location): boolean {
+  const [x, y] = [a.confirmed[4], b.confirmed[4]]
+  return x !== null && y !== null && sameIp(x.ip, y.ip)
+}
+
+type Located = Location & { readonly roles: number }
+
 export type Reachability = { readonly 4: Reach; readonly 6: Reach }
 
 /**
  * A terminator stands on the open Internet by its operator's word (the root signed its role), so what it names itself is
  * reachable; any other box must have proven it.
  */
-export function reachability(p: Location & { readonly roles: number }): Reachability {
+export function reachability(p: Located): Reachability {
   const of = (family: 4 | 6): Reach => {
     const proven = reach(p, family)
     const named = p.candidates.some((c) => (typeof c.endpoint.ip === 'number' ? 4 : 6) === family)

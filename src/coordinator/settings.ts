@@ -1,6 +1,7 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { Fingerprint, NodeId } from '#ntm-lib/addr/ids.ts'
 import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import type { Optimise } from '#ntm-lib/wire/messages/direction.ts'
 
 /** What the operator decides about one coordinator. Names are lower case without the last dot. */
 export type CoordinatorSettings = {
@@ -15,7 +16,7 @@ export type CoordinatorSettings = {
   readonly nameServers: readonly string[]
   readonly keepAliveNatSeconds: number
   readonly keepAliveSeconds: number
-  /** Terminators' own: they are few, and everybody's names wait for them after a restart of the coordinator. */
+  /** Terminators' and relays' own: they are few, and everybody waits for them after a restart of the coordinator. */
   readonly keepAliveTerminatorSeconds: number
   readonly leaseSeconds: number
   /** Hosts behind one bridge that get a virtual pair. */
@@ -26,6 +27,10 @@ export type CoordinatorSettings = {
   readonly directionsPerNode: number
   /** Tunnel ciphers offered: bit 0 ChaCha20-Poly1305, bit 1 AES-128-GCM, bit 2 AES-256-GCM. */
   readonly suiteMask: number
+  /** Whether ends look for a direct way while a relay works for them (`ice`), or stay with the seeds' rule (`seed`). */
+  readonly optimise: Optimise
+  /** Most that one relayed path may carry; 0 = no limit but the relay's own. */
+  readonly relayed: { readonly kbitPerSecond: number; readonly packetsPerSecond: number }
   /** Days a membership signed by the issuer is good for. */
   readonly membershipDays: number
   readonly dns: {
@@ -47,6 +52,8 @@ export const DEFAULT_SETTINGS = {
   serversPerNode: 16_384,
   directionsPerNode: 64,
   suiteMask: 0b111,
+  optimise: 'ice',
+  relayed: { kbitPerSecond: 0, packetsPerSecond: 0 },
   membershipDays: 90,
   dns: { recordTtlSeconds: 60, negativeTtlSeconds: 30, answersPerSecond: 50 },
 } as const satisfies Partial<CoordinatorSettings>

@@ -3,6 +3,7 @@ import { Expiring } from '#ntm-lib/base/expiring.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, seconds, sooner } from '#ntm-lib/base/time.ts'
 import { TIMERS } from '#ntm-lib/negotiate/timers.ts'
+import type { RelayLegs } from './relay-legs.ts'
 import type { Sessions } from './sessions.ts'
 
 type Old = { readonly node: NodeId; readonly hash: Uint8Array }
@@ -18,8 +19,11 @@ export class Succession {
 
   readonly #fresh = new Expiring<string, true>(8192)
 
-  constructor(sessions: Pick<Sessions, 'request'>) {
+  readonly #legs: Pick<RelayLegs, 'release'>
+
+  constructor(sessions: Pick<Sessions, 'request'>, legs: Pick<RelayLegs, 'release'>) {
     this.#sessions = sessions
+    this.#legs = legs
   }
 
   enacted(hash: Uint8Array, now: Instant): void {
@@ -38,14 +42,11 @@ export class Succession {
   tick(now: Instant): void {
     this.#fresh.sweep(now)
     // Unanswered is fine: a box that is away has lost the path too.
-    for (const [, { node, hash }] of this.#old.sweep(now))
-      this.#sessions.request(
-        node,
-        'close',
-        { kind: 'path-close', contractHash: hash, reason: 'replaced' },
-        PATIENCE,
-        now,
-      )
+    for (const [, { node, hash }] of this.#old.sweep(now)) {
+      const close = { kind: 'path-close', contractHash: hash, reason: 'replaced' } as const
+      this.#sessions.request(node, 'close', close, PATIENCE, now)
+      this.#legs.release(hash, now)
+    }
   }
 
   deadline(): Instant | null {

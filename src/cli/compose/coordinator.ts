@@ -29,6 +29,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     zone: network.zone,
     plan: network.plan,
     publish: config.dns.publish === 'seed' ? 'seed' : 'private',
+    optimise: config.route.optimise,
     endpoints: network.endpoints,
     nameServers: [`coordinator.${network.zone}`],
   }
