@@ -180,7 +180,8 @@ export class BoxActor implements Actor {
   say(path: Path, inner: Uint8Array, now: Instant): boolean {
     const arena = new Uint8Array(inner.length + 128)
     arena.set(inner, 64)
-    const emit = (to: Endpoint, bytes: Uint8Array): void => void this.#out.push({ to, bytes: bytes.slice() })
+    const emit = (to: Endpoint, bytes: Uint8Array, via: Via | null = null): void =>
+      void this.#out.push({ to, bytes: bytes.slice(), via })
     const memory = { arena, view: new DataView(arena.buffer) }
     const sealed =
       this.worker !== null

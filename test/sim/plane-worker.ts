@@ -2,6 +2,7 @@ import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { ip16 } from '#ntm-lib/addr/ip.ts'
 import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import { VIA_BYTES, type Via } from '#ntm-lib/addr/via.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { KeyLimits } from '#ntm-lib/crypto/seal.ts'
@@ -31,7 +32,7 @@ export class PlaneWorker {
   #made: TunnelPlane | null = null
   readonly #anything = new Map<number, readonly Prefix[]>()
   #inner: Uint8Array | null = null
-  #sent: { readonly to: Endpoint; readonly bytes: Uint8Array }[] = []
+  #sent: { readonly to: Endpoint; readonly bytes: Uint8Array; readonly via: Via | null }[] = []
 
   constructor(parts: PlaneWorkerParts) {
     this.#parts = parts
@@ -79,12 +80,17 @@ export class PlaneWorker {
   }
 
   /** Seals one inner packet into one or two datagrams. */
-  put(row: number, inner: Uint8Array, emit: (to: Endpoint, bytes: Uint8Array) => void, now: Instant): Sealed {
+  put(
+    row: number,
+    inner: Uint8Array,
+    emit: (to: Endpoint, bytes: Uint8Array, via: Via | null) => void,
+    now: Instant,
+  ): Sealed {
     const arena = new Uint8Array(inner.length + 128)
     arena.set(inner, 64)
     const verdict = this.#plane.put(row, { arena, view: new DataView(arena.buffer) }, 64, inner.length, 0, now)
     this.#plane.flush(now)
-    for (const { to, bytes } of this.#sent) emit(to, bytes)
+    for (const { to, bytes, via } of this.#sent) emit(to, bytes, via)
     this.#sent = []
     if (verdict === 'queued') return { ok: true }
     if (verdict === 'cut-first') throw new Error('a plain packet needs no cutting')
@@ -99,7 +105,7 @@ export class PlaneWorker {
       ...parts,
       engine: new ScriptEngine(suite),
       lane: 1,
-      send: (runs, addrs, ports) => this.#send(runs, addrs, ports),
+      send: (runs, addrs, ports, vias) => this.#send(runs, addrs, ports, vias),
       onInner: (_row, batch, i) => {
         const start = slotAt(batch, i)
         this.#inner = batch.arena.slice(start, start + (batch.lens[i] ?? 0))
@@ -114,14 +120,24 @@ export class PlaneWorker {
     return anything === undefined ? path : { ...path, ownAllowed: anything, peerAllowed: anything }
   }
 
-  #send({ arena, runs, count }: Runs, addrs: Uint8Array, ports: Uint16Array): void {
+  #send({ arena, runs, count }: Runs, addrs: Uint8Array, ports: Uint16Array, vias: Uint8Array | null): void {
     for (let i = 0; i < count; i++) {
       const [row = 0, at = 0, len = 0, each = 0] = runs.subarray(i * RUN.words, (i + 1) * RUN.words)
       const ip = ip6FromBytes(addrs, row * 16)
       const to = { ip: unmapped(ip) ?? ip, port: ports[row] ?? 0 }
+      const via = vias === null ? null : viaAt(vias, row)
       for (let from = at; from < at + len; from += each) {
-        this.#sent.push({ to, bytes: arena.slice(from, Math.min(from + each, at + len)) })
+        this.#sent.push({ to, bytes: arena.slice(from, Math.min(from + each, at + len)), via })
       }
     }
   }
+}
+
+/** What `writeVia` wrote. */
+function viaAt(vias: Uint8Array, row: number): Via | null {
+  const at = row * VIA_BYTES
+  const ifindex = new DataView(vias.buffer, vias.byteOffset + at + 16, 4).getUint32(0, true)
+  if (ifindex === 0) return null
+  const ip = ip6FromBytes(vias, at)
+  return { ifindex, ip: unmapped(ip) ?? ip }
 }
