@@ -14,11 +14,18 @@ export type DnsFlow = {
   readonly hasIp4: boolean
   /** The host uses global IPv6 itself: no IPv6 server needs us. */
   readonly hasGlobalIp6: boolean
+  /** Every ordinary server is to be reached through a tunnel too, so that its connections outlive a move (SEED 002 §3.3). */
+  readonly tunnelsAll?: boolean
 }
 
 /** Why a direction was not given; `unreachable` is the coordinator's silence. */
 export type DirectedResult =
-  | (VirtualPair & { readonly ok: true; readonly ttlSeconds: number })
+  | (VirtualPair & {
+      readonly ok: true
+      readonly ttlSeconds: number
+      /** Which families a host of ours has: bit 0 IPv4, bit 1 IPv6. Servers are translated to either. */
+      readonly families?: number
+    })
   | { readonly ok: false; readonly why: RefusalCode | 'unreachable' }
 
 export type HoldOut<F> =

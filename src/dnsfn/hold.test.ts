@@ -42,6 +42,35 @@ test('a name that has an A passes, and its reply too', () => {
   expect(w.outs()).toEqual([])
 })
 
+test('tunnelsAll: a name that has an A is answered with a virtual address too', () => {
+  const w = world()
+  const all = { ...flow, hasGlobalIp6: true, tunnelsAll: true }
+  expect(w.query(1, 'both.example', TYPE.A, all)).toBe('pass')
+  expect(w.reply(1, 'both.example', TYPE.A, [real4], 0, all)).toBe('taken')
+  const direct = w.outs().find((o) => o.out === 'direct')
+  expect(direct).toMatchObject({ name: 'both.example' })
+  w.hold.directed(direct?.out === 'direct' ? direct.id : 0, tunnel, w.now)
+  expect(w.answer().answers.map(addressOf)).toEqual([vip4])
+  // What would lead past the tunnel is not told, and the other type costs nothing.
+  expect(w.query(2, 'both.example', TYPE.HTTPS, all)).toBe('taken')
+  expect(w.answer()).toMatchObject({ rcode: RCODE.NOERROR, answers: [] })
+  expect(w.query(3, 'both.example', TYPE.AAAA, all)).toBe('taken')
+  expect(w.answer().answers.map(addressOf)).toEqual([vip6])
+})
+
+for (const why of ['peer-silent', 'forbidden', 'time'] as const) {
+  test(`tunnelsAll: without a tunnel (${why}) the server's own address is let go`, () => {
+    const w = world()
+    const all = { ...flow, tunnelsAll: true }
+    w.query(1, 'both.example', TYPE.A, all)
+    w.reply(1, 'both.example', TYPE.A, [real4], 0, all)
+    const direct = w.outs().find((o) => o.out === 'direct')
+    if (why === 'time') w.at(2000)
+    else w.hold.directed(direct?.out === 'direct' ? direct.id : 0, { ok: false, why }, w.now)
+    expect(w.outs()).toEqual([{ out: 'release', flow: all, frame: w.lastFrame }])
+  })
+}
+
 test('a name known to have an A is not asked about twice', () => {
   const w = world()
   w.query(1, 'both.example')

@@ -5,8 +5,19 @@ import type { Random } from '#ntm-lib/ports/machine.ts'
 import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
 import { addressAnswer, negativeAnswer } from './answers.ts'
 import type { DirectedResult, DnsFlow, HoldConfig, HoldOut, HoldVerdict } from './flow.ts'
-import { isAddressType, isServiceType, judgeReply, leftAlone, otherType, plainQuestion } from './judge.ts'
-import { hostTtl, KnownNames, MAX_TTL, NEGATIVE_TTL } from './known.ts'
+import {
+  isAddressType,
+  isServiceType,
+  judgeReply,
+  leftAlone,
+  otherType,
+  PASSING,
+  plainQuestion,
+  plainSeconds,
+  TRANSIENT,
+  wants,
+} from './judge.ts'
+import { hostTtl, type KnownName, KnownNames, MAX_TTL, NEGATIVE_TTL } from './known.ts'
 import {
   type AnswerSpec,
   buildAnswer,
@@ -73,12 +84,13 @@ export class Hold<F extends DnsFlow> {
     const ours = this.#isOurs(q.name)
     const known = this.known.find(flow.host, q.name, now)
     if (ours && !isAddressType(q.type)) return this.#no(flow, query, q, RCODE.NOERROR)
-    if (known !== null && isServiceType(q.type)) return this.#answer(flow, query, { rcode: RCODE.NOERROR })
+    if ((known !== null || flow.tunnelsAll === true) && isServiceType(q.type))
+      return this.#answer(flow, query, { rcode: RCODE.NOERROR })
     if (!ours && !wants(q.type, flow)) return 'pass'
     const pending = this.#pending.find(flow, query.id, q)
     if (known !== null) {
       if (pending !== null) this.#pending.close(pending, 'eat')
-      return this.#answer(flow, query, addressAnswer(q, known, hostTtl(known, now)))
+      return this.#answer(flow, query, this.#found(q, known, now))
     }
     if (pending !== null && pending.state !== 'eat') return this.#again(pending)
     if (this.known.isPlain(q.name, ours ? 0 : q.type, now))
@@ -99,7 +111,10 @@ export class Hold<F extends DnsFlow> {
     if (p === null || p.state === 'pass') return 'pass'
     if (p.state !== 'open') return 'taken'
     const says = judgeReply(reply, q.type)
-    if (says !== 'lacks' || p.other === 'none') {
+    if (says === 'has' && flow.tunnelsAll === true) {
+      p.other = 'exists'
+      p.heldWillDo = true
+    } else if (says !== 'lacks' || p.other === 'none') {
       if (says === 'has') this.known.learnPlain(q.name, q.type, plainSeconds(reply, q.type), now)
       else if (says === 'lacks') this.known.learnPlain(q.name, q.type, NEGATIVE_TTL, now)
       this.#pending.close(p, 'pass')
@@ -119,13 +134,14 @@ export class Hold<F extends DnsFlow> {
     if (d === undefined) return
     this.#directions.delete(id)
     this.#directing.delete(`${d.host} ${d.name}`)
-    if (result.ok) this.known.learn(d.host, d.name, result, result.ttlSeconds, now)
+    const families = this.#isOurs(d.name) && result.ok ? result.families || 3 : 3
+    if (result.ok) this.known.learn(d.host, d.name, result, result.ttlSeconds, now, families)
     else if (!this.#isOurs(d.name) ? !PASSING.has(result.why) : result.why === 'unknown-name')
       this.known.learnPlain(d.name, 0, NEGATIVE_TTL, now)
     const known = this.known.find(d.host, d.name, now)
     for (const p of this.#pending.waiting()) {
       if (p.state !== 'directing' || p.flow.host !== d.host || p.question.name !== d.name) continue
-      if (known !== null) this.#finish(p, addressAnswer(p.question, known, hostTtl(known, now)))
+      if (known !== null) this.#finish(p, this.#found(p.question, known, now))
       else if (!result.ok) this.#turnDown(p, result.why)
     }
   }
@@ -134,7 +150,7 @@ export class Hold<F extends DnsFlow> {
     this.known.sweep(now)
     for (const p of this.#pending.waiting()) {
       if (p.state === 'held') this.#hurry(p, now)
-      else if (p.holdUntil <= now) this.#finish(p, { rcode: RCODE.SERVFAIL })
+      else if (p.holdUntil <= now) this.#tooLate(p)
     }
     this.#pending.sweep(now)
     for (const [id, d] of this.#directions) {
@@ -210,7 +226,7 @@ export class Hold<F extends DnsFlow> {
     const known = this.known.find(p.flow.host, p.question.name, now)
     this.#pending.wait(p, 'directing')
     if (known !== null) {
-      this.#finish(p, addressAnswer(p.question, known, hostTtl(known, now)))
+      this.#finish(p, this.#found(p.question, known, now))
       return
     }
     if (!this.#directing.has(key)) {
@@ -224,13 +240,18 @@ export class Hold<F extends DnsFlow> {
       this.#directing.set(key, id)
       this.#out.push({ out: 'direct', id, name: p.question.name, host: p.flow.host })
     }
-    if (p.holdUntil <= now) this.#finish(p, { rcode: RCODE.SERVFAIL })
+    if (p.holdUntil <= now) this.#tooLate(p)
+  }
+
+  #tooLate(p: Pending<F>): void {
+    if (p.heldWillDo) this.#release(p, 'released-late')
+    else this.#finish(p, { rcode: RCODE.SERVFAIL })
   }
 
   #turnDown(p: Pending<F>, why: RefusalCode | 'unreachable'): void {
     if (p.held === null && why === 'unknown-name')
       this.#finish(p, negativeAnswer(RCODE.NXDOMAIN, p.question.name, this.#zones))
-    else if (p.held === null || TRANSIENT.has(why)) this.#finish(p, { rcode: RCODE.SERVFAIL })
+    else if (p.held === null || (TRANSIENT.has(why) && !p.heldWillDo)) this.#finish(p, { rcode: RCODE.SERVFAIL })
     else this.#release(p, 'released-refused')
   }
 
@@ -260,6 +281,12 @@ export class Hold<F extends DnsFlow> {
     return this.#answer(flow, query, { rcode: RCODE.NOERROR, answers })
   }
 
+  /** The address asked for; a host of ours that lacks the family is not to be sought in it. */
+  #found(q: DnsQuestion, known: KnownName, now: Instant): AnswerSpec {
+    if ((known.families & (q.type === TYPE.A ? 1 : 2)) !== 0) return addressAnswer(q, known, hostTtl(known, now))
+    return negativeAnswer(RCODE.NOERROR, q.name, this.#zones)
+  }
+
   #no(flow: F, query: DnsMessage, q: DnsQuestion, rcode: number): HoldVerdict {
     return this.#answer(flow, query, negativeAnswer(rcode, q.name, this.#zones))
   }
@@ -273,25 +300,5 @@ export class Hold<F extends DnsFlow> {
   }
 }
 
-/** Whether a missing address of this type is worth a tunnel to this host. */
-const wants = (type: number, flow: DnsFlow): boolean =>
-  (type === TYPE.A && !flow.hasGlobalIp6) || (type === TYPE.AAAA && !flow.hasIp4)
-
-/** How long a reply's own addresses spare us the question beside it. */
-const plainSeconds = (m: DnsMessage, type: number): number =>
-  Math.min(MAX_TTL, ...m.answers.filter((r) => r.type === type).map((r) => r.ttl))
-
 const MAX_DIRECTIONS = 512
 const DIRECTION_KEPT = millis(30_000)
-/** Refusals that a second try may turn: the host should ask again instead of believing there is nothing. */
-const TRANSIENT: ReadonlySet<string> = new Set<RefusalCode>([
-  'busy',
-  'peer-silent',
-  'relay-full',
-  'crossed',
-  'expired',
-  'path-id-in-use',
-  'resolver-down',
-])
-/** Not to be remembered against the name. */
-const PASSING: ReadonlySet<string> = new Set<string>([...TRANSIENT, 'unreachable', 'not-registered'])

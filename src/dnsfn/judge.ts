@@ -1,3 +1,6 @@
+import type { RefusalCode } from '#ntm-lib/wire/messages/refusal.ts'
+import type { DnsFlow } from './flow.ts'
+import { MAX_TTL } from './known.ts'
 import { addressOf, CLASS_IN, type DnsMessage, type DnsQuestion, RCODE, TYPE } from './message.ts'
 
 /** The question of a message that is an ordinary query we may have an opinion on; null means: let it pass. */
@@ -23,3 +26,26 @@ export const otherType = (type: number): number => (type === TYPE.A ? TYPE.AAAA 
 export const isAddressType = (type: number): boolean => type === TYPE.A || type === TYPE.AAAA
 /** Types that would tell a browser how to go past the tunnel (address hints). RFC 9460. */
 export const isServiceType = (type: number): boolean => type === TYPE.HTTPS || type === TYPE.SVCB
+
+/** Refusals that a second try may turn: the host should ask again instead of believing there is nothing. */
+export const TRANSIENT: ReadonlySet<string> = new Set<RefusalCode>([
+  'busy',
+  'peer-silent',
+  'relay-full',
+  'crossed',
+  'expired',
+  'path-id-in-use',
+  'resolver-down',
+])
+/** Not to be remembered against the name. */
+export const PASSING: ReadonlySet<string> = new Set<string>([...TRANSIENT, 'unreachable', 'not-registered'])
+
+/** How long a reply's own addresses spare us the question beside it. */
+export const plainSeconds = (m: DnsMessage, type: number): number =>
+  Math.min(MAX_TTL, ...m.answers.filter((r) => r.type === type).map((r) => r.ttl))
+
+/** Whether a missing address of this type is worth a tunnel to this host. */
+export const wants = (type: number, flow: DnsFlow): boolean =>
+  flow.tunnelsAll === true
+    ? isAddressType(type)
+    : (type === TYPE.A && !flow.hasGlobalIp6) || (type === TYPE.AAAA && !flow.hasIp4)

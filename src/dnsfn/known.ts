@@ -3,7 +3,8 @@ import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import { Expiring } from '#ntm-lib/base/expiring.ts'
 import { after, between, type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 
-export type KnownName = VirtualPair & { readonly until: Instant }
+/** `families`: what the name leads to, bit 0 IPv4, bit 1 IPv6. */
+export type KnownName = VirtualPair & { readonly families: number; readonly until: Instant }
 
 /** What is remembered about names, so that a name seen before costs nothing. Bounded; the oldest goes first. */
 export class KnownNames {
@@ -12,9 +13,9 @@ export class KnownNames {
   readonly #names = new Expiring<string, string>(8192)
 
   /** A name of this host's that is reached through a tunnel. `ttlSeconds` is how long the answer holds. */
-  learn(host: string, name: string, pair: VirtualPair, ttlSeconds: number, now: Instant): void {
+  learn(host: string, name: string, pair: VirtualPair, ttlSeconds: number, now: Instant, families = 3): void {
     const until = after(now, seconds(Math.max(MIN_TTL, ttlSeconds)))
-    this.#answers.set(`${host} ${name}`, { ...pair, until }, until)
+    this.#answers.set(`${host} ${name}`, { vip4: pair.vip4, vip6: pair.vip6, families, until }, until)
     const kept = after(now, REVERSE_KEPT)
     for (const ip of [pair.vip4, pair.vip6]) this.#names.set(ipText(ip), name, kept)
     for (const type of [0, 1, 28]) this.#plain.delete(`${type} ${name}`)

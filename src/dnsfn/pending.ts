@@ -20,6 +20,8 @@ export type Pending<F> = {
   /** What our own question found out about the other address type. */
   other: 'unknown' | 'exists' | 'none'
   held: Uint8Array | null
+  /** The held reply has what was asked: when no tunnel comes about it is let go. */
+  heldWillDo: boolean
   readonly askUntil: Instant
   readonly holdUntil: Instant
   readonly until: Instant
@@ -56,6 +58,7 @@ export class PendingTable<F extends Flow> {
       state: 'open',
       other: 'unknown',
       held: null,
+      heldWillDo: false,
       // Leaves the direction a quarter of the hold, should the answer come at the last moment.
       askUntil: after(now, millis(hold * 0.75)),
       holdUntil: after(now, hold),

@@ -11,6 +11,8 @@ import type { NodeCoreOut, NodeDirected, NodeFlow, NodeIn } from './types.ts'
 export type NodeCoreConfig = {
   /** A program never waits longer for an answer about an NTM name; milliseconds. */
   readonly holdMillis: number
+  /** Ordinary servers too are reached through a terminator, whatever families they have. */
+  readonly tunnelsAll?: boolean
 }
 
 /**
@@ -96,6 +98,7 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
       granted: this.#pair !== null,
       hasIp4: this.#hasIp4,
       hasGlobalIp6: this.#hasGlobalIp6,
+      tunnelsAll: this.#config.tunnelsAll ?? false,
     }
     if (this.#hold?.onQuery(bytes, flow, now) === 'taken') return
     this.#counters.count('node.dns.forwarded')

@@ -59,7 +59,8 @@ export class Terminal {
   constructor(parts: TerminalParts) {
     this.#p = parts
     const { config, store, device, log, counters, fail } = parts
-    this.#core = new NodeCore({ holdMillis: config.dns.hold_ms }, systemRandom, counters)
+    const core = { holdMillis: config.dns.hold_ms, tunnelsAll: config.node.servers === 'tt' }
+    this.#core = new NodeCore(core, systemRandom, counters)
     this.#alarm = new Alarm(systemClock, () => {
       this.#core.tick(systemClock.now())
       this.#perform()

@@ -94,7 +94,9 @@ export const nodeConfig = z.strictObject({
   packets,
   log,
   control: control('node'),
-  node: z.strictObject({ tun: interfaceName.default('ntm0') }).prefault({}),
+  node: z
+    .strictObject({ tun: interfaceName.default('ntm0'), servers: z.enum(['direct', 'tt']).default('direct') })
+    .prefault({}),
   dns: z
     .strictObject({
       mode: z.enum(['auto', 'resolved', 'file', 'stub']).default('auto'),

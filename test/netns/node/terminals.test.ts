@@ -104,7 +104,7 @@ describeLab('two terminals', () => {
     expect(said.names).toMatchObject({ mode: 'file', zones: ['ntm.example'], servers: [`${place.resolver}:53`] })
     const path = await until(
       'a path to bob',
-      async () => (await status('alice')).paths.find((p) => p.peer === 'bob.ntm.example') ?? null,
+      async () => (await status('alice')).paths.find((p) => p['peer'] === 'bob.ntm.example') ?? null,
     )
     expect(path).toMatchObject({ state: 'open', way: 'direct' })
     expect(Number(path['bytesIn'])).toBeGreaterThan(0)
