@@ -16,8 +16,8 @@ import { dhcpClient, lanServices, resolver, type Zone } from '../services.ts'
 
 export type Side = 'a' | 'b'
 
-/** How an unmodified host got its IPv4 address: from the LAN, or set by hand. */
-export type HostSetup = 'dhcp' | 'static' | 'static-no-gateway'
+/** How an unmodified host gets its IPv4 address: from the LAN, or set by hand. `off`: it is switched on later, with `boot`. */
+export type HostSetup = 'dhcp' | 'static' | 'static-no-gateway' | 'off'
 
 export type TwoBridgesOptions = {
   /** How the sites are joined to the Internet; `port-restricted` unless told. IPv6-only sites have no DHCP: not for bridges here. */
@@ -56,12 +56,14 @@ export type TwoBridges = {
   readonly laptop: Seat | null
   /** `ntm network init` and `ntm coordinator`. */
   startCoordinator(changes?: Settings): Promise<Program>
-  /** `ntm bridge` of a site, enrolled as `bridge-a` or `bridge-b`. */
-  startBridge(side: Side, changes?: Settings): Promise<Program>
+  /** `ntm bridge` of a site, enrolled as `bridge-a` or `bridge-b` unless told. */
+  startBridge(side: Side, changes?: Settings, name?: string): Promise<Program>
   /** `ntm relay` in room `relay1`, … */
   startRelay(number: number, changes?: Settings): Promise<Program>
   /** `ntm up` on the laptop, enrolled as `laptop`. */
   startNode(changes?: Settings): Promise<Program>
+  /** Switches on a host that is `off`: link up, DHCP, and nothing more. */
+  boot(side: Side): Promise<Program>
   /** One more unmodified machine behind a site's bridge, in a new room, with DHCP. */
   guest(side: Side, room: string): Promise<Program>
   /** Addresses of a room's interface; link-local ones left out. */
@@ -109,12 +111,19 @@ async function build(lab: Lab, options: TwoBridgesOptions): Promise<TwoBridges> 
       await programs.initNetwork('coordinator', { zone: ZONE, endpoints })
       return programs.coordinator('coordinator', changes)
     },
-    startBridge: (side, changes = {}) => {
+    startBridge: (side, changes = {}, name = `bridge-${side}`) => {
       const ports = { 'bridge.host': PORTS.host, 'bridge.net': PORTS.net, 'bridge.bridge': PORTS.bridge }
-      return programs.box(sites[side].bridge, 'bridge', `bridge-${side}`, { ...ports, ...changes })
+      return programs.box(sites[side].bridge, 'bridge', name, { ...ports, ...changes })
     },
     startRelay: (number, changes) => programs.box(`relay${number}`, 'relay', `relay${number}`, changes),
     startNode: (changes) => programs.box('laptop', 'node', 'laptop', changes),
+    boot: async (side) => {
+      const { host } = sites[side]
+      lab.ip(host, 'link set eth0 up')
+      const lease = await dhcpClient(lab, host, 'eth0')
+      if (options.ip6 ?? true) await hasIp6(lab, host)
+      return lease
+    },
     guest: (side, room) => guest(lab, sites[side], room),
     addresses: (room, link, family) => addresses(lab, room, link, family),
     dispose: () => lab.dispose(),
@@ -151,6 +160,10 @@ async function bridgeSite(
   })
   await dhcpClient(lab, rooms.bridge, PORTS.bridge)
   const setup = hosts[side] ?? 'dhcp'
+  if (setup === 'off') {
+    lab.ip(rooms.host, 'link set eth0 down')
+    return { side, site, ...rooms, router, gateway: at(1) }
+  }
   if (setup === 'dhcp') await dhcpClient(lab, rooms.host, 'eth0')
   else {
     lab.etc(rooms.host, 'resolv.conf', `nameserver ${at(1)}\n`)
@@ -158,15 +171,16 @@ async function bridgeSite(
     const route = setup === 'static' ? `via ${at(1)}` : 'dev eth0'
     lab.ip(rooms.host, `addr add ${at(3)}/24 dev eth0`, `route add default ${route}`)
   }
-  const bridged: BridgeSite = { side, site, ...rooms, router, gateway: at(1) }
-  if (ip6)
-    await until(
-      `${rooms.host} has its IPv6 address`,
-      async () => ((await addresses(lab, rooms.host, 'eth0', 6)).length > 0 ? true : null),
-      10_000,
-    )
-  return bridged
+  if (ip6) await hasIp6(lab, rooms.host)
+  return { side, site, ...rooms, router, gateway: at(1) }
 }
+
+const hasIp6 = (lab: Lab, room: string): Promise<true> =>
+  until(
+    `${room} has its IPv6 address`,
+    async () => ((await addresses(lab, room, 'eth0', 6)).length > 0 ? true : null),
+    10_000,
+  )
 
 function guest(lab: Lab, { host }: BridgeSite, room: string): Promise<Program> {
   lab.room(room)

@@ -12,6 +12,8 @@ export type Host = {
   /** The 8 opaque bytes by which the coordinator knows it. */
   readonly id: Uint8Array
   readonly link: LinkAddr
+  /** Shared with its table: `any` becomes true when it shows a family. */
+  readonly news: { any: boolean }
   name: string | null
   /** VLAN tag of its newest frame: TPID ≪ 16 | TCI; 0 without a tag. */
   tag: number
@@ -22,6 +24,8 @@ export type Host = {
   /** Real addresses, newest first. */
   ip4s: Ip4[]
   ip6s: Ip6[]
+  /** IPv6 addresses that it was asking for: whether it has them now is to be asked. */
+  taking: Ip6[]
   /** Until when it counts as having working global IPv6. */
   globalIp6Until: Instant
   vip4: Ip4 | null
@@ -55,6 +59,7 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
     if (ip === 0 || ip >>> 16 === 0xa9fe || ip >>> 28 >= 14 || h.ip4s[0] === ip) return
     // Their order alone changes nothing for the peers it has spoken to.
     if (!h.ip4s.includes(ip)) h.changes++
+    if (h.ip4s.length === 0) h.news.any = true
     h.ip4s = [ip, ...h.ip4s.filter((other) => other !== ip)].slice(0, 8)
     return
   }
@@ -64,7 +69,19 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   const text = ipText(ip)
   if (h.ip6s[0] !== undefined && ipText(h.ip6s[0]) === text) return
   if (!h.ip6s.some((other) => ipText(other) === text)) h.changes++
+  if (h.ip6s.length === 0) h.news.any = true
+  h.taking = h.taking.filter((other) => ipText(other) !== text)
   h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
+}
+
+/** It asks whether an address is free (RFC 4862 §5.4.2): in a moment it will have it, and may not use it for a long time. */
+export function noteTaking(h: Host, ip: Ip6, now: Instant): void {
+  const text = ipText(ip)
+  if ([...h.taking, ...h.ip6s].some((other) => ipText(other) === text)) return
+  h.taking = [ip, ...h.taking].slice(0, 4)
+  if (!h.heard) return
+  h.asks = 0
+  h.askAt = after(now, TAKING)
 }
 
 /** The address that DHCP gave it. The one it had before is gone, and is nowhere to send to. */
@@ -113,13 +130,14 @@ export function isSettled(h: Host, now: Instant): boolean {
 export const hasGlobalIp6 = (h: Host, now: Instant): boolean => h.globalIp6Until > now
 
 /** A host that was just heard. */
-export function newHost(link: LinkAddr, now: Instant): Host {
+export function newHost(link: LinkAddr, now: Instant, news: { any: boolean }): Host {
   const id = new Uint8Array(8)
   id.set(linkBytes(link), 2)
   return {
     key: hex(id),
     id,
     link,
+    news,
     name: null,
     tag: 0,
     gatewayLink: null,
@@ -127,6 +145,7 @@ export function newHost(link: LinkAddr, now: Instant): Host {
     resolver: null,
     ip4s: [],
     ip6s: [],
+    taking: [],
     globalIp6Until: now,
     vip4: null,
     vip6: null,
@@ -142,6 +161,8 @@ export function newHost(link: LinkAddr, now: Instant): Host {
 }
 
 /** Time for a second family to show, and for any address at all. */
+/** One question of its own, a second of patience, and a little. */
+const TAKING = millis(1500)
 const FAMILY_SHOWS = millis(10_000)
 const ADDRESS_SHOWS = millis(60_000)
 const MAX_USES = 4096

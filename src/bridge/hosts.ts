@@ -3,9 +3,10 @@ import { ip6Key } from '#ntm-lib/addr/ip6.ts'
 import { isGroup, type LinkAddr, linkBytes } from '#ntm-lib/addr/link.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
-import { type HostClaim, type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
+import { type HostGrant, MAX_HOSTS } from '#ntm-lib/wire/messages/common.ts'
 import { type Host, isSettled, newHost, noteAddress } from './host.ts'
 import { type HostMemory, memoryOf, type Recalled } from './memory.ts'
+import type { PresentHost } from './types.ts'
 
 /** The hosts behind the bridge. Only frames from their side make one; what comes from the LAN can add to a known one. */
 export class Hosts {
@@ -13,7 +14,8 @@ export class Hosts {
   /** By the address as a signed word, which hashes faster. */
   readonly #byVip4 = new Map<number, Host>()
   readonly #byVip6 = new Map<string, Host>()
-  #changed = false
+  /** Something that the coordinator or the far ends must know of. */
+  readonly #news = { any: false }
   #settled = ''
   #nextSweep = 0 as Instant
 
@@ -26,9 +28,9 @@ export class Hosts {
     let h = this.#byLink.get(link)
     if (h === undefined) {
       if (isGroup(link) || link === 0 || !this.#room(now)) return null
-      h = newHost(link, now)
+      h = newHost(link, now, this.#news)
       this.#byLink.set(link, h)
-      this.#changed = true
+      this.#news.any = true
     }
     if (h.tag !== tag) {
       h.tag = tag
@@ -37,7 +39,7 @@ export class Hosts {
     h.seen = now
     if (!h.heard) {
       // Claimed again in case it had been given up.
-      if (h.asks > ASKS) this.#changed = true
+      if (h.asks > ASKS) this.#news.any = true
       h.heard = true
       h.heardAt = now
     }
@@ -48,11 +50,11 @@ export class Hosts {
   recall(r: Recalled, now: Instant): void {
     const known = this.#byLink.get(r.link)
     if (known === undefined && (isGroup(r.link) || r.link === 0 || !this.#room(now))) return
-    const h = known ?? newHost(r.link, now)
+    const h = known ?? newHost(r.link, now, this.#news)
     if (known === undefined) {
       Object.assign(h, { heard: false, tag: r.tag })
       this.#byLink.set(r.link, h)
-      this.#changed = true
+      this.#news.any = true
     }
     if (h.name === null && r.name !== null) this.rename(h, r.name)
     h.gatewayLink ??= r.gatewayLink
@@ -67,16 +69,16 @@ export class Hosts {
     h.changes++
   }
 
-  /** Hosts that are only remembered. */
-  *unheard(): Iterable<Host> {
-    for (const h of this.#byLink.values()) if (!h.heard) yield h
+  /** Hosts that are only remembered, and those with an address that they are about to take. */
+  *doubtful(): Iterable<Host> {
+    for (const h of this.#byLink.values()) if (!h.heard || h.taking.length > 0) yield h
   }
 
   /** It was asked for, and is to be again at `next`. */
   asked(h: Host, next: Instant): void {
     h.asks++
     h.askAt = next
-    if (h.asks === ASKS + 1) this.#changed = true
+    if (!h.heard && h.asks === ASKS + 1) this.#news.any = true
   }
 
   /** Hosts of which everything is known that their frames are likely to tell; null when they are the same as last time. */
@@ -97,7 +99,7 @@ export class Hosts {
   rename(h: Host, name: string): void {
     if (h.name === name) return
     h.name = name
-    this.#changed = true
+    this.#news.any = true
   }
 
   byLink(link: LinkAddr): Host | null {
@@ -137,11 +139,15 @@ export class Hosts {
   }
 
   /** Every host as the coordinator is to know it; null unless one came or went since the last call. */
-  claims(): HostClaim[] | null {
-    if (!this.#changed) return null
-    this.#changed = false
+  claims(): PresentHost[] | null {
+    if (!this.#news.any) return null
+    this.#news.any = false
     const present = [...this.#byLink.values()].filter((h) => h.heard || h.asks <= ASKS)
-    return present.map((h) => ({ host: h.id, name: h.name ?? `host-${hex(linkBytes(h.link))}` }))
+    return present.map((h) => ({
+      host: h.id,
+      name: h.name ?? `host-${hex(linkBytes(h.link))}`,
+      families: (h.ip4s.length > 0 ? 1 : 0) + (h.ip6s.length > 0 ? 2 : 0),
+    }))
   }
 
   /** Forgets hosts unseen for a day. */
@@ -167,7 +173,7 @@ export class Hosts {
     this.#ungrant(h)
     this.#byLink.delete(h.link)
     h.changes++
-    this.#changed = true
+    this.#news.any = true
   }
 
   #ungrant(h: Host): void {

@@ -7,7 +7,7 @@ import * as ndp from '#ntm-lib/packet/ndp.ts'
 import { ICMP6, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UDP_BYTES } from '#ntm-lib/packet/udp.ts'
 import { DHCP_ACK, parseDhcp } from './dhcp.ts'
-import { type Host, noteAddress, noteGateway, noteLease, noteSource } from './host.ts'
+import { type Host, noteAddress, noteGateway, noteLease, noteSource, noteTaking } from './host.ts'
 import type { Hosts } from './hosts.ts'
 
 /** The tag of a frame in the form hosts remember it: TPID ≪ 16 | TCI, 0 without. */
@@ -57,7 +57,9 @@ function learnNeighbour(h: Host, v: DataView, at: number, room: number, now: Ins
     return noteSource(h, from, now)
   const kind = v.getUint8(icmp)
   // A solicitation from :: is a question whether the address is free: not in use yet.
-  if (kind === ndp.NEIGHBOUR_SOLICITATION) noteAddress(h, from, now)
+  if (kind === ndp.NEIGHBOUR_SOLICITATION)
+    if (from.every((byte) => byte === 0)) noteTaking(h, ndp.target(v, icmp), now)
+    else noteAddress(h, from, now)
   if (kind === ndp.NEIGHBOUR_ADVERTISEMENT) noteAddress(h, ndp.target(v, icmp), now)
 }
 

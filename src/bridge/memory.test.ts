@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { type LinkAddr, parseLink } from '#ntm-lib/addr/link.ts'
+import { instant } from '#ntm-lib/base/time.ts'
 import * as arp from '#ntm-lib/packet/arp.ts'
 import { checksumsHold, packet4, packet6, tcp, udp, viewOf } from '#ntm-lib/packet/build.ts'
 import * as ether from '#ntm-lib/packet/ether.ts'
@@ -253,4 +254,55 @@ test('a host is known by whatever it says; the sources of its packets count only
     ),
   )
   expect([...w.core.hosts.all()].map((h) => h.ip6s)).toEqual([[v6('2001:db8::7')]])
+})
+
+test('an address that a host was about to take is asked for a moment later: it may not use it for a long time', () => {
+  const w = world()
+  const target = v6('fd77::55')
+  const dad = newFrameFor({ to: gateway, from: hostLink, tag: 0 }, ether.TYPE_IP6, ndp.SOLICITATION_PACKET_BYTES)
+  ndp.writeSolicitation(dad.view, dad.at, { source: v6('::'), target, sourceLink: hostLink })
+  w.learn('host', dad.bytes)
+  expect([...w.core.hosts.all()].map((h) => h.ip6s)).toEqual([[]])
+  const asked = (ms: number): readonly Uint8Array[] => {
+    w.tick(ms)
+    return w.outs().flatMap((o) => (o.out === 'to-host' ? [o.frame] : []))
+  }
+  expect(asked(1499)).toEqual([])
+  const [question, ...more] = asked(1500)
+  expect(more).toEqual([])
+  expect(ndp.target(viewOf(question ?? new Uint8Array(0)), 14 + 40)).toEqual(target)
+  const na = newFrameFor({ to: gateway, from: hostLink, tag: 0 }, ether.TYPE_IP6, ndp.ADVERTISEMENT_PACKET_BYTES)
+  ndp.writeAdvertisement(na.view, na.at, {
+    source: target,
+    destination: v6('fd00::1'),
+    target,
+    targetLink: hostLink,
+    solicited: true,
+  })
+  w.learn('host', na.bytes)
+  expect([...w.core.hosts.all()].map((h) => h.ip6s)).toEqual([[target]])
+  expect(w.outs()).toMatchObject([{ out: 'claim-hosts', hosts: [{ families: 3 }] }])
+  expect([...asked(2500), ...asked(3500), ...asked(90_000)]).toEqual([])
+})
+
+test('an address that it did not get after all is asked for three times', () => {
+  const w = world()
+  const dad = newFrameFor({ to: gateway, from: hostLink, tag: 0 }, ether.TYPE_IP6, ndp.SOLICITATION_PACKET_BYTES)
+  ndp.writeSolicitation(dad.view, dad.at, { source: v6('::'), target: v6('fd77::55'), sourceLink: hostLink })
+  w.learn('host', dad.bytes)
+  const counts = [1500, 2500, 3500, 4500, 90_000, 200_000].map((ms) => {
+    w.tick(ms)
+    return w.outs().filter((o) => o.out === 'to-host').length
+  })
+  expect(counts).toEqual([1, 1, 1, 0, 0, 0])
+})
+
+test('what well-known hosts send is copied no more; of a host of one family a moment longer', () => {
+  const w = world(false)
+  expect(w.core.hosts.settled(w.now)).toEqual(null)
+  w.learn('host', arpOf(hostIp))
+  expect(w.core.hosts.settled(w.now)).toEqual(null)
+  expect(w.core.hosts.settled(instant(9999))).toEqual(null)
+  expect(w.core.hosts.settled(instant(10_000))).toEqual([hostLink])
+  expect(w.core.hosts.settled(instant(20_000))).toEqual(null)
 })

@@ -11,7 +11,7 @@ import type { Host } from './host.ts'
 import { ASKS, type Hosts } from './hosts.ts'
 
 /**
- * Asks for hosts that are only remembered: each at its own link address, for the addresses it had, as a neighbour would. Nobody else sees
+ * Asks for hosts that are only remembered, and for addresses that a host was about to take: each at its own link address, for the addresses it had, as a neighbour would. Nobody else sees
  * the question, and no address is tried that was not known. Three times in the first seconds, then once a minute.
  *
  * The asker's address is the gateway's, else a virtual one (both are answered for at the link address used): with none the question would
@@ -36,18 +36,20 @@ export class Seek {
   /** Frames towards hosts that are due to be asked for. */
   tick(now: Instant): Uint8Array[] {
     const frames: Uint8Array[] = []
-    for (const h of this.#hosts.unheard()) {
+    for (const h of this.#hosts.doubtful()) {
       if (h.askAt > now) continue
       this.#hosts.asked(h, after(now, h.asks + 1 < ASKS ? ASK_AGAIN : ASK_SELDOM))
-      for (const ip of h.ip4s) frames.push(this.#arp(h, ip))
-      for (const ip of h.ip6s) frames.push(this.#solicitation(h, ip))
+      if (!h.heard) for (const ip of h.ip4s) frames.push(this.#arp(h, ip))
+      for (const ip of [...(h.heard ? [] : h.ip6s), ...h.taking]) frames.push(this.#solicitation(h, ip))
+      // Somebody else had it, or it is an address of this link alone.
+      if (h.asks >= ASKS) h.taking = []
     }
     return frames
   }
 
   deadline(): Instant | null {
     let first: Instant | null = null
-    for (const h of this.#hosts.unheard()) if (first === null || h.askAt < first) first = h.askAt
+    for (const h of this.#hosts.doubtful()) if (first === null || h.askAt < first) first = h.askAt
     return first
   }
 

@@ -18,7 +18,12 @@ export type Piece = { at: number; len: number; gso: number }
 export type ToTunnel = Piece & { tunnel: TunnelRef }
 
 export type BridgeDirected =
-  | (VirtualPair & { readonly ok: true; readonly ttlSeconds: number; readonly tunnel: TunnelRef })
+  | (VirtualPair & {
+      readonly ok: true
+      readonly ttlSeconds: number
+      readonly families?: number
+      readonly tunnel: TunnelRef
+    })
   | { readonly ok: false; readonly why: RefusalCode | 'unreachable' }
 
 export type BridgeIn =
@@ -44,6 +49,9 @@ export type BridgeIn =
   /** The tunnel is no more: its virtual addresses are asked for again when used. */
   | { readonly in: 'tunnel-gone'; readonly tunnel: TunnelRef }
 
+/** `families` it is known to have: bit 0 IPv4, bit 1 IPv6. */
+export type PresentHost = HostClaim & { readonly families: number }
+
 export type BridgeOut =
   /** Frames to inject at either leg, whole. */
   | { readonly out: 'to-host'; readonly frame: Uint8Array }
@@ -63,7 +71,7 @@ export type BridgeOut =
       readonly why: 'dns' | 'data'
       readonly sources: readonly Ip[]
     }
-  /** All hosts there are, whenever one came or went: for the next Registration Request or NTM Update. */
-  | { readonly out: 'claim-hosts'; readonly hosts: readonly HostClaim[] }
+  /** All hosts there are, whenever one came or went or showed a family: for the next Registration Request or NTM Update. */
+  | { readonly out: 'claim-hosts'; readonly hosts: readonly PresentHost[] }
   /** What to give back as `remembered` in the next run; now and then, when it has changed. */
   | { readonly out: 'remember'; readonly hosts: readonly HostMemory[] }

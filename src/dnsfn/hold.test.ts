@@ -206,6 +206,30 @@ test('names of our zones are taken: both families, nothing else, and the zone it
   expect(w.query(5, 'evilntm.example')).toBe('pass')
 })
 
+test('a host of ours is answered in the families it has; a server in both, for it is translated', () => {
+  const w = world()
+  w.query(1, 'plc.ntm.example', TYPE.AAAA)
+  w.hold.directed(1, { ...tunnel, families: 1 }, w.now)
+  const [, none] = w.outs()
+  expect(none).toMatchObject({ out: 'answer' })
+  w.query(2, 'plc.ntm.example', TYPE.AAAA)
+  expect(w.answer()).toMatchObject({ rcode: 0, answers: [], authorities: [{ type: TYPE.SOA, ttl: 30 }] })
+  w.query(3, 'plc.ntm.example', TYPE.A)
+  expect(w.answer().answers[0]?.data).toEqual(vip4)
+  w.query(4, 'other.ntm.example', TYPE.AAAA)
+  // The bridge over there does not know yet.
+  w.hold.directed(2, { ...tunnel, families: 0 }, w.now)
+  w.outs()
+  w.query(5, 'other.ntm.example', TYPE.AAAA)
+  expect(addressOf(w.answer().answers[0]!)).toEqual(vip6)
+  w.query(6, 'v6only.example')
+  w.reply(6, 'v6only.example', TYPE.A, [])
+  w.ownReply('v6only.example', [real6])
+  w.outs()
+  w.hold.directed(3, { ...tunnel, families: 2 }, w.now)
+  expect(w.answer().answers[0]?.data).toEqual(vip4)
+})
+
 test('an unknown name of ours is NXDOMAIN, and remembered; an unreachable coordinator is SERVFAIL, and not', () => {
   const w = world()
   w.query(1, 'nobody.ntm.example')

@@ -150,7 +150,7 @@ export class Hold<F extends DnsFlow> {
     this.known.sweep(now)
     for (const p of this.#pending.waiting()) {
       if (p.state === 'held') this.#hurry(p, now)
-      else if (p.holdUntil <= now) this.#tooLate(p)
+      else if (p.holdUntil <= now) this.#turnDown(p, 'peer-silent')
     }
     this.#pending.sweep(now)
     for (const [id, d] of this.#directions) {
@@ -240,12 +240,7 @@ export class Hold<F extends DnsFlow> {
       this.#directing.set(key, id)
       this.#out.push({ out: 'direct', id, name: p.question.name, host: p.flow.host })
     }
-    if (p.holdUntil <= now) this.#tooLate(p)
-  }
-
-  #tooLate(p: Pending<F>): void {
-    if (p.heldWillDo) this.#release(p, 'released-late')
-    else this.#finish(p, { rcode: RCODE.SERVFAIL })
+    if (p.holdUntil <= now) this.#turnDown(p, 'peer-silent')
   }
 
   #turnDown(p: Pending<F>, why: RefusalCode | 'unreachable'): void {

@@ -1,5 +1,5 @@
 import { recall } from '#bridge/memory.ts'
-import type { BridgeDirected, BridgeIn } from '#bridge/types.ts'
+import type { BridgeDirected, BridgeIn, PresentHost } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
@@ -159,8 +159,7 @@ class BridgeShell {
         return this.#onDirected(Number(event.tag), event.result)
       case 'asked':
         // Whom it is for, the coordinator has decided; what may go to whom, the contract says and the packet side sees to.
-        this.#visits.asked(event.message, made.where.hosts)
-        return made.node.accept(event.transaction, event.message, UNRESOLVED, systemClock.now())
+        return made.node.accept(event.transaction, event.message, this.#visits.asked(event.message), systemClock.now())
       case 'path-open':
       case 'path-way':
       case 'path-gone':
@@ -216,8 +215,11 @@ class BridgeShell {
     return this.#p.config.bridge.fail === 'closed' ? plan.zones : []
   }
 
-  #claim(hosts: readonly HostClaim[]): void {
+  #claim(hosts: readonly PresentHost[]): void {
     const { where, node } = this.#p.made
+    this.#visits.present(hosts)
+    const names = (all: readonly HostClaim[]): string => String(all.flatMap((h) => [h.host, h.name]))
+    if (names(hosts) === names(where.hosts)) return
     where.hosts = hosts
     where.version++
     node.changed(systemClock.now())
@@ -233,8 +235,8 @@ class BridgeShell {
   #directed(result: Directed): BridgeDirected {
     if (!result.ok) return { ok: false, why: result.code === 'timeout' ? 'unreachable' : result.code }
     if (result.target === null) return { ok: false, why: 'unsupported' }
-    const { vip4, vip6, ttlSeconds } = result.target
-    return { ok: true, vip4, vip6, ttlSeconds, tunnel: result.row }
+    const { vip4, vip6, ttlSeconds, families } = result.target
+    return { ok: true, vip4, vip6, ttlSeconds, families, tunnel: result.row }
   }
 
   /** Before the network's plan is known there are no hosts that it could concern. */
@@ -256,6 +258,4 @@ type Plan = { readonly virtual: readonly string[]; readonly zones: readonly stri
 const PLAN = 'plan.json'
 /** Hosts behind the bridge, `bridge/memory.ts`. */
 const HOSTS = 'hosts.json'
-/** A host is no name of the Internet that would have to be looked up. */
-const UNRESOLVED = { ttlSeconds: 0, families: 0 }
 const READY_MS = 10_000

@@ -1,8 +1,9 @@
+import type { PresentHost } from '#bridge/types.ts'
 import { type Ip, sameIp } from '#ntm-lib/addr/ip.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
+import type { HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import { nameOf } from './box.ts'
 
 type Asked = Extract<NodeEvent, { event: 'asked' }>['message']
@@ -18,6 +19,7 @@ export class Visits {
   readonly #hash: (bytes: Uint8Array) => Uint8Array
   readonly #visits = new Map<string, Visit>()
   #grants: readonly HostGrant[] = []
+  #hosts: readonly PresentHost[] = []
 
   constructor(log: Log, hash: (bytes: Uint8Array) => Uint8Array) {
     this.#log = log
@@ -28,17 +30,23 @@ export class Visits {
     this.#grants = grants
   }
 
-  /** The direction was accepted. `hosts`: who is behind us, by the names that were claimed. */
-  asked(message: Asked, hosts: readonly HostClaim[]): void {
-    const host = message.target === null ? '' : this.#hostOf(message.target.vip4, hosts)
+  present(hosts: readonly PresentHost[]): void {
+    this.#hosts = hosts
+  }
+
+  /** A direction towards us is accepted; what its host has is for the answer. */
+  asked(message: Asked): { readonly ttlSeconds: number; readonly families: number } {
+    const sought = message.target === null ? undefined : this.#behind(message.target.vip4)
+    const host = sought?.name ?? ''
     if (message.kind === 'path-extend') {
       const known = this.#visits.get(hex(message.contractHash))
       if (known !== undefined) this.#log.info('inbound.asked', { ...known, host })
-      return
+    } else {
+      const visit = { peer: nameOf(message.route.peerChain), host }
+      this.#visits.set(hex(this.#hash(message.route.contract)), visit)
+      this.#log.info('inbound.asked', visit)
     }
-    const visit = { peer: nameOf(message.route.peerChain), host }
-    this.#visits.set(hex(this.#hash(message.route.contract)), visit)
-    this.#log.info('inbound.asked', visit)
+    return { ttlSeconds: TTL_SECONDS, families: sought?.families ?? 0 }
   }
 
   /** What becomes of paths; those that we asked for ourselves are nobody's visit. */
@@ -52,9 +60,11 @@ export class Visits {
     this.#log.info('inbound.closed', { ...visit, why: event.why })
   }
 
-  #hostOf(vip: Ip, hosts: readonly HostClaim[]): string {
+  #behind(vip: Ip): PresentHost | undefined {
     const grant = this.#grants.find((g) => sameIp(g.vip4, vip))
-    const claim = hosts.find((h) => grant !== undefined && hex(h.host) === hex(grant.host))
-    return claim?.name ?? ''
+    return this.#hosts.find((h) => grant !== undefined && hex(h.host) === hex(grant.host))
   }
 }
+
+/** How long the families hold: a host may get IPv6 at any time. */
+const TTL_SECONDS = 60
