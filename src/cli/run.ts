@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./commands/up.ts')).up,
   down: async () => (await import('./commands/down.ts')).down,
   status: async () => (await import('./commands/status.ts')).status,
+  uplink: async () => (await import('./commands/uplink.ts')).uplink,
   network: async () => (await import('./commands/network.ts')).network,
   token: async () => (await import('./commands/token.ts')).token,
   check: async () => (await import('./commands/check.ts')).check,
@@ -46,6 +47,8 @@ const HELP = `ntm: NTMobile as an appliance
                                        end a running program in order; after a crash give names back
   ntm status [--config FILE | --socket PATH] [--json]
                                        what the running program does: addresses, coordinator, paths
+  ntm uplink [--config FILE | --socket PATH] --prefer INTERFACE|auto
+                                       which way out the running terminal is to take first
   ntm check FILE                       check a configuration without starting
   ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
            [--nodes4 PREFIX] [--servers4 PREFIX] [--ula NODES48[,SERVERS64]]

@@ -4,7 +4,14 @@ import type { Undo } from './process.ts'
 
 /** What `ntm status` shows of a running role; plain JSON values. */
 export type Status = Readonly<Record<string, unknown>>
-export type StatusSource = { readonly role: string; status(): Status | Promise<Status> }
+/** One line that came in: `ask` says what for. */
+export type Request = Readonly<Record<string, unknown>>
+export type StatusSource = {
+  readonly role: string
+  status(): Status | Promise<Status>
+  /** What this role can be told besides; null when it is nothing of that. */
+  order?(request: Request): Status | null
+}
 
 /**
  * Offers `ntm status` and `ntm down` for this program: `await offerControl(config.control.socket, source, undo)`, as the first step of a
@@ -12,13 +19,14 @@ export type StatusSource = { readonly role: string; status(): Status | Promise<S
  */
 export async function offerControl(path: string, source: StatusSource, undo: Undo): Promise<void> {
   const begun = performance.now()
-  const server = await serveControl(path, async ({ ask }) => {
+  const server = await serveControl(path, async (request) => {
+    const { ask } = request
     if (ask === 'down') {
       // As the service manager would: the ordinary way to the orderly end.
       setImmediate(() => process.kill(process.pid, 'SIGTERM'))
       return { ending: true }
     }
-    if (ask !== 'status') return null
+    if (ask !== 'status') return source.order?.(request) ?? null
     const upSeconds = Math.floor((performance.now() - begun) / 1000)
     return { role: source.role, pid: process.pid, upSeconds, ...(await source.status()) }
   })

@@ -2,16 +2,18 @@ import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { Keystore } from '#io/keystore.ts'
 import { endpointText } from '#ntm-lib/addr/endpoint.ts'
+import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import type { Via } from '#ntm-lib/addr/via.ts'
 import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
 import type { NodeConfig } from '../config/schema.ts'
 import type { TunPlaneConfig, TunPlaneStarted } from '../worker/tun-plane.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
-import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
-import { offerControl } from './control.ts'
+import { offerControl, type Request, type Status } from './control.ts'
 import { uplinkMtu } from './node-device.ts'
 import { resolverFile } from './node-names.ts'
 import { NodeShell } from './node-shell.ts'
@@ -20,6 +22,7 @@ import { Terminal } from './node-terminal.ts'
 import { makeNode, REHEARSALS } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { startPacketHost } from './thread-host.ts'
+import { followUplinks, type Uplinks } from './uplinks.ts'
 
 /** Joins an NTM terminal's core to its node, its TUN device and this machine's names. Resolves when NTM names work, or after a while. */
 export async function startNode(
@@ -31,7 +34,10 @@ export async function startNode(
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
   const store = new Keystore(config.state)
-  await offerControl(config.control.socket, { role: 'node', status: () => status() }, undo)
+  let status = (): Status => ({ starting: true })
+  let order = (_: Request): Status | null => null
+  const source = { role: 'node', status: () => status(), order: (request: Request) => order(request) }
+  await offerControl(config.control.socket, source, undo)
   // What a crash or a power cut left behind: until we serve names again, this machine asks whom it asked before.
   const left = resolverFile(config.dns, store).release()
   if (left !== 'nothing') log.warn('names.released-late', { how: left })
@@ -63,7 +69,7 @@ export async function startNode(
     ...{ config, store, made, host, device, log, counters, undo, fail },
     touch: () => nodeShell.touch(),
   })
-  const status = (): ReturnType<typeof nodeStatus> => {
+  status = () => {
     const now = systemClock.now()
     const coordinator = {
       state: made.node.state,
@@ -80,21 +86,37 @@ export async function startNode(
     onEvent: (event) => terminal.onEvent(event),
   })
   undo.add(() => nodeShell.stop())
-  await locate(made, config.udp.port, [device])
-  terminal.moved()
+  const uplinks: Uplinks = followUplinks(
+    undo,
+    fail,
+    (vias) => {
+      if (undo.isStopping) return
+      made.where.candidates = candidatesOf(vias, config.udp.port)
+      made.where.version++
+      log.info('box.moved', { ways: vias.length })
+      terminal.moved()
+      made.node.setVias(vias, systemClock.now())
+      nodeShell.touch()
+    },
+    { interfaces: [device] },
+  )
+  order = ({ ask, uplink }) => {
+    if (ask !== 'uplink' || (typeof uplink !== 'string' && uplink !== null)) return null
+    return { uplink, isWayOut: uplinks.prefer(uplink) }
+  }
   nodeShell.start()
-  followAddresses(undo, fail, async () => {
-    if (undo.isStopping || !(await locate(made, config.udp.port, [device]))) return
-    log.info('box.moved', { candidates: made.where.candidates.length })
-    terminal.moved()
-    made.node.changed(systemClock.now())
-    nodeShell.touch()
-  })
   // Ready means: names work. Without its coordinator a terminal has no virtual addresses yet; that is said, and not waited for.
   const waited = new Promise((resolve) => setTimeout(resolve, READY_MS).unref())
   await Promise.race([terminal.registered, waited, undo.stopping])
 }
 
+/** Every address we send from is one to be reached at, the best way first. */
+export const candidatesOf = (vias: readonly Via[], port: number): readonly Candidate[] =>
+  vias
+    .slice(0, MOST_CANDIDATES)
+    .map(({ ip }, i) => ({ type: 'local', endpoint: { ip, port }, priority: (isIp4(ip) ? 100 : 110) - i }))
+
 /** What an Ethernet takes: larger inner packets are not let in by any path. */
 const DEVICE_MTU = 1500
 const READY_MS = 10_000
+const MOST_CANDIDATES = 8
