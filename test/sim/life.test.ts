@@ -18,7 +18,7 @@ function opened(wish: PairWish = {}): Pair {
   return pair
 }
 
-test('one-way traffic is answered every 10 s by something and is never called silent', () => {
+test('one-way traffic is answered every 2 s by something and is never called silent', () => {
   const pair = opened()
   for (let i = 0; i < 120; i++) {
     pair.aliceSays()
@@ -26,11 +26,11 @@ test('one-way traffic is answered every 10 s by something and is never called si
   }
   expect(pair.alice.story).toEqual(['opened'])
   const from = pair.world.captured.filter((c) => c.sender === 'bob' && c.when > 3000)
-  expect(from.length).toBeGreaterThanOrEqual(4)
-  expect(from.length).toBeLessThanOrEqual(12)
+  expect(from.length).toBeGreaterThanOrEqual(20)
+  expect(from.length).toBeLessThanOrEqual(32)
 })
 
-test('a path with flows keeps the NAT open every 20 s, from the opener only', () => {
+test('a path with flows keeps the NATs open every 20 s, from both ends: the acceptor may have knocked', () => {
   const pair = opened()
   pair.aliceSays()
   pair.world.wait(seconds(100))
@@ -38,17 +38,18 @@ test('a path with flows keeps the NAT open every 20 s, from the opener only', ()
     pair.world.captured.filter((c) => c.sender === who && c.when > 3000 && c.bytes.length === 35).length
   expect(pads('alice')).toBeGreaterThanOrEqual(3)
   expect(pads('alice')).toBeLessThanOrEqual(6)
-  expect(pads('bob')).toBeLessThanOrEqual(1)
+  expect(pads('bob')).toBeGreaterThanOrEqual(3)
+  expect(pads('bob')).toBeLessThanOrEqual(6)
 })
 
-test('a packet that nobody answers is owed a sign of life: it comes after 10 s, not later', () => {
+test('a packet that nobody answers is owed a sign of life: it comes after 2 s, not later', () => {
   const pair = opened()
   pair.world.wait(seconds(2))
   pair.aliceSays()
   const said = pair.world.now
   pair.world.wait(seconds(11))
   const signs = pair.world.captured.filter((c) => c.sender === 'bob' && c.when > said)
-  expect(signs.map((c) => c.when - said)).toEqual([10_020])
+  expect(signs.map((c) => c.when - said)).toEqual([2020])
 })
 
 test('what was carried is counted in whole inner packets and their bytes', () => {
@@ -62,22 +63,27 @@ test('what was carried is counted in whole inner packets and their bytes', () =>
   expect(counts(pair.bob)).toEqual([[1, 200, 3, 3840]])
 })
 
-test('silence while sending: three challenges 0.3 s apart, then one event; an answer ends it', () => {
+test('silence while sending: three challenges 0.3 s apart, calls for help, and after 30 s given up, once; an answer ends it', () => {
   const pair = opened()
   pair.world.weather = () => []
   const start = pair.world.now
-  const told = (): boolean => pair.alice.story.includes('silent')
+  const told =
+    (what: string): (() => boolean) =>
+    () =>
+      pair.alice.story.includes(what)
   pair.aliceSays()
-  expect(pair.world.run(told, seconds(20)), pair.world.mermaid()).toBe(true)
-  expect(pair.world.now - start).toBe(10_900)
+  expect(pair.world.run(told('astray'), seconds(20)), pair.world.mermaid()).toBe(true)
+  expect(pair.world.now - start).toBe(3900)
+  expect(pair.world.run(told('silent'), seconds(40)), pair.world.mermaid()).toBe(true)
+  expect(pair.world.now - start).toBe(33_900)
   pair.aliceSays()
   pair.world.wait(seconds(5))
-  expect(pair.alice.story.filter((e) => e === 'silent').length).toBe(1)
+  expect(pair.alice.story).toEqual(['opened', ...Array(5).fill('astray'), 'silent'])
   expect(pair.alicePath?.isOpen).toBe(true)
   pair.world.weather = calm
   pair.bobSays()
   pair.world.wait(millis(100))
-  expect(pair.alicePath?.alive?.silent).toBe(false)
+  expect([pair.alicePath?.alive?.silent, pair.alicePath?.alive?.astray]).toEqual([false, false])
 })
 
 test('a path nobody uses is closed after ten minutes, on both sides, and drains', () => {
@@ -295,7 +301,8 @@ test('attack 9 (basic): somebody who forwards copies gets at most three times wh
   }
   expect(pair.bobPath?.peerEndpoint).toEqual(ALICE)
   expect(pair.bobPath?.address?.trial).toBeNull()
-  expect(pair.alice.received.length).toBe(5)
+  // What the allowance bought went to Eve and is lost; everything after it came.
+  expect(pair.alice.received.length).toBeGreaterThanOrEqual(4)
   const leaked = pair.world.captured.filter((c) => c.to.ip === EVE.ip).reduce((n, c) => n + c.bytes.length, 0)
   expect(leaked).toBeGreaterThan(0)
   expect(leaked).toBeLessThanOrEqual(3 * stolen.bytes.length)

@@ -109,6 +109,8 @@ export class Path {
   leg: Leg | null = null
   early: Early | null = null
   knocking: Knocking | null = null
+  /** Knocks sent, and the newest one heard of the peer's. */
+  knocks = { sent: 0, heard: 0 }
   /** Largest inner packet the peer takes. */
   peerInnerMtu = 0
   rtt: Millis | null = null
@@ -136,9 +138,15 @@ export class Path {
   via: Via | null = null
   /** What goes at once to where the peer speaks from, before it has proven that; null when nothing is in doubt. */
   ahead: MirroredAhead | null = null
+  /** What packets sealed in this thread have taken of it. */
+  aheadUsed = { serial: 0, bytes: 0 }
+  /** The way out of ours that we were on when we lost all of them; null when that is not so. */
+  adrift: Via | null = null
   /** How else the peer could be reached; null until open. */
   ways: Ways | null = null
   alive: Alive | null = null
+  /** Whether a NAT or filter before us may forget us unless we speak. */
+  keepsMapping = false
   mtu: MtuSearch | null = null
   peerReset: { readonly id: number; readonly token: Uint8Array } | null = null
   /** A reset came: it counts when nothing genuine comes before this. */

@@ -32,10 +32,22 @@ export const TIMERS = {
   keyErase: { millis: seconds(200), source: 'wire: an older key is gone' },
 
   // Life of a path.
-  passiveKeepAlive: { millis: seconds(10), source: 'wire: inner packets came and nothing went' },
+  passiveKeepAlive: {
+    millis: seconds(2),
+    source: 'inner packets came and nothing went: a second before it would be called silence',
+  },
   natKeepAlive: { millis: seconds(20), source: 'wire; RFC 4787 REQ-5 asks NATs for 120 s, home routers give 30' },
-  silence: { millis: seconds(10), source: 'wire: nothing received while sending' },
+  silence: {
+    millis: seconds(3),
+    source: 'nothing received while sending: a person waits no longer (wire proposed 10 s)',
+  },
   challenge: { millis: millis(300), source: 'wire: between the challenges that follow silence' },
+  astray1: { millis: seconds(1), source: 'between calls for help while a peer is astray: doubles from here' },
+  astrayMost: {
+    millis: seconds(30),
+    source: 'as queuedDirection: the coordinator keeps word for a silent node that long',
+  },
+  astrayGiveUp: { millis: seconds(30), source: 'as queuedDirection: then nobody knows where the peer is' },
   idle: { millis: seconds(600), source: 'wire: no inner packet either way' },
   lease: { millis: seconds(24 * 3600), source: 'wire: when the contract does not say' },
   provisional: { millis: seconds(15), source: 'wire: entries made on the way drain' },
@@ -46,7 +58,29 @@ export const TIMERS = {
   halfPacket: { millis: seconds(1), source: 'wire' },
   /** An address that does not answer its challenge is forgotten after this. */
   addressTrial: { millis: seconds(3), source: 'RFC 9000 §8.2.4 asks for 3 × PTO' },
+  /** Between the copies of the challenge to an address on trial. */
+  challengeAgain: { millis: millis(300), source: 'as challenge' },
+  /** The address just left is not followed for this long, or for one round trip where that is known. */
+  leftAlone: { millis: millis(300), source: 'what is still under way from there arrives within about a round trip' },
   resetTrial: { millis: millis(300), source: 'a reset counts when a ping is not answered for this long (wire: 0.3 s)' },
+
+  // Ways of a path: RFC 8445 names the checks, its §14 leaves their waits to measured round trips.
+  check1: {
+    millis: millis(200),
+    source: 'RFC 8445 §14.3: RTO at least 500 ms for many; ours are few, and NATs open meanwhile',
+  },
+  check2: { millis: millis(400), source: 'twice the last, RFC 8489 §6.2.1' },
+  check3: { millis: millis(800), source: 'twice the last, RFC 8489 §6.2.1' },
+  check4: { millis: millis(1600), source: 'twice the last, RFC 8489 §6.2.1' },
+  checkSlow: { millis: seconds(3), source: 'while nothing works at all: as silence' },
+  checkRound: { millis: seconds(10), source: 'first wait for another look for something better; doubles' },
+  checkRoundMost: { millis: seconds(300), source: 'a NAT that changed its mind is found out within minutes' },
+  /** An answer proves for this long that the peer is there. */
+  wayFresh: { millis: seconds(30), source: 'home routers keep a mapping 30 s, see natKeepAlive' },
+  wayDeferred: {
+    millis: seconds(2),
+    source: 'the acceptor takes a better way when the opener had time to and did not',
+  },
 
   // Path MTU search, RFC 8899.
   probeFirst: { millis: millis(300), source: 'as tunnelRequest1: the first size is in the way of packets' },
@@ -101,6 +135,15 @@ export const LIMITS = {
   handshakesPerWindow: 200,
   /** Refused callers that the log is told of in `strangerTold`; beyond it they are only counted. */
   strangersTold: 64,
+  /** Ways of one path that are kept in mind. */
+  waysPerPath: 32,
+  /** Challenges to an address on trial, the first included. */
+  trialChallenges: 3,
+  /** Padded datagrams by which a mover gives its peer something to send to before its new address is proven. */
+  /** With so few paths all of them are looked for after a move, the idle ones too. */
+  seekAllPaths: 64,
+  movePads: 8,
+  movePadBytes: 1150,
   /** Resets we send per second, to anybody. */
   resetsPerSecond: 20,
 } as const

@@ -1,17 +1,25 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { same } from '../base/bytes.ts'
-import { after, type Instant } from '../base/time.ts'
+import { after, type Instant, type Millis, sooner } from '../base/time.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 
 /** A real address of the peer that speaks with its key but has not answered from there yet. */
 export type Trial = {
   readonly to: Endpoint
+  /** Names the allowance below, `MirroredAhead`. */
+  readonly serial: number
   /** What it must send back, 8 bytes; the old address gets `oldNonce`. */
   readonly nonce: Uint8Array
   readonly oldNonce: Uint8Array
   readonly until: Instant
+  /** Copies of the challenge sent, and when the next one goes. */
+  readonly challenges: number
+  readonly challengeAt: Instant | null
   readonly bytesIn: number
+  /** What the negotiation sent there. */
   readonly bytesOut: number
+  /** What packets may take of three times `bytesIn`; it only grows. */
+  readonly granted: number
   /** The old address answered after the trial began. */
   readonly oldAnswered: boolean
 }
@@ -25,6 +33,20 @@ export type Address = {
   readonly trial: Trial | null
   /** No new trial before this: somebody forwards copies of our packets and lost the race. */
   readonly quietUntil: Instant
+  /** Where it was before: not followed back for a moment, nor without a challenge for some more. */
+  readonly left: { readonly from: Endpoint; readonly aloneUntil: Instant; readonly doubtUntil: Instant } | null
+}
+
+/** A genuine datagram as the address sees it. */
+export type HeardFrom = {
+  readonly from: Endpoint
+  readonly bytes: number
+  /** It has the highest counter so far and is one to follow: no mere check, no answer to a question of ours. */
+  readonly newest: boolean
+  /** The peer says that it has settled there. */
+  readonly use: boolean
+  /** It answered us from there lately, or is our own relay: no trial is needed. */
+  readonly proven: boolean
 }
 
 export type AddressStep = {
@@ -34,53 +56,101 @@ export type AddressStep = {
   readonly moved: boolean
 }
 
-export const settledAt = (current: Endpoint, now: Instant): Address => ({ current, trial: null, quietUntil: now })
+export const settledAt = (current: Endpoint, now: Instant): Address => ({
+  current,
+  trial: null,
+  quietUntil: now,
+  left: null,
+})
 
-/** An authenticated datagram of `bytes` came from `from`. `newest` = it has the highest counter so far. */
+/** An authenticated datagram came. `chance` gives 22 random bytes; `rtt`: the path's, where it is known. */
 export function onHeard(
   a: Address,
-  from: Endpoint,
-  bytes: number,
-  newest: boolean,
-  nonces: () => Uint8Array,
+  h: HeardFrom,
+  chance: () => Uint8Array,
+  rtt: Millis | null,
   now: Instant,
 ): AddressStep {
-  if (sameEndpoint(from, a.current)) {
-    const back = newest && a.trial?.oldAnswered === true
+  if (sameEndpoint(h.from, a.current)) {
+    const back = h.newest && a.trial?.oldAnswered === true
     return stay(back ? { ...a, trial: null, quietUntil: after(now, TIMERS.addressTrial.millis) } : a)
   }
-  if (a.trial !== null && sameEndpoint(from, a.trial.to)) {
-    return stay({ ...a, trial: { ...a.trial, bytesIn: a.trial.bytesIn + bytes } })
+  if (a.trial !== null && sameEndpoint(h.from, a.trial.to) && !(h.newest && h.proven)) {
+    return stay({ ...a, trial: earned(a.trial, h.bytes) })
   }
-  if (!newest || now < a.quietUntil) return stay(a)
-  const until = after(now, TIMERS.addressTrial.millis)
-  const both = nonces()
-  const [nonce, oldNonce] = [both.slice(0, 8), both.slice(8, 16)]
-  const trial: Trial = { to: from, nonce, oldNonce, until, bytesIn: bytes, bytesOut: 0, oldAnswered: false }
-  return { address: { ...a, trial }, challenge: true, moved: false }
+  if (!h.newest || (now < a.quietUntil && !h.use)) return stay(a)
+  const left = a.left !== null && sameEndpoint(a.left.from, h.from) ? a.left : null
+  if (left !== null && now < left.aloneUntil && !h.use) return stay(a)
+  if (h.proven && (left === null || now >= left.doubtUntil || h.use)) return moveTo(a, h.from, rtt, now)
+  const random = chance()
+  const trial: Trial = {
+    to: h.from,
+    serial: random.subarray(16, 22).reduce((n, b) => n * 256 + b, 0),
+    nonce: random.slice(0, 8),
+    oldNonce: random.slice(8, 16),
+    until: after(now, TIMERS.addressTrial.millis),
+    challenges: 1,
+    challengeAt: after(now, TIMERS.challengeAgain.millis),
+    bytesIn: 0,
+    bytesOut: 0,
+    granted: 0,
+    oldAnswered: false,
+  }
+  return { address: { ...a, trial: earned(trial, h.bytes) }, challenge: true, moved: false }
 }
 
 /** A response frame with `nonce` came from `from`. */
-export function onAnswered(a: Address, from: Endpoint, nonce: Uint8Array, now: Instant): AddressStep {
+export function onAnswered(
+  a: Address,
+  from: Endpoint,
+  nonce: Uint8Array,
+  rtt: Millis | null,
+  now: Instant,
+): AddressStep {
   if (a.trial === null) return stay(a)
-  if (sameEndpoint(from, a.trial.to) && same(nonce, a.trial.nonce)) {
-    return { address: settledAt(a.trial.to, now), challenge: false, moved: true }
-  }
+  if (sameEndpoint(from, a.trial.to) && same(nonce, a.trial.nonce)) return moveTo(a, a.trial.to, rtt, now)
   if (sameEndpoint(from, a.current) && same(nonce, a.trial.oldNonce)) {
     return stay({ ...a, trial: { ...a.trial, oldAnswered: true } })
   }
   return stay(a)
 }
 
-/** Whether `bytes` more may go to the address on trial; counts them when so. */
+/** Whether `bytes` more of the negotiation's may go to the address on trial; counts them when so. */
 export function maySend(a: Address, bytes: number): Address | null {
   const t = a.trial
-  if (t === null || t.bytesOut + bytes > LIMITS.unprovenFactor * t.bytesIn) return null
+  if (t === null || t.granted + t.bytesOut + bytes > LIMITS.unprovenFactor * t.bytesIn) return null
   return { ...a, trial: { ...t, bytesOut: t.bytesOut + bytes } }
 }
 
-export const addressClock = (a: Address, now: Instant): Address =>
-  a.trial !== null && a.trial.until <= now ? { ...a, trial: null } : a
-export const addressDeadline = (a: Address): Instant | null => a.trial?.until ?? null
+/** `challenge`: the trial's goes once more. */
+export function addressClock(a: Address, now: Instant): AddressStep {
+  const t = a.trial
+  if (t === null) return stay(a)
+  if (t.until <= now) return stay({ ...a, trial: null })
+  if (t.challengeAt === null || now < t.challengeAt) return stay(a)
+  const challenges = t.challenges + 1
+  const challengeAt =
+    challenges < LIMITS.trialChallenges ? after(now, (TIMERS.challengeAgain.millis * challenges) as Millis) : null
+  return { address: { ...a, trial: { ...t, challenges, challengeAt } }, challenge: true, moved: false }
+}
+
+export const addressDeadline = (a: Address): Instant | null =>
+  a.trial === null ? null : sooner(a.trial.until, a.trial.challengeAt)
+
+/** Challenges are kept room for, so that what packets may use never shrinks. */
+function earned(t: Trial, bytes: number): Trial {
+  const bytesIn = t.bytesIn + bytes
+  const left = LIMITS.unprovenFactor * bytesIn - Math.max(t.bytesOut, LIMITS.trialChallenges * CHALLENGE_BYTES)
+  return { ...t, bytesIn, granted: Math.max(t.granted, left) }
+}
+
+function moveTo(a: Address, to: Endpoint, rtt: Millis | null, now: Instant): AddressStep {
+  const aloneUntil = after(now, rtt ?? TIMERS.leftAlone.millis)
+  const left = { from: a.current, aloneUntil, doubtUntil: after(now, TIMERS.addressTrial.millis) }
+  return { address: { ...settledAt(to, now), left }, challenge: false, moved: true }
+}
 
 const stay = (address: Address): AddressStep => ({ address, challenge: false, moved: false })
+
+/** Header, one challenge frame, tag. */
+export const CHALLENGE_BYTES = 16 + 11 + 16

@@ -1,4 +1,4 @@
-import { after, type Instant, sooner } from '../base/time.ts'
+import { after, type Instant, millis, sooner } from '../base/time.ts'
 import { CELLS } from './mirror.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 
@@ -17,10 +17,14 @@ export function startCells(cells: Float64Array, now: Instant): void {
  */
 export class Alive {
   readonly #cells: Float64Array
-  /** The silence that `#challenges`, `#challengeAt` and `#silent` are about, by the moment it began. */
+  /** The silence that the rest is about, by the moment it began. */
   #about: Instant | null = null
   #challenges = 0
-  #challengeAt: Instant | null = null
+  /** When the next challenge is due, or the next call for help. */
+  #nextAt: Instant | null = null
+  /** Since when the peer is astray, and how often that was said. */
+  #astraySince: Instant | null = null
+  #astrays = 0
   #silent = false
 
   constructor(cells: Float64Array) {
@@ -63,37 +67,52 @@ export class Alive {
   }
 
   /** The peer did not answer the challenges of the silence that still lasts. */
+  get astray(): boolean {
+    this.#settle()
+    return this.#astraySince !== null
+  }
+
+  /** Nor did it for long after. */
   get silent(): boolean {
     this.#settle()
     return this.#silent
   }
 
-  /** When the next challenge of a silence is due. */
-  get nextChallenge(): Instant | null {
+  /** When the next step of a silence is due. */
+  get nextStep(): Instant | null {
     this.#settle()
     if (this.#silent || this.#about === null) return null
-    return this.#challengeAt ?? after(this.#about, TIMERS.silence.millis)
+    return this.#nextAt ?? after(this.#about, TIMERS.silence.millis)
   }
 
-  /** A challenge is due: counts it. When it is one too many, the peer is silent. */
-  challenge(now: Instant): 'challenge' | 'silent' {
+  /** A step is due: three challenges, then calls for help that become rarer, then the peer is silent. */
+  step(now: Instant): 'challenge' | 'astray' | 'silent' {
     this.#settle()
-    if (this.#challenges >= LIMITS.challenges) {
+    if (this.#challenges < LIMITS.challenges) {
+      this.#challenges++
+      this.#nextAt = after(now, TIMERS.challenge.millis)
+      return 'challenge'
+    }
+    this.#astraySince ??= now
+    const end = after(this.#astraySince, TIMERS.astrayGiveUp.millis)
+    if (now >= end) {
       this.#silent = true
       return 'silent'
     }
-    this.#challenges++
-    this.#challengeAt = after(now, TIMERS.challenge.millis)
-    return 'challenge'
+    const wait = Math.min(TIMERS.astray1.millis * 2 ** this.#astrays++, TIMERS.astrayMost.millis)
+    this.#nextAt = sooner(after(now, millis(wait)), end)
+    return 'astray'
   }
 
-  /** Another silence, or none: a worker has seen an answer since. No silence is challenged within 10 s of the last, so moments tell them apart. */
+  /** Another silence, or none: a worker has seen an answer since. No silence is challenged within 3 s of the last, so moments tell them apart. */
   #settle(): void {
     const since = this.unansweredSince
     if (since === this.#about) return
     this.#about = since
     this.#challenges = 0
-    this.#challengeAt = null
+    this.#nextAt = null
+    this.#astraySince = null
+    this.#astrays = 0
     this.#silent = false
   }
 }
@@ -119,23 +138,23 @@ export function onReceived(a: Alive, inner: boolean, now: Instant): void {
   a.owedSince ??= now
 }
 
-export type AliveOutput = 'idle' | 'challenge' | 'silent' | 'keep-alive' | null
+export type AliveOutput = 'idle' | 'challenge' | 'astray' | 'silent' | 'keep-alive' | null
 
-/** The next thing to do now; call again until null. Only the opener sits behind the NAT, so only it keeps the mapping. */
-export function aliveClock(a: Alive, opener: boolean, now: Instant): AliveOutput {
+/** The next thing to do now; call again until null. `keeps`: we may sit behind a NAT whose mapping is ours to keep. */
+export function aliveClock(a: Alive, keeps: boolean, now: Instant): AliveOutput {
   if (now >= after(a.lastInner, TIMERS.idle.millis)) return 'idle'
-  const challengeAt = a.nextChallenge
-  if (challengeAt !== null && now >= challengeAt) return a.challenge(now)
-  return now >= keepAliveAt(a, opener) ? 'keep-alive' : null
+  const stepAt = a.nextStep
+  if (stepAt !== null && now >= stepAt) return a.step(now)
+  return now >= keepAliveAt(a, keeps) ? 'keep-alive' : null
 }
 
-export function aliveDeadline(a: Alive, opener: boolean): Instant | null {
-  return sooner(sooner(after(a.lastInner, TIMERS.idle.millis), a.nextChallenge), keepAliveAt(a, opener))
+export function aliveDeadline(a: Alive, keeps: boolean): Instant | null {
+  return sooner(sooner(after(a.lastInner, TIMERS.idle.millis), a.nextStep), keepAliveAt(a, keeps))
 }
 
-function keepAliveAt(a: Alive, opener: boolean): Instant {
+function keepAliveAt(a: Alive, keeps: boolean): Instant {
   const passive = a.owedSince === null ? null : after(a.owedSince, TIMERS.passiveKeepAlive.millis)
-  const nat = opener ? after(a.lastSent, TIMERS.natKeepAlive.millis) : null
+  const nat = keeps ? after(a.lastSent, TIMERS.natKeepAlive.millis) : null
   return sooner(passive, nat) ?? (Number.POSITIVE_INFINITY as Instant)
 }
 

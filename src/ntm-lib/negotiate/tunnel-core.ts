@@ -84,6 +84,8 @@ export type Core = Omit<TunnelParts, 'identity' | 'mirror'> & {
   readonly out: Queue<TunnelsOut>
   readonly refused: OpenRefusals
   readonly halves: HalvesBudget
+  /** Whether a NAT or a filter may stand before us, whose mapping is ours to keep; a terminator has none (SEED 000 §4). */
+  keepsMappings: boolean
 }
 
 /** `via`: out of which of our own ways; null leaves it to the kernel. */

@@ -4,13 +4,14 @@ import { after, between, type Instant, millis, sooner } from '../base/time.ts'
 import type { PathClose } from '../wire/messages/direction.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
-import { addressClock, addressDeadline } from './tunnel-address.ts'
+import { addressDeadline } from './tunnel-address.ts'
 import { Alive, aliveClock, aliveDeadline } from './tunnel-alive.ts'
 import { type Core, chance, closed, fail, forget, touch } from './tunnel-core.ts'
 import { epochsDeadline, expire } from './tunnel-epochs.ts'
+import { followClock } from './tunnel-follow.ts'
 import { probe, startProbing } from './tunnel-probing.ts'
 import { sendFrames } from './tunnel-send.ts'
-import { waysClock, waysDeadline, waysOpened } from './tunnel-ways.ts'
+import { waysAstray, waysClock, waysDeadline, waysOpened } from './tunnel-ways.ts'
 
 /** First proof that both ends hold the same keys. `path.address` is set. */
 export function opened(core: Core, path: Path, now: Instant): void {
@@ -21,7 +22,8 @@ export function opened(core: Core, path: Path, now: Instant): void {
   path.alive.lastSent = now
   path.alive.lastInner = now
   startProbing(core, path, now)
-  waysOpened(core, path, now)
+  // An address that nothing has proven is no way yet.
+  if (path.early === null) waysOpened(core, path, now)
   core.paths.lead(path)
   core.counters.count('ntm.tunnel.opened')
   const afterMs = between(path.installedAt, now)
@@ -50,14 +52,14 @@ export function lifeClock(core: Core, path: Path, now: Instant): void {
   if (now >= path.leaseUntil) return closing(core, path, 'expired', now)
   if (path.replacedUntil !== null && now >= path.replacedUntil) return closing(core, path, 'replaced', now)
   path.halves.sweep(now)
-  if (path.state === 'provisional') {
+  if (path.state === 'provisional' || path.early !== null) {
     if (path.role === 'acceptor' && now >= provisionalUntil(path)) fail(core, path, 'no-request', now)
     return
   }
   if (path.resetAt !== null && now >= path.resetAt) return lost(core, path, now)
   path.epochs = expire(path.epochs, now)
   if (path.epochs.cur === null) return fail(core, path, 'keys-expired', now)
-  if (path.address !== null) path.address = addressClock(path.address, now)
+  followClock(core, path, now)
   aliveness(core, path, now)
   if (path.isOpen) waysClock(core, path, now)
   if (path.isOpen) probe(core, path, now)
@@ -65,12 +67,12 @@ export function lifeClock(core: Core, path: Path, now: Instant): void {
 
 export function lifeDeadline(path: Path): Instant | null {
   let first = sooner(sooner(path.leaseUntil, path.replacedUntil), path.halves.deadline())
-  if (path.state === 'provisional') {
+  if (path.state === 'provisional' || path.early !== null) {
     return path.role === 'acceptor' ? sooner(first, provisionalUntil(path)) : first
   }
   first = sooner(sooner(first, path.resetAt), epochsDeadline(path.epochs))
   if (path.address !== null) first = sooner(first, addressDeadline(path.address))
-  if (path.alive !== null) first = sooner(first, aliveDeadline(path.alive, path.role === 'opener'))
+  if (path.alive !== null) first = sooner(first, aliveDeadline(path.alive, keepsMapping(path)))
   first = sooner(first, waysDeadline(path))
   return path.mtu === null ? first : sooner(first, path.mtu.dueAt)
 }
@@ -95,8 +97,8 @@ function lost(core: Core, path: Path, now: Instant): void {
 
 function aliveness(core: Core, path: Path, now: Instant): void {
   if (path.alive === null || path.address === null) return
-  for (let round = 0; round < 4; round++) {
-    const next = aliveClock(path.alive, path.role === 'opener', now)
+  for (let round = 0; round < 4 && path.isOpen; round++) {
+    const next = aliveClock(path.alive, keepsMapping(path), now)
     const to = path.address.current
     switch (next) {
       case null:
@@ -111,6 +113,12 @@ function aliveness(core: Core, path: Path, now: Instant): void {
       case 'challenge':
         sendFrames(core, path, [{ kind: 'ping', nonce: core.random.bytes(8) }], to, now)
         break
+      case 'astray':
+        core.counters.count('ntm.tunnel.astray')
+        core.log.info('tunnel.astray', { path: path.label, peer: nodeKey(path.peer.node) })
+        waysAstray(core, path, now)
+        core.out.push({ out: 'astray', path })
+        break
       case 'silent':
         core.counters.count('ntm.tunnel.silent')
         core.log.warn('tunnel.silent', { path: path.label, peer: nodeKey(path.peer.node) })
@@ -122,6 +130,9 @@ function aliveness(core: Core, path: Path, now: Instant): void {
     }
   }
 }
+
+/** Through a relay the leg's own refresh keeps the mapping. The acceptor may have opened its NAT too, by knocks or checks. */
+const keepsMapping = (path: Path): boolean => path.keepsMapping && path.ways?.used.kind !== 'relay'
 
 function provisionalUntil(path: Path): Instant {
   return after(path.installedAt, TIMERS.provisional.millis)

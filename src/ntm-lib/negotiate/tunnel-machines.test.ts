@@ -6,7 +6,7 @@ import { type Instant, instant } from '../base/time.ts'
 import { OpenKey, SealKey } from '../crypto/seal.ts'
 import { CELLS } from './mirror.ts'
 import { TIMERS } from './timers.ts'
-import { type Address, maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
+import { type Address, type HeardFrom, maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
 import { alive, aliveClock, aliveDeadline, onReceived, onSent } from './tunnel-alive.ts'
 import { type Asking, askDeadline, askStep, idle } from './tunnel-ask.ts'
 import {
@@ -96,35 +96,35 @@ test('epochs: the responder seals late, the initiator at once, three at most, an
 
 test('an address is followed only after its answer, and gets at most three times what came from it', () => {
   let a: Address = settledAt(home, t(0))
-  const heardAt = onHeard(a, away, 40, true, nonces, t(1))
+  const heardAt = onHeard(a, sign(away, true), nonces, null, t(1))
   expect(heardAt.challenge).toBe(true)
   a = heardAt.address
   expect(a.current).toBe(home)
-  expect(onHeard(a, away, 40, true, nonces, t(2)).challenge).toBe(false)
+  expect(onHeard(a, sign(away, true), nonces, null, t(2)).challenge).toBe(false)
   let out = 0
   for (let next = maySend(a, 43); next !== null && out < 1000; next = maySend(a, 43)) {
     a = next
     out += 43
   }
   expect(out).toBeLessThanOrEqual(120)
-  expect(onAnswered(a, home, nonces().slice(0, 8), t(3)).moved).toBe(false)
-  expect(onAnswered(a, away, new Uint8Array(8), t(3)).moved).toBe(false)
-  const done = onAnswered(a, away, nonces().slice(0, 8), t(3))
+  expect(onAnswered(a, home, nonces().slice(0, 8), null, t(3)).moved).toBe(false)
+  expect(onAnswered(a, away, new Uint8Array(8), null, t(3)).moved).toBe(false)
+  const done = onAnswered(a, away, nonces().slice(0, 8), null, t(3))
   expect(done.moved).toBe(true)
   expect(done.address.current).toBe(away)
 })
 
 test('an old packet from elsewhere starts nothing; an old address that answers and goes on keeps the path', () => {
   let a: Address = settledAt(home, t(0))
-  expect(onHeard(a, away, 40, false, nonces, t(1)).address).toBe(a)
-  a = onHeard(a, away, 40, true, nonces, t(1)).address
-  a = onHeard(a, home, 40, true, nonces, t(2)).address
+  expect(onHeard(a, sign(away, false), nonces, null, t(1)).address).toBe(a)
+  a = onHeard(a, sign(away, true), nonces, null, t(1)).address
+  a = onHeard(a, sign(home, true), nonces, null, t(2)).address
   expect(a.trial).not.toBeNull()
-  a = onAnswered(a, home, nonces().slice(8), t(3)).address
-  a = onHeard(a, home, 40, true, nonces, t(4)).address
+  a = onAnswered(a, home, nonces().slice(8, 16), null, t(3)).address
+  a = onHeard(a, sign(home, true), nonces, null, t(4)).address
   expect(a.trial).toBeNull()
-  expect(onHeard(a, away, 40, true, nonces, t(5)).challenge).toBe(false)
-  expect(onHeard(a, away, 40, true, nonces, t(4000)).challenge).toBe(true)
+  expect(onHeard(a, sign(away, true), nonces, null, t(5)).challenge).toBe(false)
+  expect(onHeard(a, sign(away, true), nonces, null, t(4000)).challenge).toBe(true)
 })
 
 test('alive: never a deadline in the past after its clock ran, whatever happens', () => {
@@ -150,37 +150,65 @@ test('alive: cells that a worker wrote are believed, and a silence it saw end is
   expect([a.unansweredSince, a.owedSince, a.lastSent, a.lastInner]).toEqual([null, null, 0, 0])
   const silence = (since: number, challenges: number): void => {
     cells[CELLS.unansweredSince] = since
-    expect(a.nextChallenge).toBe(since + 10_000)
+    expect(a.nextStep).toBe(since + 3000)
     for (let i = 0; i < challenges; i++) {
-      expect(aliveClock(a, false, t(since + 10_000 + i * 300 - 1))).toBeNull()
-      expect(aliveClock(a, false, t(since + 10_000 + i * 300))).toBe('challenge')
+      expect(aliveClock(a, false, t(since + 3000 + i * 300 - 1))).toBeNull()
+      expect(aliveClock(a, false, t(since + 3000 + i * 300))).toBe('challenge')
     }
   }
   silence(100, 2)
   // Answered and silent again, without a word to us.
   silence(20_000, 3)
-  expect(aliveClock(a, false, t(30_900))).toBe('silent')
-  expect([a.silent, a.nextChallenge]).toEqual([true, null])
+  expect([a.astray, aliveClock(a, false, t(23_900)), a.astray]).toEqual([false, 'astray', true])
   cells[CELLS.unansweredSince] = Number.NaN
-  expect([a.silent, a.nextChallenge]).toEqual([false, null])
+  expect([a.astray, a.silent, a.nextStep]).toEqual([false, false, null])
   silence(50_000, 1)
-  cells[CELLS.owedSince] = 60_200
-  expect(aliveDeadline(a, false)).toBe(60_300)
-  onReceived(a, false, t(60_250))
-  expect([cells[CELLS.unansweredSince], aliveDeadline(a, false)]).toEqual([Number.NaN, 70_200])
-  onSent(a, true, t(60_260))
+  cells[CELLS.owedSince] = 51_200
+  expect(aliveDeadline(a, false)).toBe(53_200)
+  cells[CELLS.owedSince] = 50_900
+  expect(aliveDeadline(a, false)).toBe(52_900)
+  onReceived(a, false, t(53_250))
+  expect([cells[CELLS.unansweredSince], aliveDeadline(a, false)]).toEqual([Number.NaN, 52_900])
+  onSent(a, true, t(53_260))
   const { lastSent, lastInner, unansweredSince, owedSince } = CELLS
   expect([lastSent, lastInner, unansweredSince, owedSince].map((i) => cells[i])).toEqual([
-    60_260,
-    60_260,
-    60_260,
+    53_260,
+    53_260,
+    53_260,
     Number.NaN,
+  ])
+})
+
+test('alive: three challenges, calls for help after 0, 1, 3, 7, 15 s, then given up, once', () => {
+  const a = alive(t(0))
+  onSent(a, true, t(1000))
+  const said: [number, string][] = []
+  for (let now = 1000; now < 100_000; now += 100) {
+    for (let out = aliveClock(a, false, t(now)); out !== null; out = aliveClock(a, false, t(now))) said.push([now, out])
+  }
+  expect(said).toEqual([
+    [4000, 'challenge'],
+    [4300, 'challenge'],
+    [4600, 'challenge'],
+    [4900, 'astray'],
+    [5900, 'astray'],
+    [7900, 'astray'],
+    [11_900, 'astray'],
+    [19_900, 'astray'],
+    [34_900, 'silent'],
   ])
 })
 
 const home: Endpoint = { ip: ip4FromWord(1), port: 1 }
 const away: Endpoint = { ip: ip4FromWord(2), port: 2 }
-const nonces = (): Uint8Array => Uint8Array.from({ length: 16 }, (_, i) => i)
+const nonces = (): Uint8Array => Uint8Array.from({ length: 22 }, (_, i) => i)
+const sign = (from: Endpoint, newest: boolean, bytes = 40): HeardFrom => ({
+  from,
+  bytes,
+  newest,
+  use: false,
+  proven: false,
+})
 
 function slot(epoch: number, born: number): Slot {
   const secret = { suiteId: 0, key: new Uint8Array(32), iv: new Uint8Array(12) } as const
@@ -190,6 +218,7 @@ function slot(epoch: number, born: number): Slot {
     open: new OpenKey(nodeCrypto, secret, epoch),
     born: t(born),
     initiated: true,
+    early: false,
     keys: null,
   }
 }

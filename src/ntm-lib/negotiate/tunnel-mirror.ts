@@ -1,10 +1,12 @@
 import { sameEndpoint } from '../addr/endpoint.ts'
-import { after, type Instant, instant, seconds, sooner } from '../base/time.ts'
+import { sameVia } from '../addr/via.ts'
+import { after, type Instant, instant, millis, sooner } from '../base/time.ts'
 import { Agenda } from './agenda.ts'
-import type { MirrorCommand, MirroredPath } from './mirror.ts'
+import type { MirrorCommand, MirroredAhead, MirroredPath } from './mirror.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
-import type { Slot } from './tunnel-epochs.ts'
+import { aheadOf } from './tunnel-ahead.ts'
+import { type Slot, sealer } from './tunnel-epochs.ts'
 import { clampOf, mostInner, wholeOf } from './tunnel-sizes.ts'
 
 /** When a path's own clocks are due; the owner of the machines says. */
@@ -52,13 +54,20 @@ export class TunnelMirror {
   /** The paths to be looked at now, as many as one turn may take; to be touched afterwards. */
   due(now: Instant): Path[] {
     this.#settle()
-    return this.#agenda.take(now, TURN)
+    if (now > this.#now) this.#now = now
+    // Most were only put down because cells change without a word, and nothing has come of it: they are not worth comparing a row.
+    return this.#agenda.take(now, TURN).filter((path) => {
+      const due = this.#dueOf(path)
+      if (path.state === 'gone' || (due !== null && due <= now)) return true
+      this.#agenda.set(path, this.#nextLook(path, due))
+      return false
+    })
   }
 
   #settle(): void {
     for (const path of this.#touched) {
       this.#touched.delete(path)
-      this.#agenda.set(path, this.#nextLook(path))
+      this.#agenda.set(path, this.#nextLook(path, path.state === 'gone' ? null : this.#dueOf(path)))
       const known = this.#rows.get(path)
       if (path.state === 'gone') {
         if (this.#rows.delete(path)) this.#commands.push({ mirror: 'gone', row: path.row })
@@ -72,27 +81,27 @@ export class TunnelMirror {
   }
 
   /**
-   * Cells change without a word, but nothing that is written into them later is due sooner than 10 s after (silence, passive
-   * keep-alive): who looks every `LOOK` and again at what he then sees misses nothing and is never late.
+   * Cells change without a word, but nothing that is written into them later is due sooner than 2 s after (passive keep-alive,
+   * silence): who looks every `LOOK` and again at what he then sees misses nothing and is never late.
    */
-  #nextLook(path: Path): Instant | null {
-    if (path.state === 'gone') return null
-    return path.isOpen ? sooner(this.#dueOf(path), after(this.#now, LOOK)) : this.#dueOf(path)
+  #nextLook(path: Path, due: Instant | null): Instant | null {
+    return path.isOpen ? sooner(due, after(this.#now, LOOK)) : due
   }
 }
 
 function mirrored(path: Path): MirroredPath {
   const { cur, prev, next } = path.epochs
   const open = path.isOpen
+  const seal = sealer(path.epochs)
   return {
     row: path.row,
     peer: path.peerKey,
     ids: path.contract.pathIds,
     id: path.id,
     direction: path.direction,
-    to: path.peerEndpoint,
-    via: null,
-    ahead: null,
+    to: path.early === null ? path.peerEndpoint : null,
+    via: path.via,
+    ahead: aheadOf(path),
     wholeBytes: wholeOf(path),
     innerBytes: mostInner(path),
     clampBytes: clampOf(path),
@@ -101,8 +110,8 @@ function mirrored(path: Path): MirroredPath {
     peerAllowed: path.peerPrefixes,
     epochs: [cur, prev, next].flatMap((s: Slot | null) => (s === null || s.keys === null ? [] : [s.keys])),
     seals:
-      open && cur !== null && path.mtu !== null
-        ? { epoch: cur.epoch, until: after(cur.born, TIMERS.keyStop.millis) }
+      open && seal !== null && path.mtu !== null
+        ? { epoch: seal.epoch, until: after(seal.born, TIMERS.keyStop.millis) }
         : null,
     // A reset is believed unless something comes; an address on trial is kept or left by what comes from where.
     tell: path.resetAt !== null || (path.address !== null && path.address.trial !== null),
@@ -112,6 +121,8 @@ function mirrored(path: Path): MirroredPath {
 function sameRow(a: MirroredPath, b: MirroredPath): boolean {
   return (
     (a.to === b.to || (a.to !== null && b.to !== null && sameEndpoint(a.to, b.to))) &&
+    sameVia(a.via, b.via) &&
+    sameAhead(a.ahead, b.ahead) &&
     a.wholeBytes === b.wholeBytes &&
     a.innerBytes === b.innerBytes &&
     a.clampBytes === b.clampBytes &&
@@ -125,7 +136,10 @@ function sameRow(a: MirroredPath, b: MirroredPath): boolean {
   )
 }
 
+const sameAhead = (a: MirroredAhead | null, b: MirroredAhead | null): boolean =>
+  a === b || (a !== null && b !== null && a.serial === b.serial && a.bytes === b.bytes && sameEndpoint(a.to, b.to))
+
 /** Paths looked at in one turn: 10,000 that opened together must not make datagrams wait. */
 const TURN = 500
-/** Half of the shortest time after which something written into a cell could be due; the rest is for threads' clocks. */
-const LOOK = seconds(Math.min(TIMERS.silence.millis, TIMERS.passiveKeepAlive.millis) / 2000)
+/** The shortest time after which something written into a cell could be due, less what threads' clocks and turns differ by. */
+const LOOK = millis(Math.min(TIMERS.silence.millis, TIMERS.passiveKeepAlive.millis) - 400)

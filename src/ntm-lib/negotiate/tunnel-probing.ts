@@ -1,8 +1,9 @@
+import { type Ip, sameIp } from '../addr/ip.ts'
 import { between, type Instant } from '../base/time.ts'
-import { floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
+import { doubt, floorOf, onProbeClock, overheadOf, startSearch } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
-import type { Core } from './tunnel-core.ts'
+import { type Core, touch } from './tunnel-core.ts'
 import { sendFrames } from './tunnel-send.ts'
 
 /** After opening and after every move: what passed before says nothing about the new way. */
@@ -25,6 +26,15 @@ export function probe(core: Core, path: Path, now: Instant): void {
     sendFrames(core, path, [{ kind: 'mtu-probe', mtuBytes: size, zeros: Math.max(0, zeros) }], to, now)
   }
   if (search.good !== before.good || search.bad !== before.bad) core.out.push({ out: 'mtu', path })
+}
+
+/** The machine says that large datagrams to `ip` do not pass: the paths that go there ask for themselves. */
+export function doubtTo(core: Core, ip: Ip, now: Instant): void {
+  for (const path of core.paths.all()) {
+    if (path.mtu === null || path.address === null || !sameIp(path.address.current.ip, ip)) continue
+    path.mtu = doubt(path.mtu, now)
+    touch(core, path, now)
+  }
 }
 
 /** Type, length and size of an mtu-probe frame. */

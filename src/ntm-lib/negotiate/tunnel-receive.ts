@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText, sameEndpoint } from '../addr/endpoint.ts'
+import type { Endpoint } from '../addr/endpoint.ts'
 import { after, type Instant, millis } from '../base/time.ts'
 import {
   counter,
@@ -11,20 +11,21 @@ import {
   lane,
   pathId,
 } from '../wire/capsulated.ts'
-import { decodeFrames, type Frame } from '../wire/frames.ts'
+import { decodeFrames } from '../wire/frames.ts'
 import { decodeReset } from '../wire/reset.ts'
 import { filter } from './filter.ts'
 import type { MirrorEvent } from './mirror.ts'
-import { onProbeAnswer } from './mtu.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
-import { maySend, onAnswered, onHeard, settledAt } from './tunnel-address.ts'
+import { settledAt } from './tunnel-address.ts'
 import { onReceived } from './tunnel-alive.ts'
-import { type Core, closed, drop, send, touch } from './tunnel-core.ts'
+import { type Core, drop, send, touch } from './tunnel-core.ts'
+import { endEarly } from './tunnel-early.ts'
 import { heard, type Slot, slotOf } from './tunnel-epochs.ts'
+import { follow, type Sign } from './tunnel-follow.ts'
+import { onFrames } from './tunnel-frames.ts'
 import { opened, planRekey } from './tunnel-life.ts'
-import { ask, peerDirection, propose } from './tunnel-open.ts'
-import { startProbing } from './tunnel-probing.ts'
+import { ask, peerDirection } from './tunnel-open.ts'
 import { sendFrames } from './tunnel-send.ts'
 
 /** A genuine inner packet that the contract allows. `bytes` is an array of its own. */
@@ -42,13 +43,11 @@ export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, n
   const inner = slot.open.open(datagram)
   if (inner === null) return dropped(core, core.refused.replay > replays ? 'replay' : 'bad-tag')
 
-  const frames = isFrames(view, 0)
-  genuine(core, path, slot, from, datagram.length, slot.open.newest(lane(view, 0)) === counter(view, 0), now)
-  if (path.alive !== null) onReceived(path.alive, !frames, now)
-  if (frames) {
-    onFrames(core, path, slot, from, inner, now)
-    return null
-  }
+  const frames = isFrames(view, 0) ? inner : null
+  if (path.alive !== null) onReceived(path.alive, frames === null, now)
+  const newest = slot.open.newest(lane(view, 0)) === counter(view, 0)
+  genuine(core, path, slot, { from, bytes: datagram.length, newest }, frames, now)
+  if (frames !== null) return null
   const which = frag(view, 0)
   const whole =
     which === FRAG_WHOLE
@@ -63,8 +62,7 @@ export function onHeardElsewhere(core: Core, event: Extract<MirrorEvent, { event
   const found = slotOfEvent(core, event)
   if (found === null) return drop(core, 'late-event')
   const { path, slot } = found
-  genuine(core, path, slot, from, bytes, newest, now)
-  if (frames !== null) onFrames(core, path, slot, from, frames, now)
+  genuine(core, path, slot, { from, bytes, newest }, frames, now)
   touch(core, path, now)
 }
 
@@ -107,18 +105,21 @@ function slotOfEvent(
   return path === null || slot === null || slot.keys?.serial !== event.serial ? null : { path, slot }
 }
 
-/** What every genuine datagram says, inner packet or not. `newest` = the highest counter of its lane so far. */
+/** What every genuine datagram says. `newest` = the highest counter of its lane so far; `plain`: frames, null for an inner packet. */
 function genuine(
   core: Core,
   path: Path,
   slot: Slot,
-  from: Endpoint,
-  bytes: number,
-  newest: boolean,
+  sign: Omit<Sign, 'frames'>,
+  plain: Uint8Array | null,
   now: Instant,
 ): void {
-  prove(core, path, slot, from, now)
-  follow(core, path, from, bytes, newest && slot === path.epochs.cur, now)
+  prove(core, path, slot, sign.from, now)
+  const decoded = plain === null ? null : decodeFrames(plain)
+  if (decoded !== null && !decoded.ok) drop(core, 'bad-frames')
+  const frames = decoded === null ? null : decoded.ok ? decoded.value : []
+  follow(core, path, { ...sign, newest: sign.newest && slot === path.epochs.cur, frames }, now)
+  if (frames !== null) onFrames(core, path, slot, sign.from, frames, now)
 }
 
 function admit(core: Core, path: Path, bytes: Uint8Array): Opened | null {
@@ -142,97 +143,9 @@ function prove(core: Core, path: Path, slot: Slot, from: Endpoint, now: Instant)
   planRekey(core, path, now)
   path.ready = null
   core.counters.count('ntm.tunnel.epoch')
+  if (path.early !== null) return endEarly(core, path, from, now)
   path.address ??= settledAt(from, now)
   if (path.state === 'provisional') opened(core, path, now)
-}
-
-/** Follows the peer to where it speaks from, once it answers there. */
-function follow(core: Core, path: Path, from: Endpoint, bytes: number, newest: boolean, now: Instant): void {
-  if (path.address === null) return
-  // Nearly every packet: from where the peer is, with nothing in doubt.
-  if (path.address.trial === null && sameEndpoint(from, path.address.current)) return
-  const step = onHeard(path.address, from, bytes, newest, () => core.random.bytes(16), now)
-  path.address = step.address
-  const trial = step.address.trial
-  if (!step.challenge || trial === null) return
-  core.counters.count('ntm.tunnel.address-trial')
-  sendToTrial(core, path, [{ kind: 'challenge', nonce: trial.nonce }], now)
-  sendFrames(core, path, [{ kind: 'challenge', nonce: trial.oldNonce }], step.address.current, now)
-}
-
-/** Frames to the address on trial, within three times what came from it. */
-function sendToTrial(core: Core, path: Path, frames: readonly Frame[], now: Instant): void {
-  if (path.address?.trial == null) return
-  const allowed = maySend(path.address, CHALLENGE_BYTES)
-  if (allowed === null) return
-  path.address = allowed
-  sendFrames(core, path, frames, path.address.trial?.to ?? path.address.current, now)
-}
-
-function onFrames(core: Core, path: Path, slot: Slot, from: Endpoint, bytes: Uint8Array, now: Instant): void {
-  const frames = decodeFrames(bytes)
-  if (!frames.ok) return drop(core, 'bad-frames')
-  // One datagram is one question: the answers to many frames in it could be larger than it is.
-  for (const frame of frames.value.slice(0, MAX_FRAMES)) {
-    if (path.state !== 'open') return
-    onFrame(core, path, slot, frame, from, now)
-  }
-}
-
-function onFrame(core: Core, path: Path, slot: Slot, frame: Frame, from: Endpoint, now: Instant): void {
-  const reply = (...frames: Frame[]): void => void sendFrames(core, path, frames, from, now)
-  switch (frame.kind) {
-    case 'pad':
-    case 'pong':
-    case 'checked':
-      return
-    case 'check':
-      return reply({ kind: 'checked', nonce: frame.nonce, observed: from })
-    case 'ready':
-      // Only the answering end answers, or the two would go on for ever.
-      if (!slot.initiated && slot === path.epochs.cur) reply({ kind: 'ready' })
-      return
-    case 'ping':
-      return reply({ kind: 'pong', nonce: frame.nonce })
-    case 'challenge':
-      return reply({ kind: 'response', nonce: frame.nonce, observed: from })
-    case 'response':
-      return moved(core, path, from, frame.nonce, now)
-    case 'mtu-probe':
-      return reply({ kind: 'mtu-ack', mtuBytes: frame.mtuBytes })
-    case 'mtu-ack':
-      return acknowledged(core, path, frame.mtuBytes, now)
-    case 'rekey-please':
-      return rekeyPlease(core, path, now)
-    case 'close':
-      return closed(core, path, frame.reason, now)
-    default:
-      return frame satisfies never
-  }
-}
-
-/** Only the opener is asked, and not again right after an epoch was born: a handshake costs four DHs. */
-function rekeyPlease(core: Core, path: Path, now: Instant): void {
-  const born = path.epochs.cur?.born ?? now
-  if (path.role === 'opener' && now >= after(born, TIMERS.tunnelRequestFresh.millis)) propose(core, path, now)
-}
-
-function moved(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {
-  if (path.address === null) return
-  const step = onAnswered(path.address, from, nonce, now)
-  path.address = step.address
-  if (!step.moved) return
-  core.counters.count('ntm.tunnel.moved')
-  core.log.info('tunnel.moved', { path: path.label })
-  core.log.debug('tunnel.address', { path: path.label, at: endpointText(from) })
-  startProbing(core, path, now)
-}
-
-function acknowledged(core: Core, path: Path, size: number, now: Instant): void {
-  if (path.mtu === null) return
-  const before = path.mtu.good
-  path.mtu = onProbeAnswer(path.mtu, size, now).search
-  if (path.mtu.good !== before) core.out.push({ out: 'mtu', path })
 }
 
 /** A Reset. One that carries the peer's token is doubt, not proof: it may have been coaxed out before the path was known there. */
@@ -256,7 +169,3 @@ function dropped(core: Core, reason: string): null {
   drop(core, reason)
   return null
 }
-
-const MAX_FRAMES = 8
-/** Header, one challenge frame, tag. */
-const CHALLENGE_BYTES = 16 + 11 + 16

@@ -8,13 +8,14 @@ import { HEADER_BYTES } from '../wire/header.ts'
 import { type FilterFault, filter } from './filter.ts'
 import { cutAt } from './halves.ts'
 import type { Path } from './paths.ts'
+import { placeFor, spendEarly } from './tunnel-ahead.ts'
 import { onSent } from './tunnel-alive.ts'
 import { type Core, drop, send } from './tunnel-core.ts'
 import { type Slot, sealing } from './tunnel-epochs.ts'
 import { mostInner, wholeOf } from './tunnel-sizes.ts'
 
 /** Takes one datagram for the outer network; `bytes` is valid during the call only. */
-export type Emit = (to: Endpoint, bytes: Uint8Array) => void
+export type Emit = (to: Endpoint, bytes: Uint8Array, via: Via | null) => void
 
 /** Memory that holds an inner packet: a `Batch`, or any array with a view of the same bytes. */
 export type PacketMemory = { readonly arena: Uint8Array; readonly view: DataView }
@@ -42,8 +43,10 @@ export function sealInner(
   if (slot === null || path.address === null || path.mtu === null) return refuse(core, 'not-open')
   const fault = filter(packet.view, at, length, path.ownAllowed, path.peerAllowed)
   if (fault !== null) return refuse(core, fault)
-  const to = path.address.current
-  if (length <= wholeOf(path)) {
+  const parts = length <= wholeOf(path) ? 1 : 2
+  if (!spendEarly(path, length + parts * SEALED_BYTES)) return refuse(core, 'not-open')
+  if (parts === 1) {
+    const to = placeFor(path, path.address.current, length + SEALED_BYTES)
     if (!sealPart(path, slot, packet, at, length, FRAG_WHOLE, to, emit)) return refuse(core, 'key-used-up')
   } else {
     const most = mostInner(path)
@@ -52,6 +55,7 @@ export function sealInner(
       return { ok: false, why: 'too-big', innerMtuBytes: most }
     }
     const cut = cutAt(length)
+    const to = placeFor(path, path.address.current, length + 2 * SEALED_BYTES)
     // In this order and with nothing between: the receiver pairs halves by consecutive counters.
     const sent =
       sealCopy(path, slot, packet.arena, at, cut, FRAG_FIRST, to, emit) &&
@@ -136,7 +140,7 @@ function sealAt(
   writeCapsulated(view, start, capsulatedFlags(path.direction, false, LANE, frag), slot.epoch, path.id, 0)
   const total = slot.seal.sealAt(arena, start, length)
   if (total === null) return false
-  emit(to, arena.subarray(start, start + total))
+  emit(to, arena.subarray(start, start + total), viaTo(path, to))
   return true
 }
 
@@ -146,5 +150,7 @@ function refuse(core: Core, why: 'not-open' | 'key-used-up' | FilterFault): Seal
 }
 
 const SEALED: Sealed = { ok: true }
+/** Header and tag. */
+const SEALED_BYTES = 32
 /** The negotiation's own lane; packet workers have the others. */
 const LANE = 0

@@ -1,6 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
 import type { NodeId } from '../addr/ids.ts'
-import { type Ip, sameIp } from '../addr/ip.ts'
+import type { Ip } from '../addr/ip.ts'
 import type { Via } from '../addr/via.ts'
 import { hex } from '../base/hex.ts'
 import { invariant } from '../base/invariant.ts'
@@ -8,13 +8,12 @@ import { Queue } from '../base/queue.ts'
 import { after, type Instant, seconds, sooner } from '../base/time.ts'
 import { CookieMaker } from '../crypto/cookie.ts'
 import type { Identity } from '../crypto/identity.ts'
-import { decodeSignedCertificate } from '../wire/certificate.ts'
+import { decodeSignedCertificate, ROLE_TT } from '../wire/certificate.ts'
 import { CLASS_RELAY, CLASS_TUNNEL_HANDSHAKE, type Header, readHeader } from '../wire/header.ts'
 import type { PathClose, Route, Whereabouts } from '../wire/messages/direction.ts'
 import type { Expected } from './contract-check.ts'
 import { halvesBudget } from './halves.ts'
 import type { MirrorCommand, MirrorEvent } from './mirror.ts'
-import { doubt } from './mtu.ts'
 import { Paths } from './path-table.ts'
 import type { Path } from './paths.ts'
 import { ResetMaker } from './reset.ts'
@@ -26,6 +25,7 @@ import { closing, lifeClock, lifeDeadline } from './tunnel-life.ts'
 import { TunnelMirror } from './tunnel-mirror.ts'
 import { relocate, viasChanged } from './tunnel-moves.ts'
 import { openClock, openDeadline } from './tunnel-open.ts'
+import { doubtTo } from './tunnel-probing.ts'
 import { type Opened, onHeardElsewhere, onReset, onStray, onWorn, openDatagram } from './tunnel-receive.ts'
 import { legClock, legDeadline, onRelayLeg } from './tunnel-relay.ts'
 import { Rows } from './tunnel-rows.ts'
@@ -71,6 +71,7 @@ export class Tunnels {
       out: new Queue(OUT_LIMIT),
       refused: { short: 0, replay: 0, badTag: 0 },
       halves: halvesBudget(),
+      keepsMappings: true,
     }
     this.#front = new Front(this.#core)
     this.setIdentity(parts.identity)
@@ -82,7 +83,10 @@ export class Tunnels {
     const [leaf] = identity.chain
     if (leaf === undefined) return
     const decoded = decodeSignedCertificate(leaf)
-    if (decoded.ok) this.#core.membershipSerial = decoded.value.certificate.serial
+    if (decoded.ok) {
+      this.#core.membershipSerial = decoded.value.certificate.serial
+      this.#core.keepsMappings = (decoded.value.certificate.roles & ROLE_TT) === 0
+    }
     this.#memberships = [this.#core.suite.hash(leaf), ...this.#memberships].slice(0, 2)
   }
 
@@ -160,6 +164,11 @@ export class Tunnels {
     return this.#core.paths.size
   }
 
+  /** All of them. */
+  paths(): IterableIterator<Path> {
+    return this.#core.paths.all()
+  }
+
   byContract(contractHash: Uint8Array): Path | null {
     return this.byKey(hex(contractHash))
   }
@@ -227,11 +236,7 @@ export class Tunnels {
 
   /** The machine says that large datagrams to `ip` do not pass: the paths that go there ask for themselves. */
   doubtMtu(ip: Ip, now: Instant): void {
-    for (const path of this.#core.paths.all()) {
-      if (path.mtu === null || path.address === null || !sameIp(path.address.current.ip, ip)) continue
-      path.mtu = doubt(path.mtu, now)
-      touch(this.#core, path, now)
-    }
+    doubtTo(this.#core, ip, now)
   }
 
   /**
@@ -284,7 +289,7 @@ export class Tunnels {
     if (path === null) return drop(core, 'unknown-path')
     touch(core, path, now)
     const bound = onRelayLeg(core, path, header, from, bytes, now)
-    if (bound !== null) onLegBound(core, path, bound.endpoint, bound.via, now)
+    if (bound !== null) onLegBound(core, path, bound, now)
   }
 }
 

@@ -1,0 +1,115 @@
+import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
+import type { Via } from '../addr/via.ts'
+import { between, type Instant } from '../base/time.ts'
+import { encodeFrames, type Frame } from '../wire/frames.ts'
+import type { Path } from './paths.ts'
+import { TIMERS } from './timers.ts'
+import { type AddressStep, addressClock, CHALLENGE_BYTES, maySend, onAnswered, onHeard } from './tunnel-address.ts'
+import type { Core } from './tunnel-core.ts'
+import { sendFrames } from './tunnel-send.ts'
+import { isOurRelay, waysFollowed } from './tunnel-ways.ts'
+import { provenAt } from './ways.ts'
+
+/** A genuine datagram of a path, as to where its peer is. */
+export type Sign = {
+  readonly from: Endpoint
+  /** Length of the datagram, or of those of one burst. */
+  readonly bytes: number
+  /** The highest counter of its lane so far, in the epoch that seals. */
+  readonly newest: boolean
+  /** Null: it carried an inner packet. */
+  readonly frames: readonly Frame[] | null
+}
+
+/** Follows the peer to where it speaks from: at once within an allowance, wholly once it answers there. */
+export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
+  if (path.address === null) return
+  const { from, bytes, frames } = sign
+  // Nearly every packet: from where the peer is, with nothing in doubt.
+  if (path.address.trial === null && sameEndpoint(from, path.address.current)) return
+  const newest = sign.newest && (frames === null || frames.some(isFollowed)) && !insists(path, now)
+  const use = frames?.some((f) => f.kind === 'check' && f.use) === true
+  const proven = isOurRelay(path, from) || (path.ways !== null && provenAt(path.ways, from, now))
+  const heard = { from, bytes, newest, use, proven }
+  after(
+    core,
+    path,
+    onHeard(path.address, heard, () => core.random.bytes(22), path.rtt, now),
+    now,
+  )
+}
+
+/** A response frame came. */
+export function onResponseFrame(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {
+  if (path.address !== null) after(core, path, onAnswered(path.address, from, nonce, path.rtt, now), now)
+}
+
+export function followClock(core: Core, path: Path, now: Instant): void {
+  if (path.address !== null) after(core, path, addressClock(path.address, now), now)
+}
+
+/** Answers `from`, within what an address on trial may get. Out of `via`, or as the path goes. */
+export function answer(
+  core: Core,
+  path: Path,
+  frames: readonly Frame[],
+  from: Endpoint,
+  now: Instant,
+  via?: Via | null,
+): void {
+  const trial = path.address?.trial ?? null
+  if (path.address !== null && trial !== null && sameEndpoint(trial.to, from)) {
+    const allowed = maySend(path.address, SEALED_BYTES + encodeFrames(frames).length)
+    if (allowed === null) return
+    path.address = allowed
+  }
+  sendFrames(core, path, frames, from, now, undefined, via)
+}
+
+/** A peer that asks or answers about ways is not followed there: it may only be trying them. */
+function isFollowed(frame: Frame): boolean {
+  switch (frame.kind) {
+    case 'check':
+      return frame.use
+    case 'checked':
+    case 'challenge':
+    case 'response':
+    case 'pong':
+    case 'mtu-ack':
+    case 'close':
+      return false
+    default:
+      return true
+  }
+}
+
+/** Both ends took a way at the same moment: the opener's counts, for as long as the acceptor may not have heard of it. */
+function insists(path: Path, now: Instant): boolean {
+  const { ways } = path
+  if (ways === null || ways.tookAt === null || path.role !== 'opener') return false
+  if (!ways.list.some((k) => k.worked !== null && sameEndpoint(k.to, ways.used.to))) return false
+  return between(ways.tookAt, now) < Math.max(TIMERS.leftAlone.millis, 2 * (path.rtt ?? 0))
+}
+
+function after(core: Core, path: Path, step: AddressStep, now: Instant): void {
+  path.address = step.address
+  const { trial, current } = step.address
+  if (step.moved) {
+    core.counters.count('ntm.tunnel.moved')
+    path.ahead = null
+    return waysFollowed(core, path, now)
+  }
+  if (step.challenge && trial !== null) {
+    if (trial.challenges === 1) core.counters.count('ntm.tunnel.address-trial')
+    const allowed = maySend(step.address, CHALLENGE_BYTES)
+    if (allowed !== null) {
+      path.address = allowed
+      sendFrames(core, path, [{ kind: 'challenge', nonce: trial.nonce }], trial.to, now)
+    }
+    sendFrames(core, path, [{ kind: 'challenge', nonce: trial.oldNonce }], current, now)
+  }
+  path.ahead = trial === null ? null : { serial: trial.serial, to: trial.to, bytes: trial.granted }
+}
+
+/** Header and tag. */
+const SEALED_BYTES = 32
