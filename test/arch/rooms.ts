@@ -9,8 +9,9 @@ export const ROOMS = {
   tt: { may: ['ntm-lib', 'dnsfn'], pure: true, packages: [] },
   coordinator: { may: ['ntm-lib', 'dnsfn'], pure: true, packages: ['dns-packet'] },
   node: { may: ['ntm-lib', 'dnsfn'], pure: true, packages: [] },
+  relay: { may: ['ntm-lib'], pure: true, packages: [] },
   io: { may: ['ntm-lib'], pure: false, packages: [] },
-  cli: { may: ['ntm-lib', 'dnsfn', 'bridge', 'tt', 'coordinator', 'node', 'io'], pure: false, packages: [] },
+  cli: { may: ['ntm-lib', 'dnsfn', 'bridge', 'tt', 'coordinator', 'node', 'relay', 'io'], pure: false, packages: [] },
 } as const satisfies Readonly<Record<string, { may: readonly string[]; pure: boolean; packages: readonly string[] }>>
 
 /** Inside ntm-lib, lower floors never look up. */
