@@ -61,7 +61,7 @@ export const pathStatus = (p: PathStatus, lastError: string | null): Status => (
   peer: p.peerName,
   node: p.peer,
   state: p.silent ? 'silent' : p.state,
-  way: 'way' in p && typeof p.way === 'string' ? p.way : 'direct',
+  way: p.way,
   at: p.at,
   rttMs: p.rtt === null ? null : Math.round(p.rtt * 10) / 10,
   bytesIn: p.innerBytesIn,

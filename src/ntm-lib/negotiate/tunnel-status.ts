@@ -13,6 +13,8 @@ export type PathStatus = {
   readonly peerName: string
   readonly role: PathRole
   readonly state: 'provisional' | 'open' | 'gone'
+  /** Whether its packets go through a relay now. */
+  readonly way: 'direct' | 'relay'
   /** Real address of the peer; null before it spoke. */
   readonly at: string | null
   readonly epoch: number
@@ -34,6 +36,7 @@ export const statusOf = (p: Path, wholeMtuBytes: number, innerMtuBytes: number, 
   peerName: p.peer.name,
   role: p.role,
   state: p.state,
+  way: p.ways?.used.kind ?? 'direct',
   at: p.peerEndpoint === null ? null : endpointText(p.peerEndpoint),
   epoch: p.epochs.cur?.epoch ?? 0,
   openFor: p.openedAt === null ? null : between(p.openedAt, now),
