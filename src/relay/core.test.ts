@@ -16,8 +16,9 @@ const at = (text: string): Endpoint => parseEndpoint(text)!
 const ALICE = at('192.0.2.1:4000')
 const ALICE_MOVED = at('[2001:db8::1]:4001')
 const BOB = at('[2001:db8::b]:5000')
-const EVE = at('203.0.113.66:6666')
-const VICTIM = at('198.51.100.7:53')
+// With the ports of others: an address is both.
+const EVE = at('203.0.113.66:4000')
+const VICTIM = at('198.51.100.7:5000')
 const IDS = [pathId(0xa1), pathId(0xa2), pathId(0xa3), pathId(0xffff_ffff_ffff)] as const
 const KEYS = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)] as const
 const TAG = new Uint8Array(16)
@@ -291,6 +292,17 @@ describe('attack 8', () => {
       for (const s of w.send(BOB, packet(1, 100))) got += sameEndpoint(s.to, VICTIM) ? 100 : 0
     expect(got + 48).toBeLessThanOrEqual(3 * 64)
   })
+})
+
+test('what is noticed to an unproven address is part of what it may get', () => {
+  const w = new World()
+  w.send(VICTIM, bind(0, 1))
+  expect(w.send(VICTIM, packet(0, 64)).map((s) => kindOf(s.bytes))).toEqual(['notice'])
+  w.bound(1, BOB)
+  for (let i = 0; i < 100; i++) w.send(BOB, packet(1, 32))
+  const toll = w.toll.get(endpointText(VICTIM))!
+  expect(toll.out).toBeLessThanOrEqual(3 * toll.in)
+  expect(toll.out).toBeGreaterThan(3 * toll.in - 32)
 })
 
 /** What may happen to a relay: honest ends that lose and duplicate, and a liar who has seen everything and can send from anywhere. */

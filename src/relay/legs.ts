@@ -84,10 +84,8 @@ export class Legs {
     const t = this.#table
     const row = leg >> 1
     if (trigger.length < LEAST_NOTICED_BYTES || now < (t.noticedAt[row] ?? 0) + 1000) return
-    if (t.isPlace(pendingPlace(leg), to)) {
-      if ((t.allowance[leg] ?? 0) < LEAST_NOTICED_BYTES) return
-      t.allowance[leg] = (t.allowance[leg] ?? 0) - LEAST_NOTICED_BYTES
-    }
+    // What caused it came from there and was worth three times as much.
+    if (t.isPlace(pendingPlace(leg), to)) t.allowance[leg] = (t.allowance[leg] ?? 0) - LEAST_NOTICED_BYTES
     t.noticedAt[row] = now
     const head = { path, direction: (leg & 1) as 0 | 1, seq: t.seqs[leg] ?? 0 }
     const notice = encodeRelayLeg({ kind: 'notice', ...head, reason, trigger: trigger.slice(0, HEADER_BYTES), tag: NO_TAG }) // biome-ignore format: one line
