@@ -4,11 +4,13 @@ import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Millis, millis, seconds } from '#ntm-lib/base/time.ts'
 import type { Directed } from '#ntm-lib/negotiate/node-events.ts'
 import { ROLE_NODE, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
+import type { RelaySettings } from '#relay/settings.ts'
 import { endpointOf } from '#test/support/route.ts'
 import { BoxActor, CoordinatorActor } from './actors.ts'
 import { Home } from './home.ts'
 import { Internet, type Plug } from './internet.ts'
 import { at } from './places.ts'
+import { RelayBox } from './relay-box.ts'
 
 export const DC4 = endpointOf('198.51.100.1:4330')
 export const DC6 = endpointOf('[2001:db8:1000::1]:4330')
@@ -22,8 +24,8 @@ export type FleetWish = {
 export class Fleet extends Home {
   readonly net: Internet
   dc: CoordinatorActor
-  /** Names of the relays. */
-  readonly relays = new Set<string>()
+  /** By name. */
+  readonly relays = new Map<string, RelayBox>()
   readonly #boxes = new Map<string, BoxActor>()
 
   constructor({ seed = 1, settings = {} }: FleetWish = {}) {
@@ -51,9 +53,12 @@ export class Fleet extends Home {
   }
 
   /** A relay on the open Internet, both families; `nr` (1–9) tells several apart. */
-  relay(name: string, nr = 1): BoxActor {
-    this.relays.add(name)
-    return this.box(name, at(this.net.core, `198.51.100.5${nr}`, `2001:db8:5${nr}::1`), ROLE_RELAY)
+  relay(name: string, nr = 1, settings: Partial<RelaySettings> = {}): RelayBox {
+    const relay = new RelayBox(this, name, this.disk(name, ROLE_RELAY), this.suite(), settings)
+    this.relays.set(name, relay)
+    this.net.run(relay)
+    this.net.replug(name, { eth0: at(this.net.core, `198.51.100.5${nr}`, `2001:db8:5${nr}::1`) })
+    return relay
   }
 
   named(name: string): BoxActor {
@@ -64,7 +69,8 @@ export class Fleet extends Home {
 
   /** Runs until everybody is a registered member. */
   up(limit: Millis = seconds(60)): boolean {
-    return this.net.until(() => [...this.#boxes.values()].every((b) => b.registered), limit)
+    const all = [...this.relays.values(), ...this.#boxes.values()]
+    return this.net.until(() => all.every((b) => b.registered), limit)
   }
 
   /** `box` asks for a name; the answer, or null after `limit`. */

@@ -50,6 +50,11 @@ export class Flow {
     return Array.from({ length: this.sent }, (_, nr) => nr).filter((nr) => !came.has(nr))
   }
 
+  /** Of those sent before `then`, how many have not arrived. */
+  lostBefore(then: number): number {
+    return this.lost.filter((nr) => (this.sentAt[nr] ?? 0) < then).length
+  }
+
   /** Arrived more than once. */
   get doubled(): number {
     return this.arrivals.length - new Set(this.arrivals.map((a) => a.nr)).size
