@@ -31,7 +31,7 @@ export function byName(name: string, w: HostWorld): Named | null {
 /** The destination that a box's own name stands for. */
 export function ofMember(member: Member, w: HostWorld): Named {
   const { name } = member
-  const [first] = (member.roles & (ROLE_BRIDGE | ROLE_NODE)) === ROLE_BRIDGE ? ranked(member, w) : []
+  const [first] = (member.roles & ROLE_BRIDGE) !== 0 ? ranked(member, w) : []
   return { member, name, pair: first?.pair ?? member.pair }
 }
 
@@ -44,7 +44,7 @@ export const ofHost = (member: Member, row: HostRow): Named => ({
 
 /** Whether something that could answer stands behind the name at the moment: a bridge alone is no destination. */
 export function isThere({ member, pair }: Named, w: HostWorld): boolean {
-  if ((member.roles & (ROLE_BRIDGE | ROLE_NODE)) !== ROLE_BRIDGE) return true
+  if ((member.roles & ROLE_BRIDGE) === 0) return true
   const here = w.presences.get(member.node)?.hosts
   return w.store.hostsOf(member.node).some((h) => h.pair.vip4 === pair.vip4 && here?.has(hex(h.host)) === true)
 }
