@@ -2,7 +2,6 @@ import type { Endpoint } from '../addr/endpoint.ts'
 import type { Expiring } from '../base/expiring.ts'
 import { after, type Instant } from '../base/time.ts'
 import { checkTag1 } from '../crypto/cookie.ts'
-import { checkKnock } from '../crypto/relay-leg.ts'
 import { TYPE_KNOCK, TYPE_TUNNEL_COOKIE, TYPE_TUNNEL_REQUEST, TYPE_TUNNEL_RESPONSE } from '../wire/handshake.ts'
 import { DIRECTION_BIT, type Header } from '../wire/header.ts'
 import type { Path } from './paths.ts'
@@ -10,13 +9,7 @@ import { TIMERS } from './timers.ts'
 import { HANDSHAKE_BYTES, Load, onRequest, type Parked, parking } from './tunnel-accept.ts'
 import { type Core, drop, send, touch } from './tunnel-core.ts'
 import { onCookie, onResponse, peerDirection } from './tunnel-open.ts'
-
-/** It did its work on its way here. */
-function onKnock(core: Core, path: Path, sender: 0 | 1, bytes: Uint8Array): void {
-  const genuine = checkKnock(core.suite, path.bond.secrets.tagKey(sender), bytes)
-  if (!genuine) return drop(core, 'bad-tag')
-  core.counters.count('ntm.tunnel.knocked')
-}
+import { onKnock } from './tunnel-setup.ts'
 
 /** Where tunnel handshakes come in: everything up to tag 1 costs hashes only, and what came too early waits. */
 export class Front {
@@ -45,7 +38,7 @@ export class Front {
     if (sender !== peerDirection(path)) return drop(core, 'wrong-direction')
     touch(core, path, now)
     if (type === TYPE_TUNNEL_COOKIE) return onCookie(core, path, header, bytes, now)
-    if (type === TYPE_KNOCK) return onKnock(core, path, sender, bytes)
+    if (type === TYPE_KNOCK) return onKnock(core, path, header, from, bytes)
     if (!checkTag1(core.suite, bytes, path.bond.secrets.tagKey(sender))) return drop(core, 'bad-tag')
     if (type === TYPE_TUNNEL_RESPONSE) return onResponse(core, path, header, from, bytes, now)
     onRequest(core, this.#load, path, header, from, bytes, now)

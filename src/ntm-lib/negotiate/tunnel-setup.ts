@@ -1,11 +1,13 @@
+import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { after, type Instant } from '../base/time.ts'
-import { signKnock } from '../crypto/relay-leg.ts'
+import { checkKnock, signKnock } from '../crypto/relay-leg.ts'
 import { joinKnock, TYPE_KNOCK } from '../wire/handshake.ts'
+import type { Header } from '../wire/header.ts'
 import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
-import { type Core, send } from './tunnel-core.ts'
+import { type Core, drop, send } from './tunnel-core.ts'
 import { headerOf } from './tunnel-handshake.ts'
-import { propose, requestAgain } from './tunnel-open.ts'
+import { peerDirection, propose, requestAgain } from './tunnel-open.ts'
 import { legStart, sendByLeg } from './tunnel-relay.ts'
 
 /**
@@ -42,27 +44,48 @@ export function setupClock(core: Core, path: Path, now: Instant): void {
   const copies = knocking.copies + 1
   const last = copies === KNOCKS
   if (last) legStart(core, path, now)
-  knock(core, path, copies, last)
+  knock(core, path, last)
   const wait = copies === 1 ? TIMERS.tunnelRequest1 : TIMERS.tunnelRequest2
   path.knocking = last ? null : { copies, at: after(now, wait.millis) }
+}
+
+/**
+ * A Knock: it has done its work on its way here, and shows where the acceptor's NAT lets answers in. A request that is still
+ * unanswered goes there at once, once for each Knock: a copy of one that somebody sends in another's name earns nothing.
+ */
+export function onKnock(core: Core, path: Path, header: Header, from: Endpoint, bytes: Uint8Array): void {
+  if (!checkKnock(core.suite, path.bond.secrets.tagKey(peerDirection(path)), bytes)) return drop(core, 'bad-tag')
+  core.counters.count('ntm.tunnel.knocked')
+  if (header.counter <= path.knocks.heard) return
+  path.knocks.heard = header.counter
+  const { outstanding, whereabouts } = path
+  if (outstanding === null || path.address !== null) return
+  // Through the relay nothing was in its way.
+  if (whereabouts.relay?.endpoints.some((e) => sameEndpoint(e, from)) === true) return
+  core.counters.count('ntm.tunnel.request-knocked')
+  send(core, from, outstanding.bytes)
 }
 
 export const setupDeadline = (path: Path): Instant | null => path.knocking?.at ?? null
 
 /**
- * Where a relay is expected to be needed, directly for the opener's last try only. Through the relay it opens nothing, but a relay
- * forwards to an unconfirmed leg three times what came from it: a Bind alone would not earn the Tunnel Request.
+ * Where a relay is expected to be needed, directly for the opener's last try only. Through the relay a Knock opens nothing, but a
+ * relay sends to an unconfirmed leg three times what came from it: the Bind pays for the Challenge, two Knocks for a Tunnel Request.
  */
-function knock(core: Core, path: Path, copies: number, last: boolean): void {
-  const header = headerOf(path.direction, TYPE_KNOCK, 0, path.id, copies)
-  const bytes = signKnock(core.suite, path.bond.secrets.tagKey(path.direction), joinKnock({ header, tag1: NO_TAG }))
-  if (sendByLeg(core, path, bytes)) core.counters.count('ntm.tunnel.knock')
+function knock(core: Core, path: Path, last: boolean): void {
+  if (path.leg !== null) for (let i = 0; i < KNOCKS_BY_LEG; i++) sendByLeg(core, path, knockOf(core, path))
   if (path.whereabouts.way === 'relay' && !last) return
-  for (const to of path.candidates) {
-    core.counters.count('ntm.tunnel.knock')
-    send(core, to, bytes)
-  }
+  const bytes = knockOf(core, path)
+  for (const to of path.candidates) send(core, to, bytes)
 }
 
+function knockOf(core: Core, path: Path): Uint8Array {
+  path.knocks.sent++
+  core.counters.count('ntm.tunnel.knock')
+  const header = headerOf(path.direction, TYPE_KNOCK, 0, path.id, path.knocks.sent)
+  return signKnock(core.suite, path.bond.secrets.tagKey(path.direction), joinKnock({ header, tag1: NO_TAG }))
+}
+
+const KNOCKS_BY_LEG = 2
 const KNOCKS = 3
 const NO_TAG = new Uint8Array(16)
