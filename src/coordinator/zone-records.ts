@@ -9,6 +9,7 @@ import { be32, concat } from '#ntm-lib/base/bytes.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
 import { encodeNtmService, encodeNtmv4, encodeNtmv6, type Published } from '#ntm-lib/dns/records.ts'
 import type { Member } from '#ntm-lib/ports/coordinator-store.ts'
+import type { Named } from './hosts.ts'
 import { behindNat } from './locate.ts'
 import type { Presence } from './presence.ts'
 import type { CoordinatorSettings } from './settings.ts'
@@ -29,34 +30,38 @@ export const glue = (name: string, { endpoints, dns }: CoordinatorSettings): Dns
   endpoints.map((e) => addressRecord(name, e.ip, dns.recordTtlSeconds))
 
 /**
- * NTMv4 and NTMv6 of a box, and with `publish = "seed"` its real A and AAAA. A private zone has no real address
+ * NTMv4 and NTMv6 of a box or a host behind one, and with `publish = "seed"` its real A and AAAA. A private zone has no real address
  * anywhere: it would let a host speak in clear when its bridge is down, and it tracks people.
  */
-export function memberRecords(member: Member, presence: Presence | null, settings: CoordinatorSettings): DnsRecord[] {
+export function nodeRecords(
+  { member, name, pair }: Named,
+  presence: Presence | null,
+  settings: CoordinatorSettings,
+): DnsRecord[] {
   const { endpoints, dns, publish } = settings
   const seen = publish === 'seed' ? presence : null
   const common = { preferences: 0, node: member.node }
   const v4 = encodeNtmv4({
     ...common,
-    vip: member.pair.vip4,
+    vip: pair.vip4,
     coordinator: at4(endpoints)?.ip ?? ip4FromWord(0),
     port: at4(endpoints)?.port ?? at6(endpoints)?.port ?? 4330,
     published: seen === null ? null : published4(seen),
   })
   const v6 = encodeNtmv6({
     ...common,
-    vip: member.pair.vip6,
+    vip: pair.vip6,
     coordinator: at6(endpoints)?.ip ?? NO_IP6,
     port: at6(endpoints)?.port ?? at4(endpoints)?.port ?? 4330,
     published: seen === null ? null : published6(seen),
   })
   const record = (type: number, data: Uint8Array): DnsRecord =>
-    ({ name: member.name, type, class: CLASS_IN, ttl: dns.recordTtlSeconds, data }) satisfies DnsRecord
+    ({ name, type, class: CLASS_IN, ttl: dns.recordTtlSeconds, data }) satisfies DnsRecord
   const real = seen === null ? [] : [seen.confirmed[4]?.ip ?? null, real6(seen)].filter((ip) => ip !== null)
   return [
     record(TYPE.NTM4, v4),
     record(TYPE.NTM6, v6),
-    ...real.map((ip) => addressRecord(member.name, ip, dns.recordTtlSeconds)),
+    ...real.map((ip) => addressRecord(name, ip, dns.recordTtlSeconds)),
   ]
 }
 

@@ -3,13 +3,13 @@ import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
 import type { Ip } from '#ntm-lib/addr/ip.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import { SERVICE_LABELS } from '#ntm-lib/dns/records.ts'
-import type { CoordinatorStore, Member } from '#ntm-lib/ports/coordinator-store.ts'
+import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
-import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { byName, ofHost } from './hosts.ts'
 import type { PresenceTable } from './presence.ts'
 import type { CoordinatorSettings } from './settings.ts'
 import { AnswerLimit } from './zone-limit.ts'
-import { glue, memberRecords, nameServerRecords, serviceRecord, soa } from './zone-records.ts'
+import { glue, nameServerRecords, nodeRecords, serviceRecord, soa } from './zone-records.ts'
 
 export type ZoneParts = {
   readonly store: CoordinatorStore
@@ -71,16 +71,16 @@ export class Zone {
   }
 
   #at(name: string): Node {
-    const { settings, store, presences, fingerprint } = this.#p
+    const { settings, presences, fingerprint } = this.#p
     if (name === settings.zone) return [this.#soa(), ...nameServerRecords(settings)]
     if (settings.nameServers.includes(name)) return glue(name, settings)
     const service = `${SERVICE_LABELS}.`
     if (name.startsWith(service)) {
-      const member = published(store.memberByName(name.slice(service.length)))
-      return member === null ? null : [serviceRecord(name, member, fingerprint, settings)]
+      const named = byName(name.slice(service.length), this.#p)
+      return named === null ? null : [serviceRecord(name, named.member, fingerprint, settings)]
     }
-    const member = published(store.memberByName(name))
-    if (member !== null) return memberRecords(member, presences.get(member.node), settings)
+    const named = byName(name, this.#p)
+    if (named !== null) return nodeRecords(named, presences.get(named.member.node), settings)
     return this.#exists(name) ? [] : null
   }
 
@@ -90,7 +90,11 @@ export class Zone {
     const serial = store.number('zone-serial')
     if (this.#names?.serial !== serial) {
       const all = new Set<string>()
-      for (const m of store.members()) if (!m.revoked) addWithParents(all, `_udp.${m.name}`, settings.zone)
+      for (const m of store.members()) {
+        if (m.revoked) continue
+        addWithParents(all, `_udp.${m.name}`, settings.zone)
+        for (const h of store.hostsOf(m.node)) addWithParents(all, `_udp.${ofHost(m, h).name}`, settings.zone)
+      }
       for (const ns of settings.nameServers) addWithParents(all, ns, settings.zone)
       this.#names = { serial, all }
     }
@@ -118,10 +122,6 @@ function cut(asked: DnsMessage, soaRecord: DnsRecord): Uint8Array {
   const maxBytes = 12 + asked.questionBytes.length + (asked.edns ? OPT_BYTES : 0)
   return buildAnswer(asked, { rcode: RCODE.NOERROR, answers: [soaRecord], authoritative: true, maxBytes })
 }
-
-/** Only boxes with hosts have NTM records; a terminator's name merely exists. */
-const published = (member: Member | null): Member | null =>
-  member !== null && !member.revoked && (member.roles & (ROLE_NODE | ROLE_BRIDGE)) !== 0 ? member : null
 
 function addWithParents(all: Set<string>, name: string, zone: string): void {
   for (let at = name; at !== zone && at.endsWith(`.${zone}`); at = at.slice(at.indexOf('.') + 1)) all.add(at)

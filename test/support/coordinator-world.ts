@@ -17,8 +17,9 @@ import type { ControlPeer } from '#ntm-lib/negotiate/control-events.ts'
 import type { CoordinatorStore, Token } from '#ntm-lib/ports/coordinator-store.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { LogFields } from '#ntm-lib/ports/log.ts'
-import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_RELAY, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { Request, Response } from '#ntm-lib/wire/message.ts'
+import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { DirectionRequest, Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 
@@ -36,6 +37,10 @@ export type Box = {
   /** What it believes its own addresses are. */
   own: readonly Endpoint[]
   version: number
+  /** Of a relay or terminator. */
+  loadPercent: number
+  /** Relay → round trip in milliseconds. */
+  readonly readings: Map<NodeId, number>
 }
 
 /** A request of the coordinator's that waits for its answer. */
@@ -128,6 +133,8 @@ export class CoordinatorWorld {
       at: ep(at),
       own: own.map(ep),
       version: 1,
+      loadPercent: 0,
+      readings: new Map(),
     }
   }
 
@@ -165,7 +172,7 @@ export class CoordinatorWorld {
   }
 
   /** Says hello, registers and, unless told otherwise, sends the echo back. */
-  register(box: Box, hosts: readonly Uint8Array[] = [], echo = true): RegistrationResponse {
+  register(box: Box, hosts: readonly (Uint8Array | HostClaim)[] = [], echo = true): RegistrationResponse {
     this.hello(box)
     const answer = this.ask(box, this.registration(box, hosts))
     if (answer.kind !== 'registration-response') throw new BugError(JSON.stringify(answer))
@@ -173,7 +180,7 @@ export class CoordinatorWorld {
     return answer
   }
 
-  registration(box: Box, hosts: readonly Uint8Array[] = []): Request {
+  registration(box: Box, hosts: readonly (Uint8Array | HostClaim)[] = []): Request {
     return {
       kind: 'registration',
       name: box.name,
@@ -184,10 +191,10 @@ export class CoordinatorWorld {
       features: 0,
       mtuBytes: 1500,
       candidates: box.own.map((endpoint) => ({ type: 'local', endpoint, priority: 1 })),
-      hosts: hosts.map((host) => ({ host, name: '' })),
+      hosts: hosts.map((host) => (host instanceof Uint8Array ? { host, name: '' } : host)),
       revocationVersion: 0,
-      loadPercent: 0,
-      relays: [],
+      loadPercent: box.loadPercent,
+      relays: [...box.readings].map(([relay, rttMillis]) => ({ relay, rttMillis })),
     }
   }
 
@@ -198,6 +205,26 @@ export class CoordinatorWorld {
     if (enrolled.kind !== 'cert-renew-response') throw new BugError(JSON.stringify(enrolled))
     this.register(box)
     return box
+  }
+
+  relay(name: string, at: string, own: readonly string[] = [at]): Box {
+    return this.member(name, ROLE_RELAY, at, own)
+  }
+
+  /** The box is elsewhere: an NTM Update from there and, unless told otherwise, its echo. */
+  move(box: Box, at: string, own: readonly string[] = [at], echo = true): void {
+    box.at = ep(at)
+    box.own = own.map(ep)
+    box.version++
+    const answer = this.ask(box, { ...this.registration(box), kind: 'ntm-update' } as Request)
+    if (answer.kind !== 'ntm-update-response') throw new BugError(JSON.stringify(answer))
+    if (echo) this.ask(box, { kind: 'location-confirm', echoNonce: answer.echoNonce })
+  }
+
+  /** Asks where a peer is now, because this box moved or hears nothing; gives the transaction. */
+  askMoved(box: Box, peer: Box, lost = NO_CONTRACT): string {
+    const sought = { by: 'node', node: peer.node } as const
+    return this.send(box, { kind: 'direction-request', sought, why: 'moved', sources: [], lost })
   }
 
   terminator(name: string, at: string): Box {
@@ -253,6 +280,26 @@ export class CoordinatorWorld {
     const asked = this.take(box)
     this.reply(asked, { kind: 'path-accept', ttlSeconds, families })
     return asked
+  }
+
+  /** A relay says yes to the oldest Relay Direction it has. */
+  relayed(relay: Box, loadPercent = 0): Asked {
+    const asked = this.takeKind(relay, 'relay-direction')
+    this.reply(asked, { kind: 'relay-accept', endpoints: relay.own, loadPercent })
+    return asked
+  }
+
+  /** Takes the oldest request of this kind the coordinator has for this box. */
+  takeKind(box: Box, kind: Request['kind']): Asked {
+    const found = this.asked.find((a) => nodeKey(a.node) === nodeKey(box.node) && a.message.kind === kind)
+    if (found === undefined) throw new BugError(`no ${kind} for ${box.name}`)
+    this.asked.splice(this.asked.indexOf(found), 1)
+    return found
+  }
+
+  /** Kinds of what the coordinator asks of this box now, oldest first. */
+  asks(box: Box): string[] {
+    return this.asked.filter((a) => nodeKey(a.node) === nodeKey(box.node)).map((a) => a.message.kind)
   }
 
   /** The box's session ends. */

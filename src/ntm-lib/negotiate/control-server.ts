@@ -105,10 +105,9 @@ export class ControlServer {
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const header = readHeader(bytes)
     if (!header.ok) return this.#drop(header.fault)
-    const { cls } = header.value
-    if (cls === CLASS_CONTROL) this.#onSealed(header.value, from, bytes, now)
-    else if (cls === CLASS_CONTROL_HANDSHAKE) this.#onHandshake(header.value, from, bytes, now)
-    else this.#drop('unknown-kind')
+    if (header.value.cls === CLASS_CONTROL) return this.#onSealed(header.value, from, bytes, now)
+    if (header.value.cls === CLASS_CONTROL_HANDSHAKE) return this.#onHandshake(header.value, from, bytes, now)
+    this.#drop('unknown-kind')
   }
 
   tick(now: Instant): void {
@@ -144,8 +143,8 @@ export class ControlServer {
     if (!checkTag1(this.#p.callee.suite, bytes, this.#tagKey)) return this.#drop('bad-tag')
     const again = this.#welcomes.get(hex(split.value.e))
     if (again !== undefined) return this.#send(from, again)
-    const proven = !this.#load.busy(now) || this.#cookies.proves(bytes, from, now)
-    if (!proven) return this.#sendCookie(header, from, bytes, now)
+    if (this.#load.busy(now) && !this.#cookies.proves(bytes, from, now))
+      return this.#sendCookie(header, from, bytes, now)
     this.#welcome(split.value, from, now)
   }
 
@@ -192,13 +191,14 @@ export class ControlServer {
     if (session.channel.newest > before && !sameEndpoint(session.peer.endpoint, from)) {
       session.peer = { ...session.peer, endpoint: from }
       this.#tell({ event: 'moved', peer: session.peer })
+      this.#resend(this.#knownOf(session.peer), now)
     }
-    const known = this.#sessions.has(id) ? this.#knownOf(session.peer) : this.#prove(session)
+    const known = this.#sessions.has(id) ? this.#knownOf(session.peer) : this.#prove(session, now)
     for (const envelope of envelopes.value) this.#onEnvelope(known, session, envelope, now)
   }
 
   /** The first sealed datagram: the session becomes the node's only one. */
-  #prove(session: Session): Known {
+  #prove(session: Session, now: Instant): Known {
     const { peer } = session
     const known = this.#knownOf(peer)
     if (known.session !== null) this.#sessions.delete(known.session.peer.session)
@@ -206,6 +206,7 @@ export class ControlServer {
     this.#sessions.set(peer.session, session)
     known.session = session
     this.#tell({ event: 'established', peer })
+    this.#resend(known, now)
     return known
   }
 
@@ -250,13 +251,8 @@ export class ControlServer {
     const { suite } = this.#p.callee
     this.#p.counters.count('control.cookie')
     const cookie = this.#cookies.cookieFor(from, now)
-    const reply = encodeHeader({
-      cls: CLASS_CONTROL_HANDSHAKE,
-      flags: TYPE_CONTROL_COOKIE,
-      word: this.#keyId,
-      id: header.counter,
-      counter: 0,
-    })
+    const about = { word: this.#keyId, id: header.counter, counter: 0 }
+    const reply = encodeHeader({ cls: CLASS_CONTROL_HANDSHAKE, flags: TYPE_CONTROL_COOKIE, ...about })
     this.#send(from, sealCookie(suite, reply, this.#tagKey, tag1Of(bytes), cookie))
   }
 
@@ -270,6 +266,11 @@ export class ControlServer {
   #tokenFor(id: SessionId): Uint8Array {
     const bytes = Uint8Array.from([40, 32, 24, 16, 8, 0], (shift) => Math.floor(id / 2 ** shift) % 256)
     return resetToken(this.#p.callee.suite, this.#resetSecret, 'session', bytes)
+  }
+
+  /** What a box between two networks did not hear it hears when it is back, not after the next wait. */
+  #resend({ session, transactions }: Known, now: Instant): void {
+    if (session !== null) this.#seal(session, transactions.resend(now))
   }
 
   #seal(session: Session, envelopes: readonly Envelope[]): void {

@@ -272,6 +272,30 @@ test('a mover is answered where it is now; the old address no longer', () => {
   expect(w.b.peer(nodeIdOf(nodeCrypto, w.clientKey.public))?.endpoint).toEqual(w.clientAt)
 })
 
+test('what a box between two networks was asked it hears with its first word from the new one', () => {
+  const w = new Wire()
+  w.a.start(w.now)
+  w.a.request('first', echo, seconds(5), w.now)
+  w.run(() => answers(w) === 1)
+  const node = nodeIdOf(nodeCrypto, w.clientKey.public)
+  w.clientAt = { ip: ip4FromWord(0xc6336402), port: 61000 }
+  w.b.request(
+    node,
+    'asked',
+    { kind: 'path-close', contractHash: new Uint8Array(32), reason: 'lost' },
+    seconds(30),
+    w.now,
+  )
+  // Its next copies wait for seconds by now.
+  w.run(() => false, 8000)
+  const heard = (): boolean => w.client.some((e) => e.event === 'request')
+  expect(heard()).toBe(false)
+  const back = w.now
+  w.a.request('second', echo, seconds(5), w.now)
+  expect(w.run(heard)).toBe(true)
+  expect(w.now - back).toBe(40)
+})
+
 test('nobody home: the request is given up, the Hellos go on and slow down', () => {
   const w = new Wire(() => 'lost')
   w.a.start(w.now)
