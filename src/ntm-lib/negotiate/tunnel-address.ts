@@ -12,6 +12,9 @@ export type Trial = {
   readonly nonce: Uint8Array
   readonly oldNonce: Uint8Array
   readonly until: Instant
+  /** The peer has settled there, not through the relay; until when that is worth waiting for. */
+  readonly straight: boolean
+  readonly awaitUntil: Instant
   /** Copies of the challenge sent, and when the next one goes. */
   readonly challenges: number
   readonly challengeAt: Instant | null
@@ -47,6 +50,8 @@ export type HeardFrom = {
   readonly use: boolean
   /** It answered us from there lately, or is our own relay: no trial is needed. */
   readonly proven: boolean
+  /** It came through the relay. */
+  readonly relayed: boolean
 }
 
 export type AddressStep = {
@@ -81,6 +86,8 @@ export function onHeard(
   if (!h.newest || (now < a.quietUntil && !h.use)) return stay(a)
   const left = a.left !== null && sameEndpoint(a.left.from, h.from) ? a.left : null
   if (left !== null && now < left.aloneUntil && !h.use) return stay(a)
+  // Who moves says so on both kinds of way at once; straight is better, for as long as it may still be proven in one round trip.
+  if (h.relayed && a.trial?.straight === true && now < a.trial.awaitUntil) return stay(a)
   if (h.proven && (left === null || now >= left.doubtUntil || h.use)) return moveTo(a, h.from, rtt, now)
   const random = chance()
   const trial: Trial = {
@@ -89,6 +96,8 @@ export function onHeard(
     nonce: random.slice(0, 8),
     oldNonce: random.slice(8, 16),
     until: after(now, TIMERS.addressTrial.millis),
+    straight: h.use && !h.relayed,
+    awaitUntil: after(now, rtt === null ? TIMERS.leftAlone.millis : ((2 * rtt) as Millis)),
     challenges: 1,
     challengeAt: after(now, TIMERS.challengeAgain.millis),
     bytesIn: 0,

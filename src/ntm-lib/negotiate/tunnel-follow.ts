@@ -29,8 +29,9 @@ export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
   if (path.address.trial === null && sameEndpoint(from, path.address.current)) return
   const newest = sign.newest && (frames === null || frames.some(isFollowed)) && !insists(path, now)
   const use = frames?.some((f) => f.kind === 'check' && f.use) === true
-  const proven = isOurRelay(path, from) || (path.ways !== null && provenAt(path.ways, from, now))
-  const heard = { from, bytes, newest, use, proven }
+  const relayed = isOurRelay(path, from)
+  const proven = relayed || (path.ways !== null && provenAt(path.ways, from, now))
+  const heard = { from, bytes, newest, use, proven, relayed }
   after(
     core,
     path,

@@ -208,6 +208,7 @@ const sign = (from: Endpoint, newest: boolean, bytes = 40): HeardFrom => ({
   newest,
   use: false,
   proven: false,
+  relayed: false,
 })
 
 function slot(epoch: number, born: number): Slot {

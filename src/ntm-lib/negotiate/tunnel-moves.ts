@@ -1,11 +1,11 @@
-import { sameEndpoint } from '../addr/endpoint.ts'
+import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { isIp4 } from '../addr/ip.ts'
 import { sameVia, type Via } from '../addr/via.ts'
 import { between, type Instant } from '../base/time.ts'
 import type { Frame } from '../wire/frames.ts'
 import type { Whereabouts } from '../wire/messages/direction.ts'
 import type { Path } from './paths.ts'
-import { legPlaces } from './relay-leg.ts'
+import { type LegPlace, legPlaces } from './relay-leg.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 import { type Core, touch } from './tunnel-core.ts'
 import { legRebind, legReplace, legStart } from './tunnel-relay.ts'
@@ -76,15 +76,28 @@ function unplanned(core: Core, path: Path, now: Instant): void {
   const relayVia = legVia(core, path)
   if (path.leg === null) legStart(core, path, now)
   else if (relayVia !== null) legRebind(core, path, relayVia, now)
-  const { current } = path.address
-  const throughRelay = path.ways.used.kind === 'relay' && path.leg !== null ? legPlaces(path.leg)[0] : undefined
-  const to = throughRelay?.endpoint ?? current
-  path.via =
-    throughRelay === undefined ? (core.vias.find((v) => isIp4(v.ip) === isIp4(to.ip)) ?? null) : throughRelay.via
+  const place = firstPlace(core, path, path.address.current)
+  path.via = place.via
   const usedLately = path.alive !== null && between(path.alive.lastInner, now) < TIMERS.wayFresh.millis
   // Thousands of idle paths do not all ask everywhere: whoever wants something of them will.
-  waysLost(core, path, to, usedLately || core.paths.size <= LIMITS.seekAllPaths, now)
+  waysLost(core, path, place.endpoint, usedLately || core.paths.size <= LIMITS.seekAllPaths, now)
   if (usedLately && path.via !== null) pads(core, path, now)
+}
+
+/**
+ * Where we are heard most likely, out of which of ours: through the relay when that was the way or is the one expected, else where the peer
+ * is, else at a place it is said to be of a family that we have.
+ */
+function firstPlace(core: Core, path: Path, current: Endpoint): LegPlace {
+  const [relay] = path.leg === null ? [] : legPlaces(path.leg)
+  const { optimise, way } = path.whereabouts
+  if (relay !== undefined && (path.ways?.used.kind === 'relay' || way === 'relay')) return relay
+  const places = [current, ...(way === 'direct' || optimise === 'ice' ? path.candidates : [])]
+  for (const endpoint of places) {
+    const via = core.vias.find((v) => isIp4(v.ip) === isIp4(endpoint.ip))
+    if (via !== undefined) return { endpoint, via }
+  }
+  return relay ?? { endpoint: current, via: null }
 }
 
 /** What the peer may send here before this address is proven is three times what came from it: make it worth something. */

@@ -66,9 +66,9 @@ export const fresh = (seeds: Seeds, now: Instant): Checking => ({
   use: false,
 })
 /** No more copies; an answer still counts. */
-export const silence = (k: Known, c: Checking): Known => ({ ...k, checking: { ...c, dueAt: null } })
+export const silence = (k: Known, c: Checking): Known => ({ ...k, checking: { ...c, dueAt: null, use: false } })
 /** What was said with `use` is not meant any more. */
-export const unused = (k: Known): Known => (k.checking?.use === true ? silence(k, { ...k.checking, use: false }) : k)
+export const unused = (k: Known): Known => (k.checking?.use === true ? silence(k, k.checking) : k)
 /** Whether a nonce is one of this question's copies. */
 export const isAnswer = (c: Checking | null, nonce: Uint8Array): boolean => {
   if (c === null || (nonce[7] ?? 255) >= c.sentAt.length) return false

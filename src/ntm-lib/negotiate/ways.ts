@@ -78,7 +78,11 @@ export function offer(w: Ways, offers: readonly Offer[]): Ways {
 
 /** The way in use is thought dead: all of them at once. `until`: when that ends. */
 export function seekAny(w: Ways, why: Ways['why'], seeds: Seeds, now: Instant): Ways {
-  const list = w.list.map((k) => ({ ...k, checking: k.checking?.use === true ? k.checking : fresh(seeds, now) }))
+  // After a move the relay is settled on as well: whoever hears only that need not ask us first.
+  const list = w.list.map((k) => {
+    if (k.checking?.use === true) return k
+    return { ...k, checking: { ...fresh(seeds, now), use: why === 'moved' && k.kind === 'relay' } }
+  })
   return { ...w, list, aim: 'any', why, until: after(now, TIMERS.astrayGiveUp.millis), roundAt: null }
 }
 
@@ -236,7 +240,10 @@ function candidate(w: Ways): { readonly best: Known | null; readonly at: Instant
 /** After a change of way: what is better is still looked for, the rest has no purpose any more. */
 function settle(w: Ways): Ways {
   const than = usedRank(w)
-  const list = w.list.map((k) => (k.rank < than || k.checking === null || k.checking.use ? k : silence(k, k.checking)))
+  const list = w.list.map((k) => {
+    if (k.checking === null || sameWay(k, w.used)) return k
+    return k.rank < than ? unused(k) : silence(k, k.checking)
+  })
   const better = list.some((k) => k.rank < than)
   return { ...w, list, aim: better ? 'better' : 'none', until: null, rounds: 0, roundAt: null }
 }
