@@ -22,6 +22,7 @@ export async function run(args: readonly string[]): Promise<number> {
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   bridge: async () => (await import('./commands/bridge.ts')).bridge,
   tt: async () => (await import('./commands/tt.ts')).tt,
+  relay: async () => (await import('./commands/relay.ts')).relay,
   coordinator: async () => (await import('./commands/coordinator.ts')).coordinator,
   up: async () => (await import('./commands/up.ts')).up,
   down: async () => (await import('./commands/down.ts')).down,
@@ -41,6 +42,7 @@ const HELP = `ntm: NTMobile as an appliance
 
   ntm bridge --config FILE             run the inline bridge
   ntm tt --config FILE                 run the tunnel terminator
+  ntm relay --config FILE              run a relay for nodes that cannot reach each other
   ntm coordinator --config FILE        run the coordinator
   ntm up --config FILE                 run this machine as an NTM terminal, in the foreground
   ntm down [--config FILE | --socket PATH]
@@ -53,7 +55,7 @@ const HELP = `ntm: NTMobile as an appliance
   ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
            [--nodes4 PREFIX] [--servers4 PREFIX] [--ula NODES48[,SERVERS64]]
                                        make a network: root key, issuer, coordinator certificate
-  ntm token create --dir DIR --name NAME --role bridge|tt|node [--hours N]
+  ntm token create --dir DIR --name NAME --role bridge|tt|relay|node [--hours N]
                                        make a one-time enrolment token, printed on standard output
   ntm version                          print the version
 

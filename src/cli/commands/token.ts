@@ -3,7 +3,7 @@ import { systemCalendar } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { SqliteStore } from '#io/store-sqlite.ts'
 import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
-import { ROLE_BRIDGE, ROLE_NODE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_BRIDGE, ROLE_NODE, ROLE_RELAY, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { options } from '../args.ts'
 import { databaseFile, loadNetwork, loadRoot } from '../compose/network-dir.ts'
 import { UsageError } from '../usage-error.ts'
@@ -50,4 +50,9 @@ function qualified(name: string, zone: string): string {
   return plain.endsWith(`.${zone}`) ? plain : `${plain}.${zone}`
 }
 
-const ROLES: Readonly<Record<string, number>> = { bridge: ROLE_NODE | ROLE_BRIDGE, tt: ROLE_TT, node: ROLE_NODE }
+const ROLES: Readonly<Record<string, number>> = {
+  bridge: ROLE_NODE | ROLE_BRIDGE,
+  tt: ROLE_TT,
+  relay: ROLE_RELAY,
+  node: ROLE_NODE,
+}

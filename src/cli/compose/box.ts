@@ -87,7 +87,7 @@ function readToken({ file, network }: BoxSettings): EnrolmentToken {
     throw complain(
       'token',
       'is missing, and this box is not a member yet',
-      `Make one with: ntm token create --dir DIR --name NAME --role bridge|tt|node`,
+      `Make one with: ntm token create --dir DIR --name NAME --role bridge|tt|relay|node`,
     )
   }
   const verdict = parseToken(nodeCrypto, text)

@@ -165,6 +165,7 @@ class BridgeShell {
       case 'path-gone':
         // The packet side sees paths for itself.
         return this.#visits.onPath(event)
+      case 'relay-asked':
       case 'path-mtu':
         return
       default:

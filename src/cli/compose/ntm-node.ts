@@ -15,7 +15,7 @@ import { Node } from '#ntm-lib/negotiate/node.ts'
 import { Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
+import { decodeSignedCertificate, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { Candidate, HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import { type Box, nameOf } from './box.ts'
 
@@ -24,6 +24,8 @@ export type NtmNodeParts = {
   /** `ROLE_…` bits told in Hello. */
   readonly roles: number
   readonly underlayMtuBytes: number
+  /** How busy a relay is, told with each registration. */
+  readonly loadPercent?: () => number
   readonly log: Log
   readonly counters: Counters
 }
@@ -45,7 +47,7 @@ export type NtmNode = {
 }
 
 /** A box's negotiation with everything it needs from this machine. */
-export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNodeParts): NtmNode {
+export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, counters }: NtmNodeParts): NtmNode {
   const suite = nodeCrypto
   const bootId = suite.random(8)
   const where: Whereabouts = { candidates: [], hosts: [], version: 1 }
@@ -91,7 +93,9 @@ export function makeNode({ box, roles, underlayMtuBytes, log, counters }: NtmNod
       bootId,
       presence: () => ({ name, candidates: where.candidates, hosts: where.hosts, mtuBytes: underlayMtuBytes }),
       version: () => where.version,
+      ...(loadPercent === undefined ? {} : { loadPercent }),
     },
+    isRelay: (roles & ROLE_RELAY) !== 0,
     membership: { chain: box.identity.chain, today: now },
     hash: (bytes) => suite.hash(bytes),
     counters,

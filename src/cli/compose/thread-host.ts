@@ -32,9 +32,9 @@ export async function startPacketHost<In, Out>(parts: ThreadHostParts<Out>): Pro
   return host
 }
 
-/** One core is the control thread's and everybody else's; lanes 1 to 3 are the workers'. A terminator has several only when told to. */
+/** One core is the control thread's and everybody else's; lanes 1 to 3 are the workers'. A terminator has several only when told to, a relay never: its legs are in one table. */
 export const workersFor = (kind: RoleKind, cores: number): number =>
-  kind !== 'tt' ? Math.min(MOST_WORKERS, Math.max(1, cores - 1)) : 1
+  kind !== 'tt' && kind !== 'relay' ? Math.min(MOST_WORKERS, Math.max(1, cores - 1)) : 1
 
 type Worker = { readonly thread: Thread<ToPacketWorker, PacketSaid>; seenBeat: number }
 

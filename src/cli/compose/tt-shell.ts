@@ -57,6 +57,7 @@ export class TtShell {
       case 'path-open':
       case 'path-mtu':
       case 'path-way':
+      case 'relay-asked':
         // What paths mean to packets, the packet side reads in its tunnel table.
         return
       default:

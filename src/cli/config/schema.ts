@@ -66,6 +66,27 @@ export const ttConfig = z.strictObject({
 })
 export type TtConfig = z.output<typeof ttConfig>
 
+/** `ntm relay`: `examples/relay.toml` explains each key. */
+export const relayConfig = z.strictObject({
+  role: z.literal('relay'),
+  state: z.string().default('/var/lib/ntm'),
+  network,
+  udp,
+  log,
+  relay: z
+    .strictObject({
+      endpoints: z.array(endpointOrAddress(4330)).max(8).default([]),
+      most_paths: z.int().min(1).max(65_536).default(4096),
+      mbit_per_second: z.int().min(0).max(400_000).default(0),
+      packets_per_second: z.int().min(0).max(100_000_000).default(0),
+      path_mbit_per_second: z.int().min(0).max(400_000).default(0),
+      path_packets_per_second: z.int().min(0).max(100_000_000).default(0),
+      echoes_per_second: z.int().min(0).max(1_000_000).default(1000),
+    })
+    .prefault({}),
+})
+export type RelayConfig = z.output<typeof relayConfig>
+
 /** `ntm coordinator`: `examples/coordinator.toml` explains each key. */
 export const coordinatorConfig = z.strictObject({
   role: z.literal('coordinator'),
@@ -109,5 +130,11 @@ export const nodeConfig = z.strictObject({
 })
 export type NodeConfig = z.output<typeof nodeConfig>
 
-export const anyConfig = z.discriminatedUnion('role', [bridgeConfig, ttConfig, coordinatorConfig, nodeConfig])
+export const anyConfig = z.discriminatedUnion('role', [
+  bridgeConfig,
+  ttConfig,
+  relayConfig,
+  coordinatorConfig,
+  nodeConfig,
+])
 export type AnyConfig = z.output<typeof anyConfig>

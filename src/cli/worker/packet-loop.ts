@@ -70,6 +70,8 @@ export class PacketLoop {
     const { io, counters, log, clock, index, workers, fail, say, udp } = parts
     const { role, started } = await startRole({
       plane: loop.#plane,
+      udp,
+      pass: (from, bytes) => loop.#emit({ event: 'datagram', from, bytes }),
       io,
       counters,
       tell: (out) => say({ said: 'role', out }),
@@ -130,8 +132,11 @@ export class PacketLoop {
       const n = udp.recv(into)
       if (n === 0) break
       const now: Instant = clock.now()
-      this.#plane.take(into, now)
-      this.#plane.flush(now)
+      if (this.#role?.datagrams !== undefined) this.#role.datagrams(into, now)
+      else {
+        this.#plane.take(into, now)
+        this.#plane.flush(now)
+      }
       if (n < into.lens.length) break
     }
     this.#tell()

@@ -1,8 +1,11 @@
 import type { PortCounters } from '#io/native.ts'
 import type { ThreadLink } from '#io/thread-link.ts'
+import type { UdpRuns } from '#io/udp-runs.ts'
 import type { PacketIo } from '#native/packet-io/index.d.ts'
+import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
+import type { DatagramRuns } from '#ntm-lib/plane/engine.ts'
 import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
@@ -10,7 +13,7 @@ import type { Clock } from '#ntm-lib/ports/machine.ts'
 import type { SuperBatch } from '#ntm-lib/ports/packet-port.ts'
 
 /** Which role core a packet worker runs. */
-export type RoleKind = 'bridge' | 'tt' | 'tun'
+export type RoleKind = 'bridge' | 'tt' | 'tun' | 'relay'
 
 /** A role's packet side, as the packet loop drives it. It watches its own ports, and flushes the plane after what it put. */
 export interface RolePlane<In> {
@@ -20,6 +23,8 @@ export interface RolePlane<In> {
   mirrored?(command: MirrorCommand, now: Instant): void
   /** A genuine inner packet that the contract allows: slot `i` of `batch`. See `PlaneParts.onInner`. */
   inner(row: number, batch: SuperBatch, i: number, now: Instant): void
+  /** All datagrams of one reading of the socket, instead of the tunnel plane, for a role that ends no tunnels. */
+  datagrams?(d: DatagramRuns, now: Instant): void
   /** All of one round was told: what points into the batch is sent now. */
   afterOpen(): void
   /** Its ports' counts since they were opened, by a short name; told as counters `port.<name>.<count>` (`<name>1` of the second worker). */
@@ -30,6 +35,10 @@ export interface RolePlane<In> {
 
 export type RoleParts<Out> = {
   readonly plane: TunnelPlane
+  /** The worker's own socket. */
+  readonly udp: Pick<UdpRuns, 'send' | 'sendOne'>
+  /** A datagram for the control thread; `bytes` is its from now on. */
+  readonly pass: (from: Endpoint, bytes: Uint8Array) => void
   readonly io: PacketIo
   readonly counters: Counters
   /** To the control thread's `onOut`, in order. */

@@ -1,3 +1,4 @@
+import type { RelayPlaneConfig } from './relay-words.ts'
 import type { RoleKind, RoleParts, RolePlane } from './role-plane.ts'
 import type { TtPlaneConfig } from './tt-words.ts'
 import type { TunPlaneConfig } from './tun-plane.ts'
@@ -11,6 +12,8 @@ export async function startRole(kind: RoleKind, config: unknown, parts: RolePart
       return (await import('./tt-plane.ts')).startTtPlane(config as TtPlaneConfig, parts)
     case 'bridge':
       return (await import('./bridge-plane.ts')).startBridgePlane(null, parts)
+    case 'relay':
+      return (await import('./relay-plane.ts')).startRelayPlane(config as RelayPlaneConfig, parts as RoleParts<never>)
     default:
       return kind satisfies never
   }

@@ -5,6 +5,7 @@ import type { Target } from '../wire/messages/common.ts'
 import type { PathExtend, RouteDirection, Sought, Way } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { RegistrationResponse } from '../wire/messages/registration.ts'
+import type { RelayDirection, RelayRelease } from '../wire/messages/relay.ts'
 import type { TransactionKey } from './control-events.ts'
 
 /** A direction that a role wants: who is sought, and which virtual addresses will use the path. */
@@ -36,6 +37,12 @@ export type NodeEvent =
       readonly event: 'asked'
       readonly transaction: TransactionKey
       readonly message: RouteDirection | PathExtend
+    }
+  /** Of a relay only: the coordinator directs, or takes back, a path to be forwarded; the role answers with `respond`. */
+  | {
+      readonly event: 'relay-asked'
+      readonly transaction: TransactionKey
+      readonly message: RelayDirection | RelayRelease
     }
   /** `row` names the path to packet workers and roles: `Path.row`. */
   | { readonly event: 'path-open'; readonly contractHash: Uint8Array; readonly row: number }

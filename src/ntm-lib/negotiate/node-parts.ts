@@ -21,6 +21,8 @@ export type NodeParts = {
   readonly tunnels: Tunnels
   readonly self: RegisterSelf
   readonly membership: RenewalParts
+  /** Forwards for others: `relay-asked` is told instead of refused. */
+  readonly isRelay?: boolean
   readonly hash: (bytes: Uint8Array) => Uint8Array
   readonly counters: Counters
   readonly random: Random

@@ -10,6 +10,7 @@ import {
   CLASS_TUNNEL_HANDSHAKE,
   readHeader,
 } from '../wire/header.ts'
+import type { Response } from '../wire/message.ts'
 import type { PathExtend, RouteDirection } from '../wire/messages/direction.ts'
 import type { RefusalCode } from '../wire/messages/refusal.ts'
 import type { TransactionKey } from './control-events.ts'
@@ -101,9 +102,14 @@ export class Node {
     this.settle(now)
   }
 
-  decline(transaction: TransactionKey, code: RefusalCode, text: string, now: Instant): void {
-    this.#p.control.respond(transaction, { kind: 'refusal', code, retryAfterMillis: 0, text }, now)
+  /** Answers a `relay-asked` event. */
+  respond(transaction: TransactionKey, response: Response, now: Instant): void {
+    this.#p.control.respond(transaction, response, now)
     this.settle(now)
+  }
+
+  decline(transaction: TransactionKey, code: RefusalCode, text: string, now: Instant): void {
+    this.respond(transaction, { kind: 'refusal', code, retryAfterMillis: 0, text }, now)
   }
 
   /** Candidates or hosts changed: tell the coordinator now. */
@@ -209,21 +215,22 @@ export class Node {
       case 'route-direction':
         return this.#tell({ event: 'asked', transaction, message })
       case 'path-extend':
+      case 'peer-moved':
         // A path we do not know cannot be extended; the coordinator makes a new contract then.
         if (this.tunnels.byContract(message.contractHash) === null) {
           return this.decline(transaction, 'no-route', 'path is not known here', now)
         }
-        return this.#tell({ event: 'asked', transaction, message })
-      case 'peer-moved':
-        if (this.tunnels.byContract(message.contractHash) === null) {
-          return this.decline(transaction, 'no-route', 'path is not known here', now)
-        }
+        if (message.kind === 'path-extend') return this.#tell({ event: 'asked', transaction, message })
         // Older word than what is known changes nothing, and is no fault: answers overtake each other.
         this.tunnels.relocate(message.contractHash, message.whereabouts, now)
         return this.#p.control.respond(transaction, { kind: 'peer-moved-response' }, now)
       case 'path-close':
         this.tunnels.close(message.contractHash, message.reason, now)
         return this.#p.control.respond(transaction, { kind: 'path-close-response' }, now)
+      case 'relay-direction':
+      case 'relay-release':
+        if (this.#p.isRelay === true) return this.#tell({ event: 'relay-asked', transaction, message })
+        return this.decline(transaction, 'unsupported', 'not a relay', now)
       default:
         return this.decline(transaction, 'unsupported', '', now)
     }
