@@ -141,7 +141,8 @@ async function bridgeSite(
   const { router, lan4 } = site
   if (lan4 === null) throw new LabError(`site ${side} has no IPv4 on its LAN`)
   const rooms = { host: `host${side}`, bridge: `bridge${side}` }
-  lab.room(rooms.host)
+  // A real host asks whether its addresses are free: often the only word of its IPv6 for hours.
+  lab.room(rooms.host, { 'net.ipv6.conf.all.accept_dad': 1, 'net.ipv6.conf.default.accept_dad': 1 })
   lab.room(rooms.bridge)
   lab.cable([rooms.bridge, PORTS.net], [router, 'lanb'], { leaveDown: [rooms.bridge] })
   lab.ip(router, 'link set lanb master lan0')

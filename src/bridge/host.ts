@@ -65,7 +65,7 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   }
   const top = ip[0] ?? 0
   if (top >> 5 === 1) h.globalIp6Until = after(now, GLOBAL_KEPT)
-  if (top === 0 || top === 0xff || (top === 0xfe && ((ip[1] ?? 0) & 0xc0) === 0x80)) return
+  if (top === 0 || top === 0xff || isLinkLocal(ip)) return
   const text = ipText(ip)
   if (h.ip6s[0] !== undefined && ipText(h.ip6s[0]) === text) return
   if (!h.ip6s.some((other) => ipText(other) === text)) h.changes++
@@ -74,9 +74,13 @@ export function noteAddress(h: Host, ip: Ip, now: Instant): void {
   h.ip6s = [ip, ...h.ip6s.filter((other) => ipText(other) !== text)].slice(0, 8)
 }
 
+/** RFC 4291 §2.5.6. */
+const isLinkLocal = (ip: Ip6): boolean => ip[0] === 0xfe && ((ip[1] ?? 0) & 0xc0) === 0x80
+
 /** It asks whether an address is free (RFC 4862 §5.4.2): in a moment it will have it, and may not use it for a long time. */
 export function noteTaking(h: Host, ip: Ip6, now: Instant): void {
   const text = ipText(ip)
+  if (isLinkLocal(ip)) return
   if ([...h.taking, ...h.ip6s].some((other) => ipText(other) === text)) return
   h.taking = [ip, ...h.taking].slice(0, 4)
   if (!h.heard) return
