@@ -100,7 +100,8 @@ function talk(c: Socket, answer: ControlAnswer): void {
 async function answered(line: string, answer: ControlAnswer): Promise<unknown> {
   try {
     const request: unknown = JSON.parse(line)
-    if (typeof request !== 'object' || request === null) return { error: 'a request is a JSON object' }
+    if (typeof request !== 'object' || request === null || Array.isArray(request))
+      return { error: 'a request is a JSON object' }
     return (await answer(request as Readonly<Record<string, unknown>>)) ?? { error: 'not known here' }
   } catch (e) {
     // Not JSON, or the packet side has just ended.

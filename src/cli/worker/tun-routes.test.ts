@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { parseIp } from '#ntm-lib/addr/ip.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
 import { innerPacket } from '#test/support/inner.ts'
 import { prefixOf } from '#test/support/network.ts'
@@ -34,6 +35,38 @@ test('nothing leads into a path that does not lead, or has gone', () => {
   expect(row(routes, A, '198.18.0.7')).toBe(0)
 })
 
+test('an address that was given to a box goes there by whatever path leads to it, and nowhere without one', () => {
+  const routes = new TunRoutes(true)
+  const pool = ['198.19.0.0/16', 'fd13::/64']
+  routes.mirrored(path(1, pool, true, 'tt1'))
+  routes.mirrored(path(2, pool, true, 'tt2'))
+  // Two terminators have one pool: which of them serves an address is not in any prefix.
+  expect(row(routes, A, '198.19.0.7')).toBe(0)
+  routes.give(parseIp('198.19.0.7')!, 1)
+  routes.give(parseIp('fd13::7')!, 1)
+  expect(row(routes, A, '198.19.0.7')).toBe(1)
+  expect(row(routes, A6, 'fd13::7')).toBe(1)
+  expect(row(routes, A, '198.19.0.8')).toBe(0)
+  // A newer path with the same box takes its place.
+  routes.mirrored(path(3, pool, true, 'tt1'))
+  routes.mirrored(path(1, pool, false, 'tt1'))
+  routes.mirrored({ mirror: 'gone', row: 1 })
+  expect(row(routes, A, '198.19.0.7')).toBe(3)
+  routes.mirrored({ mirror: 'gone', row: 3 })
+  expect(row(routes, A, '198.19.0.7')).toBe(0)
+  routes.give(parseIp('198.19.0.7')!, 2)
+  expect(row(routes, A, '198.19.0.7')).toBe(2)
+  expect(routes.rowFor(parseIp('198.19.0.7')!)).toBe(2)
+})
+
+test('hosts lead by their prefixes also where pools do not', () => {
+  const routes = new TunRoutes(true)
+  routes.mirrored(path(1, ['198.18.0.7/32', 'fd12::7/128', '198.18.0.0/24']))
+  expect(row(routes, A, '198.18.0.7')).toBe(1)
+  expect(row(routes, A6, 'fd12::7')).toBe(1)
+  expect(row(routes, A, '198.18.0.8')).toBe(0)
+})
+
 test('what is no IP packet goes nowhere; TCP is clamped to what travels whole', () => {
   const routes = new TunRoutes()
   routes.mirrored(path(1, ['0.0.0.0/0', '::/0']))
@@ -48,12 +81,12 @@ const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes
 const row = (routes: TunRoutes, from: string, to: string): number =>
   routes.rowTo(viewOf(innerPacket(from, to, 60)), 0, 60)
 
-function path(row: number, prefixes: readonly string[], leads = true): MirrorCommand {
+function path(row: number, prefixes: readonly string[], leads = true, peer = 'x'): MirrorCommand {
   return {
     mirror: 'path',
     path: {
       row,
-      peer: 'x',
+      peer,
       ids: [row],
       id: row,
       direction: 0,
