@@ -36,6 +36,8 @@ export type Address = {
   readonly trial: Trial | null
   /** No new trial before this: somebody forwards copies of our packets and lost the race. */
   readonly quietUntil: Instant
+  /** Where it also speaks from; followed when it does so until then and never from the current one. */
+  readonly waiting: { readonly from: Endpoint; readonly until: Instant } | null
   /** Where it was before: not followed back for a moment, nor without a challenge for some more. */
   readonly left: { readonly from: Endpoint; readonly aloneUntil: Instant; readonly doubtUntil: Instant } | null
 }
@@ -52,6 +54,8 @@ export type HeardFrom = {
   readonly proven: boolean
   /** It came through the relay. */
   readonly relayed: boolean
+  /** Both ways work and we are the end that changes last: only when it speaks from there all the time. */
+  readonly patient: boolean
 }
 
 export type AddressStep = {
@@ -65,6 +69,7 @@ export const settledAt = (current: Endpoint, now: Instant): Address => ({
   current,
   trial: null,
   quietUntil: now,
+  waiting: null,
   left: null,
 })
 
@@ -78,7 +83,8 @@ export function onHeard(
 ): AddressStep {
   if (sameEndpoint(h.from, a.current)) {
     const back = h.newest && a.trial?.oldAnswered === true
-    return stay(back ? { ...a, trial: null, quietUntil: after(now, TIMERS.addressTrial.millis) } : a)
+    if (back) return stay({ ...a, trial: null, quietUntil: after(now, TIMERS.addressTrial.millis) })
+    return stay(h.newest && a.waiting !== null ? { ...a, waiting: null } : a)
   }
   if (a.trial !== null && sameEndpoint(h.from, a.trial.to) && !(h.newest && h.proven)) {
     return stay({ ...a, trial: earned(a.trial, h.bytes) })
@@ -88,6 +94,14 @@ export function onHeard(
   if (left !== null && now < left.aloneUntil && !h.use) return stay(a)
   // Who moves says so on both kinds of way at once; straight is better, for as long as it may still be proven in one round trip.
   if (h.relayed && a.trial?.straight === true && now < a.trial.awaitUntil) return stay(a)
+  if (h.proven && h.patient && !h.use) {
+    const { waiting } = a
+    if (waiting === null || !sameEndpoint(waiting.from, h.from)) {
+      const until = after(now, Math.max(TIMERS.leftAlone.millis, 3 * (rtt ?? 0)) as Millis)
+      return stay({ ...a, waiting: { from: h.from, until } })
+    }
+    if (now < waiting.until) return stay(a)
+  }
   if (h.proven && (left === null || now >= left.doubtUntil || h.use)) return moveTo(a, h.from, rtt, now)
   const random = chance()
   const trial: Trial = {

@@ -26,12 +26,15 @@ export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
   if (path.address === null) return
   const { from, bytes, frames } = sign
   // Nearly every packet: from where the peer is, with nothing in doubt.
-  if (path.address.trial === null && sameEndpoint(from, path.address.current)) return
+  const { trial, waiting, current } = path.address
+  if (trial === null && waiting === null && sameEndpoint(from, current)) return
   const newest = sign.newest && (frames === null || frames.some(isFollowed)) && !insists(path, now)
   const use = frames?.some((f) => f.kind === 'check' && f.use) === true
   const relayed = isOurRelay(path, from)
-  const proven = relayed || (path.ways !== null && provenAt(path.ways, from, now))
-  const heard = { from, bytes, newest, use, proven, relayed }
+  const proven = isSure(path, from, now)
+  // Two ends that each follow the other to where it was would change places for ever.
+  const patient = path.role === 'opener' && isSure(path, path.address.current, now)
+  const heard = { from, bytes, newest, use, proven, relayed, patient }
   after(
     core,
     path,
@@ -39,6 +42,10 @@ export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
     now,
   )
 }
+
+/** Whether the peer is at `to` without a doubt: we asked there lately, or it is our own relay. */
+const isSure = (path: Path, to: Endpoint, now: Instant): boolean =>
+  isOurRelay(path, to) || (path.ways !== null && provenAt(path.ways, to, now))
 
 /** A response frame came. */
 export function onResponseFrame(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {

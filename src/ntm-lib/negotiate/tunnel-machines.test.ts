@@ -209,6 +209,7 @@ const sign = (from: Endpoint, newest: boolean, bytes = 40): HeardFrom => ({
   use: false,
   proven: false,
   relayed: false,
+  patient: false,
 })
 
 function slot(epoch: number, born: number): Slot {

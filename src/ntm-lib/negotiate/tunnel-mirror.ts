@@ -114,7 +114,9 @@ function mirrored(path: Path): MirroredPath {
         ? { epoch: seal.epoch, until: after(seal.born, TIMERS.keyStop.millis) }
         : null,
     // A reset is believed unless something comes; an address on trial is kept or left by what comes from where.
-    tell: path.resetAt !== null || (path.address !== null && path.address.trial !== null),
+    tell:
+      path.resetAt !== null ||
+      (path.address !== null && (path.address.trial !== null || path.address.waiting !== null)),
   }
 }
 
