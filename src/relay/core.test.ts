@@ -155,7 +155,21 @@ describe('binding', () => {
     expect(w.send(ALICE, packet(0, 100)).length).toBe(1)
     w.send(ALICE_MOVED, confirmOf(challenge!.bytes, KEYS[0]))
     expect(w.send(BOB, packet(1, 1000))[0]!.to).toEqual(ALICE_MOVED)
+    // What was under way from the old address still arrives, but nothing goes there.
+    w.pass(1000)
+    expect(w.send(ALICE, packet(0, 100)).map((s) => s.to)).toEqual([BOB])
+    expect(w.send(BOB, packet(1, 1000))[0]!.to).toEqual(ALICE_MOVED)
+    w.pass(3000)
     expect(w.send(ALICE, packet(0, 100)).map((s) => kindOf(s.bytes))).toEqual(['notice'])
+  })
+
+  test('a Tunnel Request that came before the Bind follows when the Knocks have made it affordable', () => {
+    const w = new World()
+    w.bound(0, ALICE)
+    expect(w.send(ALICE, request(0))).toEqual([])
+    expect(w.send(BOB, bind(1, 1)).map((s) => kindOf(s.bytes))).toEqual(['challenge'])
+    expect(w.send(BOB, request(1, 4)).map((s) => s.to)).toEqual([ALICE])
+    expect(w.send(BOB, request(1, 4)).map((s) => s.to)).toEqual([ALICE, BOB])
   })
 
   test('what is early waits for a second: a handshake for its peer, a Bind with its handshake for the direction', () => {

@@ -20,7 +20,7 @@ import { Legs } from './legs.ts'
 import { Load } from './load.ts'
 import { Parked } from './parked.ts'
 import { type RelaySettings, stricter } from './settings.ts'
-import { otherLeg, pendingPlace, RelayTable } from './table.ts'
+import { boundPlace, otherLeg, RelayTable } from './table.ts'
 
 export type RelayParts = {
   readonly settings: RelaySettings
@@ -45,6 +45,8 @@ export class RelayCore {
   readonly #echoes: Rate
   readonly #load: Load
   readonly #one = oneSlot()
+  /** Legs that handshakes for them may now go to. */
+  readonly #grown: number[] = []
   #sweepAt: Instant | null = null
 
   constructor(parts: RelayParts) {
@@ -63,6 +65,9 @@ export class RelayCore {
       send,
       other: (d, slot, at, len, now) => this.#other(senderOf(d, slot), copy(d, at, len), now),
       unknown: (d, slot, at, len, now) => this.#unknown(d, slot, at, len, now),
+      grown: (leg) => {
+        if (this.#parked.size > 0) this.#grown.push(leg)
+      },
       unforwarded: (why, leg, d, slot, at, len, now) => this.#unforwarded(why, leg, d, slot, at, len, now),
     })
   }
@@ -80,6 +85,12 @@ export class RelayCore {
   /** Datagrams as they came; what is forwarded has been sent when this returns. Total. */
   take(d: DatagramRuns, now: Instant): void {
     this.#forwarder.take(d, now)
+    // Not before: what had waited is taken from memory that `d` may be.
+    for (let leg = this.#grown.pop(); leg !== undefined; leg = this.#grown.pop()) {
+      const waiting = this.#parked.takeHandshake(otherLeg(leg))
+      // If it may not go there yet it waits again.
+      if (waiting !== null) this.handle(waiting.from, waiting.bytes, now)
+    }
     this.#wake(now)
   }
 
@@ -137,10 +148,8 @@ export class RelayCore {
         t.remove(row)
         continue
       }
-      for (const leg of [2 * row, 2 * row + 1]) {
-        if (t.isThere(leg) && now >= (t.legUntil[leg] ?? 0)) t.unbind(leg)
-        if (t.ports[pendingPlace(leg)] !== 0 && now >= (t.pendingUntil[leg] ?? 0)) t.dropPending(leg)
-      }
+      t.expire(2 * row, now)
+      t.expire(2 * row + 1, now)
     }
     this.#parked.sweep(now)
     const { datagrams, bytes } = this.#forwarder
@@ -184,10 +193,7 @@ export class RelayCore {
     }
     const leg =
       d.kind === 'bind' ? this.#legs.bind(row, d, from, bytes, now) : this.#legs.confirm(row, d, from, bytes, now)
-    if (leg < 0) return
-    const waiting = this.#parked.takeHandshake(otherLeg(leg))
-    // If it may not go there yet it waits again.
-    if (waiting !== null) this.handle(waiting.from, waiting.bytes, now)
+    if (leg >= 0) this.#grown.push(leg)
   }
 
   #unknown(d: DatagramRuns, slot: number, at: number, len: number, now: Instant): void {
@@ -214,7 +220,7 @@ export class RelayCore {
     this.#legs.notice(why, leg, pathId(getU48(d.view, at + 4)), senderOf(d, slot), copy(d, at, each), now)
   }
 
-  #isBound = (leg: number): boolean => (this.#table.ports[2 * leg] ?? 0) !== 0
+  #isBound = (leg: number): boolean => (this.#table.ports[boundPlace(leg)] ?? 0) !== 0
 }
 
 /** A handshake that is worth keeping for its peer: any but a Knock, which is only to open the way to its sender. */

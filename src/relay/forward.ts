@@ -19,6 +19,8 @@ export type ForwardParts = {
   readonly other: (d: DatagramRuns, slot: number, at: number, len: number, now: Instant) => void
   /** Class 3 or 4 of a path that is not in the table. */
   readonly unknown: (d: DatagramRuns, slot: number, at: number, len: number, now: Instant) => void
+  /** More may go to this leg than before. */
+  readonly grown: (leg: number) => void
   /** Not forwarded, or not all of it: what begins at `at`. */
   readonly unforwarded: (why: Unforwarded, leg: number, d: DatagramRuns, slot: number, at: number, len: number, now: Instant) => void // biome-ignore format: one line
 }
@@ -103,7 +105,10 @@ export class Forwarder {
     const from = table.placeFrom(leg, d.addrs, 16 * slot, d.ports[slot] ?? 0)
     if (from < 0) return this.#p.unforwarded('unbound', leg, d, slot, at, len, now)
     // Before anything is sent back to it.
-    if (from === pendingPlace(leg)) table.allowance[leg] = (table.allowance[leg] ?? 0) + AMPLIFICATION * len
+    if (from === pendingPlace(leg)) {
+      table.allowance[leg] = (table.allowance[leg] ?? 0) + AMPLIFICATION * len
+      this.#p.grown(leg)
+    }
     const to = otherLeg(leg)
     if (!table.isThere(to)) return this.#p.unforwarded('peer-unbound', leg, d, slot, at, len, now)
     const row = leg >> 1

@@ -73,8 +73,7 @@ export class Legs {
     if (!this.#cookies.proves(d.cookie, d.path, d.direction, from, d.seq, now))
       return this.#drop('relay.drop.confirm-forged')
     if (!t.isPlace(boundPlace(leg), from)) this.#counters.count('relay.bound')
-    t.setPlace(boundPlace(leg), from)
-    t.dropPending(leg)
+    t.bind(leg, from, now)
     t.legUntil[leg] = after(now, LEG_LIFE)
     return leg
   }

@@ -2,15 +2,21 @@ import { type Endpoint, sameEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type Ip, ip16 } from '#ntm-lib/addr/ip.ts'
 import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
+import { after, type Instant, seconds } from '#ntm-lib/base/time.ts'
 import { PathIds } from '#ntm-lib/plane/path-ids.ts'
 import { shared } from '#ntm-lib/ports/packet-port.ts'
 
 /** A leg is 2 × row + D: the opener's, then the acceptor's. */
 export const legOf = (row: number, direction: number): number => 2 * row + direction
 export const otherLeg = (leg: number): number => leg ^ 1
-/** Each leg has two places in `addrs` and `ports`: where it is bound, and where its latest Bind came from. */
-export const boundPlace = (leg: number): number => 2 * leg
-export const pendingPlace = (leg: number): number => 2 * leg + 1
+/**
+ * Each leg has three places in `addrs` and `ports`: where it is bound, where its latest Bind came from, and where it was bound a
+ * moment ago: what was on its way from there still counts, but nothing goes there.
+ */
+export const boundPlace = (leg: number): number => PLACES * leg
+export const pendingPlace = (leg: number): number => PLACES * leg + 1
+const formerPlace = (leg: number): number => PLACES * leg + 2
+const PLACES = 3
 
 /**
  * The relay table (SEED 003): all that a packet needs to know of its path, in typed arrays of a size fixed at the start, so that what
@@ -27,6 +33,7 @@ export class RelayTable {
   /** When the leg, and its pending place, are forgotten. */
   readonly legUntil: Float64Array
   readonly pendingUntil: Float64Array
+  readonly formerUntil: Float64Array
   readonly keys: Uint8Array[] = []
   /** By row. */
   readonly leaseUntil: Float64Array
@@ -39,12 +46,13 @@ export class RelayTable {
   constructor(most: number) {
     invariant(most >= 1 && most <= 65_536, 'a relay table has 1 to 65,536 rows')
     this.most = most
-    this.addrs = shared(Uint8Array, 16 * 4 * most)
-    this.ports = shared(Uint16Array, 4 * most)
+    this.addrs = shared(Uint8Array, 16 * PLACES * 2 * most)
+    this.ports = shared(Uint16Array, PLACES * 2 * most)
     this.allowance = new Float64Array(2 * most)
     this.seqs = new Float64Array(2 * most)
     this.legUntil = new Float64Array(2 * most)
     this.pendingUntil = new Float64Array(2 * most)
+    this.formerUntil = new Float64Array(2 * most)
     this.leaseUntil = new Float64Array(most)
     this.usedAt = new Float64Array(most)
     this.noticedAt = new Float64Array(most).fill(Number.NEGATIVE_INFINITY)
@@ -90,7 +98,26 @@ export class RelayTable {
 
   unbind(leg: number): void {
     this.ports[boundPlace(leg)] = 0
+    this.ports[formerPlace(leg)] = 0
     this.dropPending(leg)
+  }
+
+  /** It is bound here from now on. */
+  bind(leg: number, at: Endpoint, now: Instant): void {
+    const [bound, former] = [boundPlace(leg), formerPlace(leg)]
+    if ((this.ports[bound] ?? 0) !== 0 && !this.isPlace(bound, at)) {
+      this.setPlace(former, this.placeOf(bound))
+      this.formerUntil[leg] = after(now, UNDER_WAY)
+    }
+    this.setPlace(bound, at)
+    this.dropPending(leg)
+  }
+
+  /** Forgets what has had its time. */
+  expire(leg: number, now: Instant): void {
+    if (this.isThere(leg) && now >= (this.legUntil[leg] ?? 0)) this.unbind(leg)
+    if (now >= (this.pendingUntil[leg] ?? 0)) this.dropPending(leg)
+    if (now >= (this.formerUntil[leg] ?? 0)) this.ports[formerPlace(leg)] = 0
   }
 
   dropPending(leg: number): void {
@@ -120,7 +147,7 @@ export class RelayTable {
   placeFrom(leg: number, addrs: Uint8Array, at: number, port: number): number {
     // A port of 0 marks an empty place, and can be forged as a source.
     if (port === 0) return -1
-    for (let place = 2 * leg; place < 2 * leg + 2; place++) {
+    for (let place = PLACES * leg; place < PLACES * (leg + 1); place++) {
       if (this.ports[place] !== port) continue
       let i = 15
       while (i >= 0 && this.addrs[16 * place + i] === addrs[at + i]) i--
@@ -135,4 +162,6 @@ export function ipAt(addrs: Uint8Array, at: number): Ip {
   return unmapped(ip6) ?? ip6
 }
 
+/** How long what a moved end had sent from its old address may take. */
+const UNDER_WAY = seconds(2)
 const NO_KEY = new Uint8Array(0)
