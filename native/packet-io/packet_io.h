@@ -16,6 +16,10 @@
 /* Frames per recvmmsg/sendmmsg; larger batches take several calls. Bounds the stack used (about 12 KiB). */
 enum { CHUNK = 64, VNET_BYTES = sizeof(struct virtio_net_hdr), VLAN_BYTES = 4, ADDR_BYTES = 16 };
 
+/* Whether a UDP port may have sockets that send by one interface each, beside its own: see `way_fd`. */
+typedef enum { NO_GROUP, OWN_GROUP, SHARED_GROUP } way_sockets;
+enum { MOST_SENDERS = 8 };
+
 typedef enum { KIND_TUN, KIND_PACKET, KIND_UDP, KIND_NETLINK } port_kind;
 
 /* Order is the order of `Stat` in index.d.ts. */
@@ -47,6 +51,13 @@ typedef struct {
   bool ethernet; /* a link header precedes the IP packet */
   bool tagged;   /* the last frame came with a VLAN tag that the kernel had taken off: the next one probably does too */
   bool runs;     /* the UDP socket joins datagrams (UDP_GRO) and tells the address they came to */
+  bool reuse;    /* the UDP socket is one of several on its port */
+  way_sockets by_interface;
+  struct {
+    uint32_t ifindex;
+    int fd;
+  } senders[MOST_SENDERS];
+  uint32_t sender_count, oldest_sender;
   uint32_t most_segments; /* of one UDP_SEGMENT send */
   uint32_t gso_rest;      /* runs that go as single datagrams before UDP_SEGMENT is tried again */
   bool woken;             /* readiness was told, and nothing read since */

@@ -137,6 +137,7 @@ void port_close(port *p) {
   /* uv_close takes the descriptor out of epoll at once, so it can be closed right after. */
   if (p->uv_alive) uv_close((uv_handle_t *)&p->poll, on_uv_closed);
   close(p->fd);
+  for (uint32_t i = 0; i < p->sender_count; i++) close(p->senders[i].fd);
   p->fd = -1;
   p->addon->open_ports--;
 }

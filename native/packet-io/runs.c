@@ -176,6 +176,7 @@ typedef struct {
   uint32_t bytes, datagrams, row;
   bool last; /* of its run */
   enum { BY_ROUTE, BY_VIA, VIA_REFUSED } way;
+  int fd;
 } piece;
 
 typedef struct {
@@ -205,6 +206,7 @@ static void put_control(port *p, const run_list *l, const cursor *c, piece *part
   if (l->vias != NULL) used = put_via(p->ipv4only, l->vias + (size_t)part->row * VIA_BYTES, &memory->to, &memory->control.align);
   part->way = used == 0 ? BY_ROUTE : c->refused_via == (uint64_t)part->row + 1 ? VIA_REFUSED : BY_VIA;
   if (part->way == VIA_REFUSED) used = 0;
+  part->fd = used == 0 ? p->fd : way_fd(p, l->vias + (size_t)part->row * VIA_BYTES, &memory->to);
   if (part->datagrams > 1) {
     uint16_t segment = (uint16_t)each;
     struct cmsghdr *h = (struct cmsghdr *)(void *)(memory->control.bytes + used);
@@ -238,8 +240,10 @@ static uint32_t make_pieces(port *p, const run_list *l, const cursor *c, piece *
                                                  .msg_iov = &memory[n].part,
                                                  .msg_iovlen = 1}};
       offset += bytes;
-      pieces[n] = (piece){bytes, (bytes + r.each - 1) / r.each, r.row, offset == r.bytes, BY_ROUTE};
+      pieces[n] = (piece){bytes, (bytes + r.each - 1) / r.each, r.row, offset == r.bytes, BY_ROUTE, p->fd};
       put_control(p, l, c, &pieces[n], r.each, &messages[n].msg_hdr, &memory[n]);
+      /* One call is for one socket. */
+      if (pieces[n].fd != pieces[0].fd) return n;
     }
   }
   return n;
@@ -334,7 +338,7 @@ static uint64_t send_runs(port *p, const run_list *l) {
       c = next_run(&c);
       continue;
     }
-    int took = sendmmsg(p->fd, messages, n, MSG_DONTWAIT);
+    int took = sendmmsg(pieces[0].fd, messages, n, MSG_DONTWAIT);
     if (took <= 0) {
       if (!after_refusal(p, l, &c, &pieces[0], errno)) break;
       continue;
@@ -427,6 +431,8 @@ napi_value js_steer(napi_env env, napi_callback_info info) {
     throw_range(env, "group: 1..256");
     return NULL;
   }
+  /* Alone on its port it has a group of its own, perhaps, but nobody to share with. */
+  if (!p->reuse) return number(env, -EINVAL);
   /* The program sees the payload. A load beyond its end ends it with 0: number 0 gets what is too short. */
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),

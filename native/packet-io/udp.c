@@ -138,6 +138,8 @@ napi_value js_open_udp(napi_env env, napi_callback_info info) {
   from_address(&at, o.ip, &bound);
   set_number(env, object, "port", bound);
   set_number(env, object, "family", ipv4only ? 4 : o.family == 6 ? 6 : 0);
+  if (o.runs && !ipv4only && o.device[0] == 0) p->by_interface = o.reuse ? SHARED_GROUP : make_group(fd);
+  p->reuse = o.reuse;
   return object;
 }
 
@@ -164,47 +166,6 @@ bool is_left_over(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EMSGSIZE ||
          error == EPROTO || error == EACCES || error == ENOPROTOOPT || error == EHOSTDOWN || error == EOPNOTSUPP ||
          error == EPERM || error == EIO || error == ENONET;
-}
-
-bool is_via_error(int error) {
-  return error == EINVAL || error == EADDRNOTAVAIL || error == ENETUNREACH || error == ENODEV;
-}
-
-bool get_vias(napi_env env, napi_value v, size_t rows, const uint8_t **vias) {
-  napi_valuetype type;
-  void *bytes;
-  size_t length;
-  *vias = NULL;
-  if (napi_typeof(env, v, &type) == napi_ok && type == napi_null) return true;
-  if (!get_array(env, v, "vias: Uint8Array or null", napi_uint8_array, &bytes, &length)) return false;
-  if (length / VIA_BYTES < rows) return throw_range(env, "vias: 20 bytes per row");
-  *vias = bytes;
-  return true;
-}
-
-size_t put_via(bool ipv4only, const uint8_t *via, const address *to, struct cmsghdr *at) {
-  static const uint8_t none[VIA_BYTES];
-  /* Read once: the array may be shared with a thread that changes it. */
-  uint8_t wanted[VIA_BYTES];
-  uint32_t ifindex;
-  memcpy(wanted, via, VIA_BYTES);
-  if (memcmp(wanted, none, VIA_BYTES) == 0) return 0;
-  memcpy(&ifindex, wanted + ADDR_BYTES, sizeof ifindex);
-  if (ipv4only) {
-    struct in_pktinfo info = {.ipi_ifindex = (int)ifindex};
-    memcpy(&info.ipi_spec_dst, wanted + sizeof V4_MAPPED, 4);
-    *at = (struct cmsghdr){.cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
-    memcpy(CMSG_DATA(at), &info, sizeof info);
-    return CMSG_SPACE(sizeof info);
-  }
-  /* Towards IPv4 the kernel takes any address only in the v4-mapped form. */
-  if (memcmp(wanted, none, ADDR_BYTES) == 0 && memcmp(&to->v6.sin6_addr, V4_MAPPED, sizeof V4_MAPPED) == 0)
-    memcpy(wanted, V4_MAPPED, sizeof V4_MAPPED);
-  struct in6_pktinfo info = {.ipi6_ifindex = ifindex};
-  memcpy(&info.ipi6_addr, wanted, ADDR_BYTES);
-  *at = (struct cmsghdr){.cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};
-  memcpy(CMSG_DATA(at), &info, sizeof info);
-  return CMSG_SPACE(sizeof info);
 }
 
 /* recvUdp(port, arena, slotBytes, headroom, lens, addrs, ports) */
@@ -280,6 +241,7 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
     struct iovec parts[CHUNK];
     address to[CHUNK];
     via_memory control[CHUNK];
+    int fd = p->fd;
     uint32_t n = total - sent < CHUNK ? total - sent : CHUNK;
     for (uint32_t i = 0; i < n; i++) {
       uint32_t slot = sent + i, bytes = b.lens[slot] < room ? b.lens[slot] : room;
@@ -292,6 +254,12 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
       messages[i] = (struct mmsghdr){
           .msg_hdr = {.msg_name = &to[i], .msg_namelen = length, .msg_iov = &parts[i], .msg_iovlen = 1}};
       size_t said = vias == NULL ? 0 : put_via(p->ipv4only, vias + (size_t)slot * VIA_BYTES, &to[i], &control[i].align);
+      int by = said == 0 ? p->fd : way_fd(p, vias + (size_t)slot * VIA_BYTES, &to[i]);
+      if (i > 0 && by != fd) {
+        n = i;
+        break;
+      }
+      fd = by;
       if (said == 0) continue;
       messages[i].msg_hdr.msg_control = &control[i];
       messages[i].msg_hdr.msg_controllen = said;
@@ -301,7 +269,7 @@ napi_value js_send_udp(napi_env env, napi_callback_info info) {
       sent++;
       continue;
     }
-    int took = sendmmsg(p->fd, messages, n, MSG_DONTWAIT);
+    int took = sendmmsg(fd, messages, n, MSG_DONTWAIT);
     if (took > 0) {
       sent += (uint32_t)took;
       p->stats.out += (uint32_t)took;
@@ -343,7 +311,8 @@ napi_value js_udp_errors(napi_env env, napi_callback_info info) {
   }
   if (!get_peers(env, a + 1, (uint32_t)code_count, &addrs, &ports)) return NULL;
 
-  uint32_t filled = 0;
+  uint32_t filled = 0, next = 0;
+  int fd = p->fd;
   while (filled < code_count) {
     address about = {0};
     union {
@@ -354,9 +323,11 @@ napi_value js_udp_errors(napi_env env, napi_callback_info info) {
                        .msg_namelen = sizeof about,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
-    if (recvmsg(p->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+    if (recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
       if (errno == EINTR) continue;
-      break;
+      if (next == p->sender_count) break;
+      fd = p->senders[next++].fd;
+      continue;
     }
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
       bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;

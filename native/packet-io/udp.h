@@ -36,6 +36,13 @@ enum { VIA_BYTES = ADDR_BYTES + 4, VIA_SPACE = CMSG_SPACE(sizeof(struct in6_pkti
 bool get_vias(napi_env env, napi_value v, size_t rows, const uint8_t **vias);
 /* Writes the control message that sends a datagram for `to` by a via (`VIA_SPACE` at most); returns its bytes, 0 where the kernel chooses. */
 size_t put_via(bool ipv4only, const uint8_t *via, const address *to, struct cmsghdr *at);
+/*
+ * The socket that sends to `to` by a via. To IPv6 the kernel looks at the interface of a control message only where several routes have one
+ * metric, unless the source is left open (ip6_route_output_flags): who names both needs a socket that is bound to the interface. IPv4 does what it is told.
+ */
+int way_fd(port *p, const uint8_t *via, const address *to);
+/* Makes a new socket number 0 of a group of its own, which further sockets may join and get nothing. */
+way_sockets make_group(int fd);
 /* What the kernel says when the address or the interface of a via is not there, or leads nowhere. Other things are said so too. */
 bool is_via_error(int error);
 /* The open UDP port behind a handle, of the kind that joins datagrams or the other; NULL with an exception pending. */

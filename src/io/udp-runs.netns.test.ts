@@ -185,6 +185,15 @@ test('capsulated packets find their socket by path, whatever their lane, everyth
   }
 })
 
+test('a port is open once, whatever asks for it again', () => {
+  for (const address of [undefined, V4, V6]) {
+    const at = address === undefined ? {} : { address }
+    const { port } = open({ port: 0, ...at })
+    for (const reusePort of [false, true])
+      expect(() => openUdpRuns({ port, reusePort, ...at })).toThrow(expect.objectContaining({ code: 'EADDRINUSE' }))
+  }
+})
+
 test('steering a socket alone is refused by the kernel and said', () => {
   expect(() => open({ port: 0, address: V4 }).steer(2)).toThrow(expect.objectContaining({ name: 'IoFault' }))
 })

@@ -97,7 +97,9 @@ class NativeUdpRuns implements UdpRuns {
   send(runs: Runs, addrs: Uint8Array, ports: Uint16Array, vias: Uint8Array | null = null): void {
     if (this.#last !== null || runs.count === 0) return
     const call = this.#sends.find(runs, addrs, ports, vias) ?? this.#bindSend(runs, addrs, ports, vias)
-    call(runs.count)
+    const sent = call(runs.count)
+    // Errors of sockets that send by one interface wake nobody: a path that has become too narrow shows here.
+    if (vias !== null && sent < runs.datagrams) this.#drainErrors()
   }
 
   sendOne(to: Endpoint, bytes: Uint8Array, via: Via | null = null): void {
@@ -106,7 +108,7 @@ class NativeUdpRuns implements UdpRuns {
 
   onReadable(wake: () => void): void {
     const error = this.#io.watch(this.#native, (status) => {
-      if (status < 0) drainErrors(this.#io, this.#native, this.errors, this.#tell)
+      if (status < 0) this.#drainErrors()
       if (this.#last === null) wake()
     })
     if (error < 0) throw errnoFault('watch UDP', error)
@@ -127,6 +129,10 @@ class NativeUdpRuns implements UdpRuns {
     this.#recvs.clear()
     this.#sends.clear()
     this.#io.close(this.#native)
+  }
+
+  #drainErrors(): void {
+    drainErrors(this.#io, this.#native, this.errors, this.#tell)
   }
 
   #bindRecv(into: DatagramRuns): () => number {
