@@ -3,7 +3,7 @@ import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import { DC4, DC6 } from './fleet.ts'
 import type { Nat4 } from './gate.ts'
 import type { Plug } from './internet.ts'
-import { finish, Ground, outcome, type Pair } from './moves.ts'
+import { finish, firstSentAfter, Ground, outcome, type Pair } from './moves.ts'
 import { at, firewalled, natted, placeOf } from './places.ts'
 import { comesTo, wayBetween } from './sight.ts'
 
@@ -224,12 +224,9 @@ test('the coordinator has both families, or the moves between them prove nothing
 /** Packets flow again both ways within `limit` ms of `since`, on the same path. */
 function comesBack(pair: Pair, since: Instant, limit: number): void {
   const { net } = pair.fleet
-  net.until(() => {
-    const { downAfter, upAfter } = outcome(pair, since)
-    return Number.isFinite(downAfter) && Number.isFinite(upAfter)
-  }, millis(limit))
-  const { downAfter, upAfter } = outcome(pair, since)
-  expect(Math.max(downAfter, upAfter), net.mermaid()).toBeLessThanOrEqual(limit)
+  const back = (): number => Math.max(firstSentAfter(pair.up, since), firstSentAfter(pair.down, since)) - since
+  net.until(() => Number.isFinite(back()), millis(limit))
+  expect(back(), net.mermaid()).toBeLessThanOrEqual(limit)
   // And they do not stop again.
   const settled = net.now
   net.wait(seconds(3))

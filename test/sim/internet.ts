@@ -100,13 +100,8 @@ export class Internet {
 
   /** Plugs an interface in, or changes what it is plugged into; the program is told. */
   plug(name: string, ifname: string, plug: Plug): void {
-    const machine = this.#machine(name)
-    const at = machine.plugs.findIndex((p) => p.ifname === ifname)
-    const ifindex = machine.plugs[at]?.ifindex ?? machine.next++
-    const plugged = { ...plug, ifname, ifindex }
-    if (at < 0) machine.plugs.push(plugged)
-    else machine.plugs[at] = plugged
-    this.#replugged(machine)
+    const others = Object.fromEntries(this.#machine(name).plugs.map((p) => [p.ifname, p as Plug]))
+    this.replug(name, { ...others, [ifname]: plug })
   }
 
   unplug(name: string, ifname: string): void {
@@ -116,13 +111,22 @@ export class Internet {
     this.#replugged(machine)
   }
 
-  /** Several interfaces change at one moment: the program is told once, of the end. */
+  /**
+   * Several interfaces change at one moment. What is plugged in elsewhere was out before, as a kernel tells it: the program hears of
+   * both, also when the address at the new place happens to be the same.
+   */
   replug(name: string, plugs: Readonly<Record<string, Plug>>): void {
     const machine = this.#machine(name)
-    const old = new Map(machine.plugs.map((p) => [p.ifname, p.ifindex]))
+    const old = new Map(machine.plugs.map((p) => [p.ifname, p]))
+    const isSame = (p: Plugged): boolean => plugs[p.ifname]?.realm === p.realm && sameIps(plugs[p.ifname]?.ips, p.ips)
+    const stays = machine.plugs.filter(isSame)
+    if (stays.length < machine.plugs.length && old.size > 0) {
+      machine.plugs.splice(0, machine.plugs.length, ...stays)
+      this.#replugged(machine)
+    }
     machine.plugs.splice(0)
     for (const [ifname, plug] of Object.entries(plugs))
-      machine.plugs.push({ ...plug, ifname, ifindex: old.get(ifname) ?? machine.next++ })
+      machine.plugs.push({ ...plug, ifname, ifindex: old.get(ifname)?.ifindex ?? machine.next++ })
     this.#replugged(machine)
   }
 
@@ -254,7 +258,9 @@ export class Internet {
         return this.#launch(realm, { ...passing, from, sites: [passing.sites[0], here] })
       }
       const gate = gateFor(realm.gates, passing.to.ip)
-      if (gate === null || realm.parent === null) return
+      // Nobody has this address; the wire does not know that.
+      if (realm.parent === null) return this.#launch(realm, { ...passing, from, sites: [passing.sites[0], 'nowhere'] })
+      if (gate === null) return
       from = gate.out(from, passing.to, this.now)
       if (gate.owns(passing.to.ip)) {
         const inside = gate.hairpin ? gate.in(from, passing.to, this.now) : null
@@ -271,7 +277,7 @@ export class Internet {
     const copies = lost ? [] : this.weather({ from, to, bytes, nth: this.#order })
     if (this.capturing) this.captured.push(passing)
     this.#story.push({ passing, fate: copies.length === 0 ? '-x' : '->>' })
-    if (this.#story.length > 2000) this.#story.splice(0, 1000)
+    if (this.#story.length > 20_000) this.#story.splice(0, 10_000)
     const way = this.delayBetween(...passing.sites)
     for (const extra of copies)
       this.#flying.push({ due: after(this.now, millis(way + extra)), order: this.#order++, at, passing })
@@ -338,3 +344,5 @@ const pair = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}
 const ASK = -1 as Instant
 /** Between two boxes at one site. */
 const LAN = millis(1)
+const sameIps = (a: readonly Ip[] | undefined, b: readonly Ip[]): boolean =>
+  a !== undefined && a.length === b.length && a.every((ip, i) => sameIp(ip, b[i] as Ip))

@@ -112,7 +112,7 @@ export function finish({ fleet, up, down }: Pair): void {
 }
 
 /** When the first packet arrived that was sent at or after `since`. */
-function firstSentAfter(flow: Flow, since: Instant): number {
+export function firstSentAfter(flow: Flow, since: Instant): number {
   return flow.arrivals.find((a) => (flow.sentAt[a.nr] ?? 0) >= since)?.at ?? Number.POSITIVE_INFINITY
 }
 
