@@ -38,7 +38,7 @@ export function storm(seed: number, { loss = 0, duplicate = 0, reorder = 0 }: St
   }
 }
 
-/** The acceptor's Knocks get through, and the fates are counted without them. */
+/** The acceptor's Knocks are lost, and the fates are counted without them. */
 export function knocksApart(weather: Weather): Weather {
   let knocks = 0
   return (flight) => {
@@ -46,7 +46,7 @@ export function knocksApart(weather: Weather): Weather {
       return weather({ ...flight, nth: flight.nth - knocks })
     }
     knocks++
-    return [millis(20)]
+    return []
   }
 }
 

@@ -258,7 +258,13 @@ test('names: the peer is who was asked for', () => {
     { name: 'plc.plant.example', vip4: parseIp4('198.18.0.9')!, vip6: parseIp6('fd12:3456:789a::9')!, groups: [] },
   ]
   const chain = proven(resigned(bridge.chain, net.issuer.seed, { hosted }))
-  for (const name of ['robot.plant.example', 'ROBOT.plant.example.', 'plc.plant.example']) {
+  // Who has a name has the names one label below it: its hosts'.
+  for (const name of [
+    'robot.plant.example',
+    'ROBOT.plant.example.',
+    'plc.plant.example',
+    'plc-7.robot.plant.example',
+  ]) {
     expect(peerNameMatches(chain, name)).toBe(true)
   }
   for (const name of [
@@ -266,13 +272,15 @@ test('names: the peer is who was asked for', () => {
     '.',
     'plant.example',
     '.plant.example',
-    'x.robot.plant.example',
+    'y.x.robot.plant.example',
+    '.robot.plant.example',
+    'x.plc.plant.example',
     'robot.plant.example.evil',
   ]) {
     expect(peerNameMatches(chain, name)).toBe(false)
   }
   const nameless = proven(resigned(bridge.chain, net.issuer.seed, { name: '' }))
-  for (const name of ['', '.']) expect(peerNameMatches(nameless, name)).toBe(false)
+  for (const name of ['', '.', 'x', 'x.']) expect(peerNameMatches(nameless, name)).toBe(false)
 })
 
 test('a signature is over the label and the received bytes', () => {

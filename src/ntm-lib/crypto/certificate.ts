@@ -119,7 +119,7 @@ export function peerNameMatches(proven: ProvenChain, asked: string): boolean {
   if (name === '' || name.startsWith('.')) return false
   if (proven.leaf.name === name || proven.leaf.hosted.some((h) => h.name === name)) return true
   // Who has a name has what is one label below it: a bridge's hosts, by the names their DHCP lease gave them.
-  return proven.leaf.name !== '' && name.slice(name.indexOf('.') + 1) === proven.leaf.name && !name.startsWith('.')
+  return proven.leaf.name !== '' && name.slice(name.indexOf('.') + 1) === proven.leaf.name
 }
 
 /** Everything that needs no signature: network, names, and each signer giving no more than it has. */
