@@ -55,6 +55,8 @@ const HELP = `ntm: NTMobile as an appliance
   ntm network init --dir DIR --name NAME --zone ZONE --endpoint ADDRESS:PORT
            [--nodes4 PREFIX] [--servers4 PREFIX] [--ula NODES48[,SERVERS64]]
                                        make a network: root key, issuer, coordinator certificate
+  ntm network extend --dir DIR --to DIR2 --zone ZONE2 --endpoint ADDRESS:PORT --nodes4 PREFIX
+                                       another zone of the same network, with a coordinator of its own
   ntm token create --dir DIR --name NAME --role bridge|tt|relay|node [--hours N]
                                        make a one-time enrolment token, printed on standard output
   ntm version                          print the version

@@ -25,7 +25,7 @@ export type EnrolParts = {
   readonly calendar: Calendar
   readonly log: Log
   readonly counters: Counters
-  readonly settings: Pick<CoordinatorSettings, 'plan' | 'membershipDays'>
+  readonly settings: Pick<CoordinatorSettings, 'plan' | 'slice' | 'membershipDays'>
   readonly keys: Pick<CoordinatorKeys, 'rootKey' | 'issuer'>
 }
 
@@ -103,7 +103,7 @@ export class Enrolment {
       return this.#alarmed(refusal('duplicate-name', `${token.name} belongs to another box`))
     }
     if (known !== null && known.name !== token.name) return refusal('forbidden', `this box is ${known.name}`)
-    const vip4 = known === null ? nextNodeVip4(store, settings.plan.nodes4) : known.pair.vip4
+    const vip4 = known === null ? nextNodeVip4(store, settings) : known.pair.vip4
     if (vip4 === null) return refusal('pool-exhausted', 'no virtual address left for nodes')
     const pair = known?.pair ?? { vip4, vip6: nodeVip6(settings.plan.nodes6, peer.node) }
     const wish = { name: token.name, roles: token.roles, pair, grant: token.grant }

@@ -61,6 +61,22 @@ export function makeNetwork({ name, zone, ula, nodes4, servers4, suite, calendar
   return { root, issuer, coordinator: identityOf(suite, pair, chain), plan }
 }
 
+export type ExtensionWish = Pick<NetworkWish, 'name' | 'zone' | 'suite' | 'calendar'> & {
+  readonly root: Root
+  readonly plan: VirtualPlan
+  /** Part of the plan's `nodes4` that the new zone's nodes get. */
+  readonly slice4: Prefix
+}
+
+/** Another zone of the same network: its own issuer and coordinator, under the same root (SEED 002 §3: several DCs). */
+export function extendNetwork({ name, zone, root, plan, slice4, suite, calendar }: ExtensionWish): Network {
+  const validity = validFor(calendar, TEN_YEARS)
+  const issuer = makeIssuer(suite, root, { suffix: `.${zone}`, prefixes: [slice4, plan.nodes6], ...validity })
+  const pair = suite.x25519Pair()
+  const chain = makeCoordinatorChain(suite, root, { staticKey: pair.public, name, ...validity })
+  return { root, issuer, coordinator: identityOf(suite, pair, chain), plan }
+}
+
 export type TokenWish = {
   readonly name: string
   /** Bits `ROLE_…`. A terminator or relay needs the root, which signs a grant for it. */

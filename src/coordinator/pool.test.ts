@@ -222,12 +222,19 @@ test('what stands for routers in ICMP errors is never given to a server', () => 
   expect(ip6Text(six)).toBe('fd00:2::1111:1111:1111:1111')
 })
 
+const PLAN = {
+  nodes4: prefix('198.18.0.0/24'),
+  servers4: prefix('198.19.0.0/24'),
+  nodes6: prefix('fd00:1::/48'),
+  servers6: prefix('fd00:2::/64'),
+}
+
 test('members and hosts: rising addresses, none twice, null at the end', () => {
   const store = new MemoryStore()
-  const range = prefix('198.18.0.0/29')
+  const ranges = { plan: { ...PLAN, nodes4: prefix('198.18.0.0/29') }, slice: null }
   const seen: number[] = []
   for (let i = 0; ; i++) {
-    const vip4 = nextNodeVip4(store, range)
+    const vip4 = nextNodeVip4(store, ranges)
     if (vip4 === null) break
     seen.push(vip4)
     const host = new Uint8Array(8).fill(i)
@@ -240,6 +247,26 @@ test('members and hosts: rising addresses, none twice, null at the end', () => {
   }
   expect(seen.length).toBe(6)
   expect(new Set(seen).size).toBe(6)
+})
+
+test('each zone gives out its own slice, and nothing of what it passed on', () => {
+  const of = (own: string, ...given: string[]) => {
+    const store = new MemoryStore()
+    const ranges = { plan: PLAN, slice: { own: prefix(own), given: given.map(prefix) } }
+    const seen: string[] = []
+    for (let i = 0; ; i++) {
+      const vip4 = nextNodeVip4(store, ranges)
+      if (vip4 === null) return seen
+      seen.push(ip4Text(vip4))
+      const host = new Uint8Array(8).fill(i)
+      const vip6 = hostVip6(PLAN.nodes6, nodeCrypto, id(1), host)
+      store.putHost({ node: id(1), host, name: '', pair: { vip4, vip6 } })
+    }
+  }
+  const first = of('198.18.0.0/28', '198.18.0.8/30', '198.18.0.12/30')
+  const other = of('198.18.0.8/30')
+  expect(first).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `198.18.0.${n}`))
+  expect(other).toEqual([9, 10].map((n) => `198.18.0.${n}`))
 })
 
 function take(

@@ -2,7 +2,7 @@ import type { NodeId } from '#ntm-lib/addr/ids.ts'
 import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
-import type { Prefix } from '#ntm-lib/addr/prefix.ts'
+import { contains, type Prefix } from '#ntm-lib/addr/prefix.ts'
 import {
   isStandIn6,
   type RouterStandIns,
@@ -15,6 +15,7 @@ import { invariant } from '#ntm-lib/base/invariant.ts'
 import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { CoordinatorStore, ServerRow } from '#ntm-lib/ports/coordinator-store.ts'
+import type { CoordinatorSettings } from './settings.ts'
 import { UntilHeap } from './until-heap.ts'
 
 /** Latest time at which this node may have sent a packet through a terminator. */
@@ -262,13 +263,20 @@ export class ServerPool {
 export const hostVip6 = (nodes6: Prefix, suite: Pick<CryptoSuite, 'hash'>, node: NodeId, host: Uint8Array): Ip6 =>
   under(nodes6, 6, suite.hash(ascii('ntm1 host vip6'), node, host))
 
-/** The next IPv4 address for a member or a host; these are never given twice. Null when the range is used up. */
-export function nextNodeVip4(store: CoordinatorStore, nodes4: Prefix): Ip4 | null {
+/** The next IPv4 address for a member or a host; these are never given twice. Null when the slice is used up. */
+export function nextNodeVip4(store: CoordinatorStore, { plan, slice }: NodeRanges): Ip4 | null {
+  const own = slice?.own ?? plan.nodes4
   const highest = store.highestNodeVip4()
-  for (let at = highest === null ? first(nodes4) : highest + 1; at <= last(nodes4); at++)
-    if (usable(at)) return ip4FromWord(at)
+  for (let at = highest === null ? first(own) : highest + 1; at <= last(own); at++) {
+    const ip = ip4FromWord(at)
+    const given = slice?.given.find((p) => contains(p, ip))
+    if (given !== undefined) at = last(given) + 1
+    else if (usable(at)) return ip
+  }
   return null
 }
+
+type NodeRanges = Pick<CoordinatorSettings, 'plan' | 'slice'>
 
 /** Milliseconds from the last answer until the address may name another server. A TTL beyond a day counts as a day. */
 function quarantine(ttlSeconds: number): number {

@@ -183,7 +183,7 @@ export class Registrar {
       this.#p.counters.count('coordinator.hosts.over-limit')
       return 'limit'
     }
-    const vip4 = nextNodeVip4(store, settings.plan.nodes4)
+    const vip4 = nextNodeVip4(store, settings)
     if (vip4 === null) return 'full'
     const pair = { vip4, vip6: hostVip6(settings.plan.nodes6, suite, member.node, host) }
     return { node: member.node, host, name, pair }

@@ -1,6 +1,6 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import type { Fingerprint, NodeId } from '#ntm-lib/addr/ids.ts'
-import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import type { NodeSlice, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
 import type { Optimise } from '#ntm-lib/wire/messages/direction.ts'
 
 /** What the operator decides about one coordinator. Names are lower case without the last dot. */
@@ -8,6 +8,8 @@ export type CoordinatorSettings = {
   /** The zone whose names are NTM names and which this coordinator answers for. */
   readonly zone: string
   readonly plan: VirtualPlan
+  /** All of the plan's nodes when it is null: the network has one zone. */
+  readonly slice: NodeSlice | null
   /** Whether real addresses of nodes are published in DNS, as the seeds do; `private` answers NODATA. */
   readonly publish: 'private' | 'seed'
   /** Where this coordinator is reached; written into NTM records. */
@@ -43,6 +45,7 @@ export type CoordinatorSettings = {
 
 /** Everything but what only the operator can know. */
 export const DEFAULT_SETTINGS = {
+  slice: null,
   publish: 'private',
   keepAliveNatSeconds: 20,
   keepAliveSeconds: 60,

@@ -108,6 +108,34 @@ test('a garbled, a cut and an absent token: exit 2, the key, and what to paste; 
   expect(stderr).toContain('ntm token create --dir DIR --name NAME --role')
 })
 
+test('ntm network extend: another zone under the same root, a slice of its own, mistakes said', LONG, async () => {
+  const [dir, to] = [join(place.dir, 'first'), join(place.dir, 'second')]
+  const at = ['--endpoint', '192.0.2.1:4330']
+  await ntm('network', 'init', '--dir', dir, '--name', 'x', '--zone', 'a.example', ...at)
+  const extend = (zone: string, nodes4: string, into = to) =>
+    ntm('network', 'extend', '--dir', dir, '--to', into, '--zone', zone, ...at, '--nodes4', nodes4)
+  for (const [zone, nodes4, says] of [
+    ['sub.a.example', '198.18.128.0/17', 'overlaps the zone a.example'],
+    ['b.example', '10.0.0.0/16', 'expected a part of 198.18.0.0/16'],
+    ['b.example', '198.18.0.0/16', 'expected a part of 198.18.0.0/16'],
+  ] as const) {
+    const refused = await extend(zone, nodes4)
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(says)])
+  }
+  const made = await extend('b.example', '198.18.128.0/17')
+  expect([made.code, made.stderr]).toEqual([0, ''])
+  const finger = (text: string): string | undefined => /"root":"?([0-9a-f]+)/.exec(text)?.[1]
+  const [one, two] = [dir, to].map((d) => readFileSync(join(d, 'network.json'), 'utf8'))
+  expect(finger(two ?? '')).toBe(finger(one ?? ''))
+  expect(existsSync(join(to, 'root.json'))).toBe(false)
+  const again = await extend('c.example', '198.18.192.0/18', join(place.dir, 'third'))
+  expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('198.18.128.0/17 is given away')])
+  // The root of the first zone signs for the other one too.
+  const tt = ['token', 'create', '--dir', to, '--name', 'tt1', '--role', 'tt']
+  expect((await ntm(...tt)).stderr).toContain('--root')
+  expect((await ntm(...tt, '--root', dir)).code).toBe(0)
+})
+
 test('ntm network init: keys 0600 in a directory 0700, never overwritten; tokens are one line', LONG, async () => {
   const dir = join(place.dir, 'network')
   const args = ['network', 'init', '--dir', dir, '--name', 'x', '--zone', 'ntm.example', '--endpoint', '192.0.2.1:4330']

@@ -1,32 +1,30 @@
-import { makeNetwork } from '#coordinator/network.ts'
+import { extendNetwork, makeNetwork } from '#coordinator/network.ts'
 import { systemCalendar } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
-import { parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
-import { prefixText } from '#ntm-lib/addr/prefix.ts'
+import { SqliteStore } from '#io/store-sqlite.ts'
+import { type Endpoint, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
+import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { covers, overlaps, type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
 import { options } from '../args.ts'
-import { networkExists, saveNetwork } from '../compose/network-dir.ts'
+import { databaseFile, loadNetwork, loadRoot, networkExists, saveNetwork, saveSlice } from '../compose/network-dir.ts'
 import { virtualRanges } from '../compose/virtual-ranges.ts'
 import { UsageError } from '../usage-error.ts'
 
-/** `ntm network init`: makes a network's root, issuer and coordinator keys in a directory. Never overwrites one. */
+/** `ntm network init | extend`: makes a network's keys, or those of another zone of it, in a directory. Never overwrites one. */
 export async function network(args: readonly string[]): Promise<number> {
   const [verb, ...rest] = args
-  if (verb !== 'init') throw new UsageError('the only action is "init"')
-  const o = options(rest, ['dir', 'name', 'zone', 'endpoint'], ['nodes4', 'servers4', 'ula'])
-  const zone = o.zone.toLowerCase().replace(/\.$/, '')
-  if (!isCanonicalName(zone) || zone.startsWith('.') || !zone.includes('.')) {
-    throw new UsageError(`--zone ${o.zone}: not a DNS zone. For example --zone ntm.example`)
-  }
-  const endpoints = o.endpoint.split(',').map((text) => {
-    const e = parseEndpoint(text.trim())
-    if (e === null)
-      throw new UsageError(
-        `--endpoint ${text}: expected ADDRESS:PORT, for example 192.0.2.1:4330 or [2001:db8::1]:4330`,
-      )
-    return e
-  })
+  if (verb === 'init') return init(rest)
+  if (verb === 'extend') return extend(rest)
+  throw new UsageError('the actions are "init" and "extend"')
+}
+
+/** Root, issuer and coordinator of a new network. */
+function init(args: readonly string[]): number {
+  const o = options(args, ['dir', 'name', 'zone', 'endpoint'], ['nodes4', 'servers4', 'ula'])
+  const zone = zoneOf(o.zone)
+  const endpoints = endpointsOf(o.endpoint)
   if (networkExists(o.dir)) throw new UsageError(`--dir ${o.dir}: holds a network already; it is not overwritten`)
   const made = makeNetwork({
     name: `coordinator.${zone}`,
@@ -48,3 +46,73 @@ export async function network(args: readonly string[]): Promise<number> {
   )
   return 0
 }
+
+/** Issuer and coordinator of another zone under the same root, with a part of the nodes' addresses of its own. SEED 002 §3. */
+function extend(args: readonly string[]): number {
+  const o = options(args, ['dir', 'to', 'zone', 'endpoint', 'nodes4'], [])
+  const zone = zoneOf(o.zone)
+  const endpoints = endpointsOf(o.endpoint)
+  const first = loadNetwork(o.dir)
+  const root = loadRoot(o.dir)
+  if (root === null) throw new UsageError(`--dir ${o.dir}: holds no root.json; bring the root key back for this step`)
+  if (networkExists(o.to)) throw new UsageError(`--to ${o.to}: holds a network already; it is not overwritten`)
+  if (below(zone, first.zone) || below(first.zone, zone)) {
+    throw new UsageError(`--zone ${zone}: overlaps the zone ${first.zone}, which has a coordinator already`)
+  }
+  const before = first.slice ?? { own: first.plan.nodes4, given: [] }
+  const slice4 = parsePrefix(o.nodes4)
+  const taken = slice4 === null ? undefined : before.given.find((p) => overlaps(p, slice4))
+  if (slice4 === null || !covers(before.own, slice4) || slice4.bits === before.own.bits || taken !== undefined) {
+    const why =
+      taken === undefined ? `expected a part of ${prefixText(before.own)}` : `${prefixText(taken)} is given away`
+    throw new UsageError(`--nodes4 ${o.nodes4}: ${why}`)
+  }
+  if (hasGiven(o.dir, slice4)) {
+    throw new UsageError(
+      `--nodes4 ${o.nodes4}: nodes of ${first.zone} have addresses in it already; take a higher part`,
+    )
+  }
+  const { plan } = first
+  const name = `coordinator.${zone}`
+  const made = extendNetwork({ name, zone, root, plan, slice4, suite: nodeCrypto, calendar: systemCalendar })
+  saveNetwork(o.to, { name: first.name, zone, endpoints }, made, { own: slice4, given: [] })
+  saveSlice(o.dir, { own: before.own, given: [...before.given, slice4] })
+  process.stdout.write(
+    `network ${first.name}: zone ${zone}, fingerprint ${hex(root.fingerprint)}\n` +
+      `  nodes    ${prefixText(slice4)}\n` +
+      `  start the coordinator of ${first.zone} again: it keeps off this range from then on\n`,
+  )
+  return 0
+}
+
+/** Whether the coordinator has given an address in or above `slice4` to somebody. */
+function hasGiven(dir: string, slice4: Prefix): boolean {
+  const store = new SqliteStore(databaseFile(dir))
+  try {
+    const highest = store.highestNodeVip4()
+    return highest !== null && isIp4(slice4.base) && highest >= slice4.base
+  } finally {
+    store.close()
+  }
+}
+
+function zoneOf(text: string): string {
+  const zone = text.toLowerCase().replace(/\.$/, '')
+  if (!isCanonicalName(zone) || zone.startsWith('.') || !zone.includes('.')) {
+    throw new UsageError(`--zone ${text}: not a DNS zone. For example --zone ntm.example`)
+  }
+  return zone
+}
+
+function endpointsOf(list: string): Endpoint[] {
+  return list.split(',').map((text) => {
+    const e = parseEndpoint(text.trim())
+    if (e === null)
+      throw new UsageError(
+        `--endpoint ${text}: expected ADDRESS:PORT, for example 192.0.2.1:4330 or [2001:db8::1]:4330`,
+      )
+    return e
+  })
+}
+
+const below = (zone: string, other: string): boolean => zone === other || zone.endsWith(`.${other}`)

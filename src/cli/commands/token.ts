@@ -2,6 +2,8 @@ import { makeToken } from '#coordinator/network.ts'
 import { systemCalendar } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { SqliteStore } from '#io/store-sqlite.ts'
+import { same } from '#ntm-lib/base/bytes.ts'
+import type { Root } from '#ntm-lib/crypto/identity.ts'
 import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
 import { ROLE_BRIDGE, ROLE_NODE, ROLE_RELAY, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { options } from '../args.ts'
@@ -12,7 +14,7 @@ import { UsageError } from '../usage-error.ts'
 export async function token(args: readonly string[]): Promise<number> {
   const [verb, ...rest] = args
   if (verb !== 'create') throw new UsageError('the only action is "create"')
-  const o = options(rest, ['dir', 'name', 'role'], ['hours'])
+  const o = options(rest, ['dir', 'name', 'role'], ['hours', 'root'])
   const roles = ROLES[o.role]
   if (roles === undefined) throw new UsageError(`--role ${o.role}: expected ${Object.keys(ROLES).join(' or ')}`)
   const hours = Number(o.hours ?? '24')
@@ -24,7 +26,7 @@ export async function token(args: readonly string[]): Promise<number> {
     name,
     roles,
     rootPublicKey: kept.rootPublicKey,
-    root: loadRoot(o.dir),
+    root: rootOf(o.root ?? o.dir, kept.rootPublicKey),
     plan: kept.plan,
     coordinatorStatic: kept.coordinator.static.public,
     endpoints: kept.endpoints,
@@ -33,7 +35,9 @@ export async function token(args: readonly string[]): Promise<number> {
     calendar: systemCalendar,
   })
   if (made === null)
-    throw new UsageError(`--role ${o.role} needs ${o.dir}/root.json: bring the root key back for this step`)
+    throw new UsageError(
+      `--role ${o.role} needs ${o.root ?? o.dir}/root.json: bring the root key back for this step, or name its directory with --root`,
+    )
   const store = new SqliteStore(databaseFile(o.dir))
   try {
     store.transaction(() => store.putToken(made.row))
@@ -42,6 +46,13 @@ export async function token(args: readonly string[]): Promise<number> {
   }
   process.stdout.write(`${made.text}\n`)
   return 0
+}
+
+/** The network's root key, when it is here; the first zone's directory holds it for all of them. */
+function rootOf(dir: string, publicKey: Uint8Array): Root | null {
+  const root = loadRoot(dir)
+  if (root !== null && !same(root.public, publicKey)) throw new UsageError(`${dir}/root.json is another network's`)
+  return root
 }
 
 /** `bridge1` becomes `bridge1.ntm.example`; a name already below the zone stays. */

@@ -28,6 +28,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     ...DEFAULT_SETTINGS,
     zone: network.zone,
     plan: network.plan,
+    slice: network.slice,
     publish: config.dns.publish === 'seed' ? 'seed' : 'private',
     optimise: config.route.optimise,
     endpoints: network.endpoints,

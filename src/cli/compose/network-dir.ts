@@ -6,7 +6,7 @@ import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
 import { type Endpoint, endpointText, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
-import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
+import type { NodeSlice, VirtualPlan } from '#ntm-lib/addr/virtual.ts'
 import { hex, unhex } from '#ntm-lib/base/hex.ts'
 import { type Identity, identityOf, type Root, rootOf, type Signer } from '#ntm-lib/crypto/identity.ts'
 
@@ -16,6 +16,7 @@ export type KeptNetwork = {
   readonly zone: string
   readonly endpoints: readonly Endpoint[]
   readonly plan: VirtualPlan
+  readonly slice: NodeSlice | null
   readonly rootPublicKey: Uint8Array
   readonly issuer: Signer
   readonly coordinator: Identity
@@ -27,6 +28,8 @@ type Stored = {
   readonly zone: string
   readonly endpoints: readonly string[]
   readonly plan: { readonly [K in keyof VirtualPlan]: string }
+  /** Absent while the network has one zone. */
+  readonly slice?: { readonly own: string; readonly given: readonly string[] }
   readonly root: string
   readonly issuer: { readonly seed: string; readonly certificate: string }
   readonly coordinator: { readonly secret: string; readonly chain: readonly string[] }
@@ -37,8 +40,16 @@ export const databaseFile = (dir: string): string => join(dir, 'coordinator.db')
 
 export const networkExists = (dir: string): boolean => existsSync(join(dir, NETWORK))
 
-/** Writes a new network: `network.json` for the coordinator and `root.json`, which belongs offline. */
-export function saveNetwork(dir: string, about: Pick<KeptNetwork, 'name' | 'zone' | 'endpoints'>, made: Network): void {
+/**
+ * Writes a new network: `network.json` for the coordinator and `root.json`, which belongs offline. Of another zone of a network that
+ * exists (`slice`) there is no `root.json`: the first zone's is the one.
+ */
+export function saveNetwork(
+  dir: string,
+  about: Pick<KeptNetwork, 'name' | 'zone' | 'endpoints'>,
+  made: Network,
+  slice: NodeSlice | null = null,
+): void {
   const store = new Keystore(dir)
   const { plan, root, issuer, coordinator } = made
   const stored: Stored = {
@@ -52,13 +63,25 @@ export function saveNetwork(dir: string, about: Pick<KeptNetwork, 'name' | 'zone
       nodes6: prefixText(plan.nodes6),
       servers6: prefixText(plan.servers6),
     },
+    ...(slice === null ? {} : { slice: sliceText(slice) }),
     root: hex(root.public),
     issuer: { seed: hex(issuer.seed), certificate: hex(issuer.certificate) },
     coordinator: { secret: hex(coordinator.static.secret), chain: coordinator.chain.map(hex) },
   }
-  store.save(ROOT, { version: 1, seed: hex(root.seed) })
+  if (slice === null) store.save(ROOT, { version: 1, seed: hex(root.seed) })
   store.save(NETWORK, stored)
 }
+
+/** Writes down that `given` is another zone's from now on. */
+export function saveSlice(dir: string, slice: NodeSlice): void {
+  const store = new Keystore(dir)
+  store.save(NETWORK, { ...(store.load(NETWORK) as Stored), slice: sliceText(slice) })
+}
+
+const sliceText = ({ own, given }: NodeSlice): NonNullable<Stored['slice']> => ({
+  own: prefixText(own),
+  given: given.map(prefixText),
+})
 
 /** Throws IoFault when the directory holds no network, or a damaged one. */
 export function loadNetwork(dir: string): KeptNetwork {
@@ -78,6 +101,7 @@ export function loadNetwork(dir: string): KeptNetwork {
       nodes6: prefix(stored.plan.nodes6),
       servers6: prefix(stored.plan.servers6),
     },
+    slice: stored.slice === undefined ? null : { own: prefix(stored.slice.own), given: stored.slice.given.map(prefix) },
     rootPublicKey: bytes(stored.root),
     issuer: { seed: bytes(stored.issuer.seed), certificate: bytes(stored.issuer.certificate) },
     coordinator: identityOf(

@@ -19,6 +19,16 @@ export type VirtualPlan = {
   readonly servers6: Prefix
 }
 
+/**
+ * What one coordinator gives out of its network's `nodes4`: each zone's has a slice of its own, so that no two give the same
+ * address. SEED 002 §3.
+ */
+export type NodeSlice = {
+  readonly own: Prefix
+  /** Parts of `own` that were passed on to coordinators of other zones. */
+  readonly given: readonly Prefix[]
+}
+
 /** A node's virtual IPv6 address: the network's ULA /48 and the first 80 bits of its Node ID. */
 export function nodeVip6(nodes6: Prefix, id: NodeId): Ip6 {
   invariant(nodes6.bits === 48 && typeof nodes6.base !== 'number', 'nodes6 is an IPv6 /48')
