@@ -78,7 +78,7 @@ export const TIMERS = {
   /** An answer proves for this long that the peer is there. */
   wayFresh: { millis: seconds(30), source: 'home routers keep a mapping 30 s, see natKeepAlive' },
   wayDeferred: {
-    millis: seconds(2),
+    millis: millis(500),
     source: 'the acceptor takes a better way when the opener had time to and did not',
   },
 

@@ -28,8 +28,8 @@ export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
   // Nearly every packet: from where the peer is, with nothing in doubt.
   const { trial, waiting, current } = path.address
   if (trial === null && waiting === null && sameEndpoint(from, current)) return
-  const newest = sign.newest && (frames === null || frames.some(isFollowed)) && !insists(path, now)
   const use = frames?.some((f) => f.kind === 'check' && f.use) === true
+  const newest = sign.newest && (frames === null || frames.some(isFollowed)) && !insists(path, use, now)
   const relayed = isOurRelay(path, from)
   const proven = isSure(path, from, now)
   // Two ends that each follow the other to where it was would change places for ever.
@@ -91,10 +91,13 @@ function isFollowed(frame: Frame): boolean {
   }
 }
 
-/** Both ends took a way at the same moment: the opener's counts, for as long as the acceptor may not have heard of it. */
-function insists(path: Path, now: Instant): boolean {
+/**
+ * We took a way that works, and the peer may not have heard of it: what it still sends elsewhere means nothing. When it took another at
+ * the same moment, the opener's counts.
+ */
+function insists(path: Path, use: boolean, now: Instant): boolean {
   const { ways } = path
-  if (ways === null || ways.tookAt === null || path.role !== 'opener') return false
+  if (ways === null || ways.tookAt === null || (use && path.role !== 'opener')) return false
   if (!ways.list.some((k) => k.worked !== null && sameEndpoint(k.to, ways.used.to))) return false
   return between(ways.tookAt, now) < Math.max(TIMERS.leftAlone.millis, 2 * (path.rtt ?? 0))
 }

@@ -11,7 +11,7 @@ import { type Core, touch } from './tunnel-core.ts'
 import { legRebind, legReplace, legStart } from './tunnel-relay.ts'
 import { sendFrames } from './tunnel-send.ts'
 import { setupRelocated } from './tunnel-setup.ts'
-import { relocated, viaFor, waysLost, waysRenewed } from './tunnel-ways.ts'
+import { relocated, viaFor, waysDoubted, waysLost, waysRenewed } from './tunnel-ways.ts'
 
 /**
  * Our own ways out are these now, best first per family. A path on a way that stays but is no longer the best tries the better one first
@@ -49,7 +49,8 @@ function onVias(core: Core, path: Path, now: Instant): void {
     path.via = null
     return
   }
-  const stays = own !== null && core.vias.some((v) => sameVia(v, own))
+  // Back after a time without any: nobody knows whether it is the same network, whatever the address.
+  const stays = path.adrift === null && own !== null && core.vias.some((v) => sameVia(v, own))
   path.adrift = null
   // Nobody knew where we were, and the kernel chose as we would now.
   if (own === null) path.via = path.address === null ? null : viaFor(core, path, path.address.current)
@@ -57,7 +58,16 @@ function onVias(core: Core, path: Path, now: Instant): void {
   else path.via = own
   rebindToBest(core, path, now)
   waysRenewed(core, path, now)
+  const isBest = own !== null && sameVia(core.vias.find((v) => isIp4(v.ip) === isIp4(own.ip)) ?? null, own)
+  if (isBest && wanted(core, path, now)) waysDoubted(core, path, now)
 }
+
+/** Thousands of idle paths do not all ask everywhere: whoever wants something of them will. */
+const wanted = (core: Core, path: Path, now: Instant): boolean =>
+  usedLately(path, now) || core.paths.size <= LIMITS.seekAllPaths
+
+const usedLately = (path: Path, now: Instant): boolean =>
+  path.alive !== null && between(path.alive.lastInner, now) < TIMERS.wayFresh.millis
 
 /** A leg on another way than the best is moved to the best: at the relay both are good until the new one is proven. */
 function rebindToBest(core: Core, path: Path, now: Instant): void {
@@ -78,10 +88,8 @@ function unplanned(core: Core, path: Path, now: Instant): void {
   else if (relayVia !== null) legRebind(core, path, relayVia, now)
   const place = firstPlace(core, path, path.address.current)
   path.via = place.via
-  const usedLately = path.alive !== null && between(path.alive.lastInner, now) < TIMERS.wayFresh.millis
-  // Thousands of idle paths do not all ask everywhere: whoever wants something of them will.
-  waysLost(core, path, place.endpoint, usedLately || core.paths.size <= LIMITS.seekAllPaths, now)
-  if (usedLately && path.via !== null) pads(core, path, now)
+  waysLost(core, path, place.endpoint, wanted(core, path, now), now)
+  if (usedLately(path, now) && path.via !== null) pads(core, path, now)
 }
 
 /**

@@ -8,7 +8,7 @@ import { type LegPlace, legPlaces } from './relay-leg.ts'
 import { settledAt } from './tunnel-address.ts'
 import { type Core, touch } from './tunnel-core.ts'
 import { startProbing } from './tunnel-probing.ts'
-import { legStart } from './tunnel-relay.ts'
+import { legRebind, legStart } from './tunnel-relay.ts'
 import { sendFrames } from './tunnel-send.ts'
 import type { Known, Offer, WayTo } from './way.ts'
 import {
@@ -56,9 +56,21 @@ export const waysDeadline = (path: Path): Instant | null => (path.ways === null 
 
 /** Nothing has come from the peer for long: everything is tried at once. */
 export function waysAstray(core: Core, path: Path, now: Instant): void {
-  if (path.ways === null || path.ways.aim === 'any') return
-  legStart(core, path, now)
+  if (path.ways === null) return
+  rebind(core, path, now)
+  if (path.ways.aim === 'any') return
   path.ways = seekAny(offer(path.ways, offersOf(core, path)), 'silence', seeds(core), now)
+  waysClock(core, path, now)
+}
+
+/**
+ * Something about our ways out is different, though not by their names: another network may have given us the same address. What is in use
+ * has to answer once more.
+ */
+export function waysDoubted(core: Core, path: Path, now: Instant): void {
+  if (path.ways === null || path.ways.aim === 'any') return
+  rebind(core, path, now)
+  path.ways = seekAny(offer(path.ways, offersOf(core, path)), 'doubt', seeds(core), now)
   waysClock(core, path, now)
 }
 
@@ -161,6 +173,13 @@ export function viaFor(core: Core, path: Path, to: Endpoint): Via | null {
   const fits = (v: Via): boolean => isIp4(v.ip) === isIp4(to.ip)
   if (path.via !== null && fits(path.via) && core.vias.some((v) => sameVia(v, path.via))) return path.via
   return null
+}
+
+/** The relay may know us at an address that is not ours any more. */
+function rebind(core: Core, path: Path, now: Instant): void {
+  const [place] = path.leg === null ? [] : legPlaces(path.leg)
+  if (place === undefined) legStart(core, path, now)
+  else legRebind(core, path, place.via, now)
 }
 
 function take(core: Core, path: Path, way: Offer, now: Instant): void {

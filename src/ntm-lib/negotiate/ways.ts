@@ -28,9 +28,10 @@ export type Ways = {
   readonly aim: 'none' | 'better' | 'any'
   /** Whether it is us who take a better kind of way; the other end waits, or the two would take turns. */
   readonly leads: boolean
-  /** Why any way would do. */
-  readonly why: 'silence' | 'moved'
-  /** When the search for any way ends without one. */
+  /** Why any way would do; in doubt the way in use is given time to answer. */
+  readonly why: 'silence' | 'moved' | 'doubt'
+  /** When it began, and when it ends without one. */
+  readonly seekingSince: Instant | null
   readonly until: Instant | null
   /** Rounds of looking for something better that found nothing, and when the next one is. */
   readonly rounds: number
@@ -53,6 +54,7 @@ export const onWay = (used: Offer, leads: boolean): Ways => ({
   aim: 'none',
   leads,
   why: 'silence',
+  seekingSince: null,
   until: null,
   rounds: 0,
   roundAt: null,
@@ -83,7 +85,15 @@ export function seekAny(w: Ways, why: Ways['why'], seeds: Seeds, now: Instant): 
     if (k.checking?.use === true) return k
     return { ...k, checking: { ...fresh(seeds, now), use: why === 'moved' && k.kind === 'relay' } }
   })
-  return { ...w, list, aim: 'any', why, until: after(now, TIMERS.astrayGiveUp.millis), roundAt: null }
+  return {
+    ...w,
+    list,
+    aim: 'any',
+    why,
+    seekingSince: now,
+    until: after(now, TIMERS.astrayGiveUp.millis),
+    roundAt: null,
+  }
 }
 
 /** The way in use works, better ones are asked for; none there: content. */
@@ -233,6 +243,10 @@ function candidate(w: Ways): { readonly best: Known | null; readonly at: Instant
   }
   if (best === null || best.worked === null) return none
   // Among ways of one kind each end chooses for itself: they differ in the way out of its own.
+  if (w.aim === 'any' && w.why === 'doubt') {
+    const since = w.seekingSince ?? best.worked.at
+    return { best, at: Math.max(best.worked.at, after(since, TIMERS.leftAlone.millis)) as Instant }
+  }
   const waits = w.aim === 'better' && !w.leads && best.kind !== w.used.kind
   return { best, at: waits ? after(best.worked.since, TIMERS.wayDeferred.millis) : best.worked.at }
 }
