@@ -45,6 +45,8 @@ test('a name that has an A passes, and its reply too', () => {
 test('tunnelsAll: a name that has an A is answered with a virtual address too', () => {
   const w = world()
   const all = { ...flow, hasGlobalIp6: true, tunnelsAll: true }
+  expect(w.query(9, 'both.example', TYPE.HTTPS, all)).toBe('taken')
+  expect(w.answer()).toMatchObject({ rcode: RCODE.NOERROR, answers: [] })
   expect(w.query(1, 'both.example', TYPE.A, all)).toBe('pass')
   expect(w.reply(1, 'both.example', TYPE.A, [real4], 0, all)).toBe('taken')
   const direct = w.outs().find((o) => o.out === 'direct')

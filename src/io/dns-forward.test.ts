@@ -112,8 +112,8 @@ async function resolver(
     c.on('data', (bytes) => {
       for (const said of answer(new Uint8Array(bytes.subarray(2)), c.remotePort ?? 0)) {
         // In two pieces, as a network may.
-        c.write(Uint8Array.from([said.length >> 8, said.length & 255, ...said.subarray(0, 3)]))
-        setTimeout(() => c.write(said.subarray(3)), 10)
+        c.write(Uint8Array.from([said.length >> 8, said.length & 255, ...said.subarray(0, 14)]))
+        setTimeout(() => c.write(said.subarray(14)), 10)
       }
     })
   })

@@ -26,6 +26,8 @@ export async function takeResolved(device: string, own: Endpoint, domains: reado
   await run('resolvectl', ['dns', device, own.port === 53 ? ipText(own.ip) : endpointText(own)])
   await run('resolvectl', ['domain', device, ...domains.map((d) => `~${d}`)])
   await run('resolvectl', ['default-route', device, 'no'])
+  // Our answers are not signed, and nobody on the device listens to multicast questions.
+  for (const what of ['dnssec', 'llmnr', 'mdns']) await run('resolvectl', [what, device, 'no'])
 }
 
 /** IoFault when it refuses, for instance because the interface has gone, and all this with it. */

@@ -49,7 +49,8 @@ function world() {
   const asks = new TunAsks({
     tell: ({ vip }) => told.push(ipText(vip)),
     leads: (vip) => leading.has(ipText(vip)),
-    done: (waited, found) => done.push({ lengths: waited.map((p) => p.packet.length), found }),
+    done: (waited, found) =>
+      done.push({ lengths: waited.map((p) => (p.packet[0] === 0 ? 0 : p.packet.length)), found }),
     counters: new CounterMap(),
     clock: { now: () => instant(millis(0)) },
   })

@@ -49,7 +49,7 @@ describeLab('a terminal with systemd-resolved', () => {
       /^domain ntm0 ~ntm\.example ~18\.198\.in-addr\.arpa ~19\.198\.in-addr\.arpa(?: ~[0-9a-f.]+\.d\.f\.ip6\.arpa){2}$/,
     )
     expect(route).toBe('default-route ntm0 no')
-    expect(more).toEqual([])
+    expect(more).toEqual(['dnssec ntm0 no', 'llmnr ntm0 no', 'mdns ntm0 no'])
     expect(place.resolvConfOf('alice')).toBe(place.resolvConf)
   })
 
