@@ -7,9 +7,8 @@ const ROOT = join(import.meta.dirname, '..')
 export const PAGE = join(ROOT, 'docs/nat-grid.md')
 const PROSE = join(import.meta.dirname, 'nat-grid-prose.md')
 
-/** The whole page: prose from `nat-grid-prose.md`, the tables from a run in virtual time. */
-export function render(): string {
-  const [seed, ice] = [runGrid('seed'), runGrid('ice')]
+/** The whole page: prose from `nat-grid-prose.md`, the tables from runs in virtual time. */
+export function render(seed: readonly Cell[], ice: readonly Cell[]): string {
   const sections: Readonly<Record<string, () => string>> = {
     seed: () => table(seed),
     ice: () => table(ice),
@@ -45,7 +44,7 @@ function sum(optimise: Optimise, cells: readonly Cell[]): string {
 }
 
 if (import.meta.main) {
-  const page = render()
+  const page = render(runGrid('seed'), runGrid('ice'))
   if (process.argv.includes('--check')) {
     if (readFileSync(PAGE, 'utf8') !== page) {
       console.error('docs/nat-grid.md is not what the grid gives now: npm run grid')

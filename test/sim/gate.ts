@@ -81,14 +81,14 @@ export class Nat4 implements Gate {
   }
 }
 
-/** A stateful IPv6 packet filter: addresses stay, only answers come in. RFC 6092 REC-5 and what home routers do. */
+/** A stateful IPv6 packet filter: addresses stay, only answers come in; a flow lives two minutes. RFC 6092 REC-14, REC-18. */
 export class Firewall6 implements Gate {
   readonly #prefix: Prefix
   readonly #life: Millis
   readonly #flows = new Map<string, Map<string, Instant>>()
   readonly hairpin = false
 
-  constructor(prefix: Prefix, life: Millis = seconds(30)) {
+  constructor(prefix: Prefix, life: Millis = seconds(120)) {
     this.#prefix = prefix
     this.#life = life
   }

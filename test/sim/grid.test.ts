@@ -1,9 +1,13 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { PAGE, render } from '../../tools/nat-grid.ts'
 import { bestRoute, type Cell, runGrid, seedRoute } from './grid.ts'
 import { KINDS } from './places.ts'
 
+const CELLS = { seed: runGrid('seed'), ice: runGrid('ice') }
+
 describe.each(['seed', 'ice'] as const)('NAT grid, route.optimise = %s', (optimise) => {
-  const cells = runGrid(optimise)
+  const cells = CELLS[optimise]
 
   test('every pair of places connects, each asked once', () => {
     expect(cells).toHaveLength(KINDS.length ** 2)
@@ -21,10 +25,14 @@ describe.each(['seed', 'ice'] as const)('NAT grid, route.optimise = %s', (optimi
   })
 })
 
+test('docs/nat-grid.md is what the grid gives now (otherwise: npm run grid)', () => {
+  expect(readFileSync(PAGE, 'utf8')).toBe(render(CELLS.seed, CELLS.ice))
+})
+
 test('with ice no pair is worse than with the seeds, and some are better', () => {
   const pairs = KINDS.flatMap((a) => KINDS.map((b) => [seedRoute(a, b), bestRoute(a, b)]))
   expect(pairs.filter(([seed, best]) => seed === 'direct' && best === 'relay')).toEqual([])
-  expect(pairs.filter(([seed, best]) => seed === 'relay' && best === 'direct').length).toBeGreaterThan(20)
+  expect(pairs.filter(([seed, best]) => seed === 'relay' && best === 'direct').length).toBeGreaterThan(15)
 })
 
 const said = (c: Cell): string =>

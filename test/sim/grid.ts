@@ -1,7 +1,7 @@
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { Fleet, fqdn } from './fleet.ts'
 import { KINDS, type Kind, placeOf } from './places.ts'
-import { comesTo, type Way, wayBetween } from './sight.ts'
+import { type Way, wayBetween } from './sight.ts'
 
 export type Optimise = 'seed' | 'ice'
 
@@ -44,8 +44,7 @@ function cell(fleet: Fleet, optimise: Optimise, [from, i]: [Kind, number], [to, 
   if (answer?.ok !== true)
     return { from, to, opened: null, why: answer === null ? 'no answer' : `${answer.code}: ${answer.text}` }
   const first = wayBetween(fleet, a, b)
-  if (optimise === 'ice' && first === 'relay') comesTo(fleet, 'direct', a, b, seconds(5))
-  else fleet.net.wait(seconds(1))
+  fleet.net.wait(seconds(optimise === 'ice' && first === 'relay' ? 3 : 0.5))
   const settled = wayBetween(fleet, a, b)
   return { from, to, opened: { first, settled, millis: took, roundTrips: took / (2 * ONE_WAY) }, why: '' }
 }

@@ -81,7 +81,7 @@ export class Ground {
     const up = new Flow(fleet.net, { from: mover, to: peer, source: ips[0], destination: ips[1], every })
     fleet.net.until(() => up.arrivals.length > 0, seconds(1))
     const down = new Flow(fleet.net, { from: peer, to: mover, source: ips[1], destination: ips[0], every })
-    fleet.net.wait(seconds(5))
+    fleet.net.wait(seconds(3))
     return { fleet, mover, peer, ips, up, down, path }
   }
 }
