@@ -111,15 +111,17 @@ export function routeTo(p: DirectionParts, end: NodeId, peer: Member, minted: Mi
   }
 }
 
-/** The server of a job as a terminator is told; null between two nodes. */
-export const askedTarget = (job: Job): Target | null =>
-  job.goal.to === 'server' && job.pair !== null
-    ? { name: job.goal.name, ...job.pair, ttlSeconds: 0, families: 0 }
-    : null
+/** Whom a job is after, as the other end is told: a terminator resolves it, a bridge can say who came for whom. */
+export const askedTarget = (job: Job): Target | null => {
+  const pair = job.goal.to === 'node' ? job.goal.pair : job.pair
+  return pair === null ? null : { name: job.goal.name, ...pair, ttlSeconds: 0, families: 0 }
+}
 
 /** What the initiator's hosts will send to: the server with what the terminator found, or the node or host it asked for. */
 export const foundTarget = (job: Job, found: { ttlSeconds: number; families: number }): Target | null => {
-  if (job.goal.to === 'node') return { name: job.goal.name, ...job.goal.pair, ttlSeconds: NODE_TTL, families: 3 }
+  // A bridge may know that its host has but one family, and then the other one's address would lead nowhere.
+  if (job.goal.to === 'node')
+    return { name: job.goal.name, ...job.goal.pair, ttlSeconds: NODE_TTL, families: found.families || 3 }
   return job.pair === null
     ? null
     : { name: job.goal.name, ...job.pair, ttlSeconds: found.ttlSeconds, families: found.families }

@@ -278,10 +278,10 @@ test('a box of the network by name: direct, and the end behind the NAT opens, wh
   for (const [from, to] of [[open, natted], [natted, open]] as const) {
     const asked = w.direct(from, to.name)
     const { message } = w.accept(to) as { message: RouteDirection }
-    expect(message.target).toBeNull()
+    expect(message.target).toEqual({ name: to.name, ...w.store.member(to.node)?.pair, ttlSeconds: 0, families: 0 })
     const { route, target } = w.answers.get(asked) as DirectionResponse
     // Its hosts send to the other end's own addresses, whoever it is.
-    expect(target).toEqual({ name: to.name, ...w.store.member(to.node)?.pair, ttlSeconds: 60, families: 3 })
+    expect(target).toEqual({ name: to.name, ...w.store.member(to.node)?.pair, ttlSeconds: 60, families: 2 })
     const told = from === natted ? route : message.route
     expect(told?.youAre).toBe('opener')
     expect(told?.peerCandidates).toEqual([{ type: 'local', endpoint: open.at, priority: 200 }])
