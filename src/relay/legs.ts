@@ -78,14 +78,13 @@ export class Legs {
     return leg
   }
 
-  /** To where the datagram came from; at most one a second and path, never more than came. */
+  /** To where the datagram came from; at most one a second and leg (one end's must not be the other's), never more than came. */
   notice(reason: NoticeReason, leg: number, path: PathId, to: Endpoint, trigger: Uint8Array, now: Instant): void {
     const t = this.#table
-    const row = leg >> 1
-    if (trigger.length < LEAST_NOTICED_BYTES || now < (t.noticedAt[row] ?? 0) + 1000) return
+    if (trigger.length < LEAST_NOTICED_BYTES || now < (t.noticedAt[leg] ?? 0) + 1000) return
     // What caused it came from there and was worth three times as much.
     if (t.isPlace(pendingPlace(leg), to)) t.allowance[leg] = (t.allowance[leg] ?? 0) - LEAST_NOTICED_BYTES
-    t.noticedAt[row] = now
+    t.noticedAt[leg] = now
     const head = { path, direction: (leg & 1) as 0 | 1, seq: t.seqs[leg] ?? 0 }
     const notice = encodeRelayLeg({ kind: 'notice', ...head, reason, trigger: trigger.slice(0, HEADER_BYTES), tag: NO_TAG }) // biome-ignore format: one line
     this.#counters.count(`relay.notice.${reason}`)

@@ -30,6 +30,7 @@ export class RelayTable {
   /** By leg: bytes that may still go to the pending place. */
   readonly allowance: Float64Array
   readonly seqs: Float64Array
+  readonly noticedAt: Float64Array
   /** When the leg, and its pending place, are forgotten. */
   readonly legUntil: Float64Array
   readonly pendingUntil: Float64Array
@@ -38,7 +39,6 @@ export class RelayTable {
   /** By row. */
   readonly leaseUntil: Float64Array
   readonly usedAt: Float64Array
-  readonly noticedAt: Float64Array
   readonly #ids: (readonly number[])[] = []
   readonly #free: number[] = []
   readonly most: number
@@ -55,7 +55,7 @@ export class RelayTable {
     this.formerUntil = new Float64Array(2 * most)
     this.leaseUntil = new Float64Array(most)
     this.usedAt = new Float64Array(most)
-    this.noticedAt = new Float64Array(most).fill(Number.NEGATIVE_INFINITY)
+    this.noticedAt = new Float64Array(2 * most).fill(Number.NEGATIVE_INFINITY)
     for (let row = most - 1; row >= 0; row--) this.#free.push(row)
   }
 
@@ -83,9 +83,9 @@ export class RelayTable {
   remove(row: number): void {
     for (const id of this.idsOf(row)) this.byId.remove(id, row)
     this.#ids[row] = []
-    this.noticedAt[row] = Number.NEGATIVE_INFINITY
     for (const leg of [2 * row, 2 * row + 1]) {
       this.unbind(leg)
+      this.noticedAt[leg] = Number.NEGATIVE_INFINITY
       this.seqs[leg] = 0
       this.keys[leg] = NO_KEY
     }
