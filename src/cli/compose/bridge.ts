@@ -15,13 +15,13 @@ import type { HostClaim } from '#ntm-lib/wire/messages/common.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { BridgeConfig } from '../config/schema.ts'
 import type { BridgeFromPlane, BridgeToPlane } from '../worker/bridge-words.ts'
-import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { startPacketHost } from './thread-host.ts'
+import { followWays } from './uplinks.ts'
 import { Visits } from './visits.ts'
 import { WireKeeper } from './wire-keeper.ts'
 
@@ -73,14 +73,9 @@ export async function startBridge(
   undo.add(() => nodeShell.stop())
   await shell.resume()
   const notPlaces = [names.tap, names.host, names.net]
-  await locate(made, config.udp.port, notPlaces)
+  const mover = { made, port: config.udp.port, log, touch: () => nodeShell.touch() }
+  followWays(undo, fail, mover, { interfaces: notPlaces })
   nodeShell.start()
-  followAddresses(undo, fail, async () => {
-    if (undo.isStopping || !(await locate(made, config.udp.port, notPlaces))) return
-    log.info('box.moved', { candidates: made.where.candidates.length })
-    made.node.changed(systemClock.now())
-    nodeShell.touch()
-  })
   // Ready means: names work. Without its coordinator the box still bridges; that is said, and not waited for.
   const waited = new Promise((resolve) => setTimeout(resolve, READY_MS).unref())
   await Promise.race([shell.registered, waited, undo.stopping])

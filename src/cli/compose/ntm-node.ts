@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { systemCalendar, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
-import { type InterfaceAddress, isRoutable } from '#io/links.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
-import { contains, type Prefix } from '#ntm-lib/addr/prefix.ts'
 import { seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import { isCoordinator, verifyChain } from '#ntm-lib/crypto/certificate.ts'
 import { identityOf } from '#ntm-lib/crypto/identity.ts'
@@ -130,19 +127,6 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
   }
 }
 
-/** This machine's addresses as candidates; virtual ones and the excluded interfaces' are not places to be reached at. */
-export function candidatesOf(
-  addresses: readonly InterfaceAddress[],
-  port: number,
-  without: { readonly interfaces: readonly string[]; readonly prefixes: readonly Prefix[] },
-): readonly Candidate[] {
-  return addresses
-    .filter((a) => isRoutable(a) && !without.interfaces.includes(a.ifname))
-    .filter((a) => !without.prefixes.some((p) => contains(p, a.ip)))
-    .slice(0, MAX_CANDIDATES)
-    .map((a) => ({ type: 'local', endpoint: { ip: a.ip, port }, priority: isIp4(a.ip) ? 100 : 110 }))
-}
-
 /** Issue time of the box's own membership: a moment that has certainly passed. */
 function floorOf(chain: readonly Uint8Array[]): WallTime {
   const leaf = chain[0] === undefined ? null : decodeSignedCertificate(chain[0])
@@ -164,6 +148,5 @@ const MAX_PATHS = 32_768
 const INNER_MTU = 1500
 /** Inside `dns.hold`, with room left to answer the host. */
 const DIRECTION_TIMEOUT = seconds(1.8)
-const MAX_CANDIDATES = 8
 /** Handshakes rehearsed at start: about 30 ms on a desktop, `docs/performance.md`. */
 export const REHEARSALS = 3

@@ -5,13 +5,13 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { RelayConfig } from '../config/schema.ts'
 import type { RelayIn, RelayPlaneConfig, RelaySays } from '../worker/relay-words.ts'
-import { followAddresses, locate } from './addresses.ts'
 import { openBox } from './box.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { RelayShell } from './relay-shell.ts'
 import { startPacketHost } from './thread-host.ts'
+import { followWays } from './uplinks.ts'
 
 /** Joins the relay's packet side to its node. Resolves when it is registered and forwards. */
 export async function startRelay(
@@ -39,7 +39,7 @@ export async function startRelay(
       endpoint,
       priority: isIp4(endpoint.ip) ? 100 : 110,
     }))
-  } else await locate(made, config.udp.port, [])
+  }
 
   const registered = Promise.withResolvers<void>()
   const host = await startPacketHost<RelayIn, never>({
@@ -80,16 +80,13 @@ export async function startRelay(
   )
   const nodeShell = new NodeShell({ node: made.node, host, clock: systemClock, onEvent: (e) => shell.onEvent(e) })
   undo.add(() => nodeShell.stop())
+  if (announced.length === 0) {
+    followWays(undo, fail, { made, port: config.udp.port, log, touch: () => nodeShell.touch() }, { interfaces: [] })
+  }
   nodeShell.start()
   const timer = setInterval(() => void shell.look().catch(fail), LOOK_MS)
   undo.add(() => clearInterval(timer))
   await Promise.race([registered.promise, undo.stopping])
-  if (announced.length > 0) return
-  followAddresses(undo, fail, async () => {
-    if (!(await locate(made, config.udp.port, []))) return
-    made.node.changed(systemClock.now())
-    nodeShell.touch()
-  })
 }
 
 const settingsOf = ({ relay }: RelayConfig): RelayPlaneConfig => ({

@@ -15,7 +15,7 @@ import { DEFAULT_PORTS, type NatPlan } from '#tt/nat/plan.ts'
 import type { TtConfig } from '../config/schema.ts'
 import { startTtPlane } from '../worker/tt-plane.ts'
 import type { TtIn, TtOut, TtPlaneConfig, TtTables } from '../worker/tt-words.ts'
-import { followAddresses, locate } from './addresses.ts'
+import { followAddresses } from './addresses.ts'
 import { type Box, openBox } from './box.ts'
 import { Edge } from './edge.ts'
 import { makeRawPair, setUpTun } from './edge-device.ts'
@@ -26,6 +26,7 @@ import type { HostParts, PacketHost } from './packet-host.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
 import { startPacketHost } from './thread-host.ts'
 import { TtShell } from './tt-shell.ts'
+import { followWays } from './uplinks.ts'
 
 /** Joins the terminator to its node, its edge and its resolvers. Resolves when it is registered and carries packets. */
 export async function startTt(
@@ -44,7 +45,6 @@ export async function startTt(
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_TT, underlayMtuBytes: link.mtuBytes, log, counters })
   const inside = config.tt.port === 'tun' ? config.tt.tun : config.tt.veth
-  await locate(made, config.udp.port, [inside])
   const edge = new Edge(config.state, undo)
   let plan: NatPlan | null = null
   let virtual: readonly Prefix[] = []
@@ -101,16 +101,14 @@ export async function startTt(
     onEvent: (event) => shell.onEvent(event),
   })
   undo.add(() => nodeShell.stop())
+  const mover = { made, port: config.udp.port, log, touch: () => nodeShell.touch() }
+  followWays(undo, fail, mover, { interfaces: [inside] })
   nodeShell.start()
   await Promise.race([registered.promise, undo.stopping])
   await shell.starting
   if (undo.isStopping) throw new Stopping()
 
   followAddresses(undo, fail, async () => {
-    if (await locate(made, config.udp.port, [inside])) {
-      made.node.changed(systemClock.now())
-      nodeShell.touch()
-    }
     const now = await listAddresses()
     host.tell({ say: 'addresses', egress: places(box, now), families: familiesOf(config, now) })
     const next = planOf(config, link.mtuBytes, virtual, now)

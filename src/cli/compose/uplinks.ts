@@ -1,7 +1,12 @@
+import { systemClock } from '#io/clock.ts'
 import { watchLinks } from '#io/link-events.ts'
 import { currentAddresses, currentLinks, currentRoutes } from '#io/link-tables.ts'
+import { isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { sameVia, type Via } from '#ntm-lib/addr/via.ts'
+import type { Log } from '#ntm-lib/ports/log.ts'
+import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
+import type { NtmNode } from './ntm-node.ts'
 import type { Undo } from './process.ts'
 import { viasOf } from './vias.ts'
 
@@ -50,6 +55,48 @@ export function followUplinks(
   return uplinks
 }
 
+/** A box whose node is to know where it is and how it gets out. */
+export type Mover = {
+  readonly made: Pick<NtmNode, 'node' | 'where'>
+  /** Of its UDP socket. */
+  readonly port: number
+  readonly log: Log
+  /** The node was used: its outputs are to be performed. */
+  readonly touch: () => void
+}
+
+/**
+ * Keeps a node's candidates and ways out as this machine's are, from now on; the coordinator hears of every change after the first. To be
+ * called before the node is started.
+ */
+export function followWays(undo: Undo, fail: (why: Error) => void, mover: Mover, options: UplinkOptions): Uplinks {
+  const { made, port, log, touch } = mover
+  let known = false
+  const take = (vias: readonly Via[]): void => {
+    if (undo.isStopping) return
+    made.where.candidates = placesOf(vias, port)
+    if (known) {
+      made.where.version++
+      log.info('box.moved', { candidates: made.where.candidates.length })
+    }
+    known = true
+    made.node.setVias(vias, systemClock.now())
+    touch()
+  }
+  return followUplinks(undo, fail, take, options)
+}
+
+/** Every address we send from is one to be reached at, the best way first. When there are too many, the best of both families. */
+export function placesOf(vias: readonly Via[], port: number): readonly Candidate[] {
+  const [four, six] = [vias.filter((v) => isIp4(v.ip)), vias.filter((v) => !isIp4(v.ip))]
+  const room = Math.max(MOST_PLACES / 2, MOST_PLACES - six.length)
+  const some = four.slice(0, room)
+  return [...some, ...six.slice(0, MOST_PLACES - some.length)].map(({ ip }) => {
+    const rank = isIp4(ip) ? 100 - four.findIndex((v) => v.ip === ip) : 110 - six.findIndex((v) => sameIp(v.ip, ip))
+    return { type: 'local', endpoint: { ip, port }, priority: rank }
+  })
+}
+
 class Following implements Uplinks {
   readonly #take: (vias: readonly Via[]) => void
   readonly #without: { readonly interfaces: readonly string[]; readonly prefixes: readonly Prefix[] }
@@ -82,3 +129,4 @@ class Following implements Uplinks {
 
 /** Changes come in showers of a few messages: one look at the kernel's tables for all that are there. */
 const SETTLE_MS = 3
+const MOST_PLACES = 8
