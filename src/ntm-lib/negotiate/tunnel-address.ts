@@ -12,8 +12,9 @@ export type Trial = {
   readonly nonce: Uint8Array
   readonly oldNonce: Uint8Array
   readonly until: Instant
-  /** The peer has settled there, not through the relay; until when that is worth waiting for. */
+  /** The peer has settled there, not through the relay. */
   readonly straight: boolean
+  /** When an answer may have come, and nothing is under way any more from where the peer was. */
   readonly awaitUntil: Instant
   /** Copies of the challenge sent, and when the next one goes. */
   readonly challenges: number
@@ -82,13 +83,20 @@ export function onHeard(
   now: Instant,
 ): AddressStep {
   if (sameEndpoint(h.from, a.current)) {
-    const back = h.newest && a.trial?.oldAnswered === true
+    const back = h.newest && a.trial !== null && (a.trial.oldAnswered || now >= a.trial.awaitUntil)
     if (back) return stay({ ...a, trial: null, quietUntil: after(now, TIMERS.addressTrial.millis) })
     return stay(h.newest && a.waiting !== null ? { ...a, waiting: null } : a)
   }
-  if (a.trial !== null && sameEndpoint(h.from, a.trial.to) && !(h.newest && h.proven)) {
-    return stay({ ...a, trial: earned(a.trial, h.bytes) })
-  }
+  return fromElsewhere(counted(a, h), h, chance, rtt, now)
+}
+
+function fromElsewhere(
+  a: Address,
+  h: HeardFrom,
+  chance: () => Uint8Array,
+  rtt: Millis | null,
+  now: Instant,
+): AddressStep {
   if (!h.newest || (now < a.quietUntil && !h.use)) return stay(a)
   const left = a.left !== null && sameEndpoint(a.left.from, h.from) ? a.left : null
   if (left !== null && now < left.aloneUntil && !h.use) return stay(a)
@@ -103,7 +111,14 @@ export function onHeard(
     if (now < waiting.until) return stay(a)
   }
   if (h.proven && (left === null || now >= left.doubtUntil || h.use)) return moveTo(a, h.from, rtt, now)
-  const random = chance()
+  if (a.trial !== null && sameEndpoint(h.from, a.trial.to)) return stay(a)
+  return { address: { ...a, trial: begun(h, chance(), rtt, now) }, challenge: true, moved: false }
+}
+
+const counted = (a: Address, h: HeardFrom): Address =>
+  a.trial !== null && sameEndpoint(h.from, a.trial.to) ? { ...a, trial: earned(a.trial, h.bytes) } : a
+
+function begun(h: HeardFrom, random: Uint8Array, rtt: Millis | null, now: Instant): Trial {
   const trial: Trial = {
     to: h.from,
     serial: random.subarray(16, 22).reduce((n, b) => n * 256 + b, 0),
@@ -119,7 +134,7 @@ export function onHeard(
     granted: 0,
     oldAnswered: false,
   }
-  return { address: { ...a, trial: earned(trial, h.bytes) }, challenge: true, moved: false }
+  return earned(trial, h.bytes)
 }
 
 /** A response frame with `nonce` came from `from`. */
@@ -132,7 +147,8 @@ export function onAnswered(
 ): AddressStep {
   if (a.trial === null) return stay(a)
   if (sameEndpoint(from, a.trial.to) && same(nonce, a.trial.nonce)) return moveTo(a, a.trial.to, rtt, now)
-  if (sameEndpoint(from, a.current) && same(nonce, a.trial.oldNonce)) {
+  // It went to the old address only, wherever the answer took its way.
+  if (same(nonce, a.trial.oldNonce)) {
     return stay({ ...a, trial: { ...a.trial, oldAnswered: true } })
   }
   return stay(a)

@@ -119,7 +119,8 @@ function after(core: Core, path: Path, step: AddressStep, now: Instant): void {
     }
     sendFrames(core, path, [{ kind: 'challenge', nonce: trial.oldNonce }], current, now)
   }
-  path.ahead = trial === null ? null : { serial: trial.serial, to: trial.to, bytes: trial.granted }
+  // Where it was it still is: nobody needs to be quicker than the proof.
+  path.ahead = trial === null || trial.oldAnswered ? null : { serial: trial.serial, to: trial.to, bytes: trial.granted }
 }
 
 /** Header and tag. */
