@@ -36,6 +36,15 @@ export function planeWaysContract(name: string, engineOf: () => PacketEngine): v
     expect(left.sent.at(-1)?.via, 'a path that has gone has no way').toBeNull()
   })
 
+  check('a way out of one family is not taken to an address of the other', () => {
+    const left = sender()
+    left.path(path({ via: VIA, ahead: { serial: 1, to: NEW4, bytes: DATAGRAM } }))
+    left.put(TCP)
+    left.put(TCP)
+    expect(left.sent.map((d) => d.port)).toEqual([NEW4.port, RIGHT_AT.port])
+    expect(left.sent.map((d) => d.via)).toEqual([viaBytes(null), viaBytes(VIA)])
+  })
+
   check('the first bytes go to the address not proven, by the same way; the rest to the proven one', () => {
     const left = sender()
     left.path(path({ via: VIA, ahead: ahead(1, 3 * DATAGRAM + DATAGRAM - 1) }))
@@ -165,8 +174,10 @@ export function planeWaysContract(name: string, engineOf: () => PacketEngine): v
   })
 }
 
-const NEW: Endpoint = parseEndpoint('203.0.113.77:5555') ?? fail()
-const VIA: Via = { ifindex: 3, ip: parseIp('198.51.100.4') ?? fail() }
+/** Of the same family as where the other end is. */
+const NEW: Endpoint = parseEndpoint('[2001:db8::77]:5555') ?? fail()
+const VIA: Via = { ifindex: 3, ip: parseIp('2001:db8::4') ?? fail() }
+const NEW4: Endpoint = parseEndpoint('203.0.113.77:5555') ?? fail()
 const INNER = 960
 const TCP = packetOf({ from: '10.1.0.5', to: '10.2.0.9', protocol: 'tcp', payload: INNER })
 const SMALL = packetOf({ from: '10.1.0.5', to: '10.2.0.9', protocol: 'tcp', payload: 100 })

@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import { DC4, DC6 } from './fleet.ts'
 import type { Nat4 } from './gate.ts'
 import type { Plug } from './internet.ts'
+import { mode } from './mirror-mode.ts'
 import { finish, firstSentAfter, Ground, outcome, type Pair } from './moves.ts'
 import { at, firewalled, natted, placeOf } from './places.ts'
 import { comesTo, wayBetween } from './sight.ts'
@@ -18,7 +19,17 @@ const v6Only = (g: Ground): Plug => placeOf(g.fleet.net, 'v6-only', 71)
 const dual = (g: Ground): Plug => placeOf(g.fleet.net, 'none', 72)
 const symmetric = (g: Ground, nr: number): Plug => placeOf(g.fleet.net, 'symmetric', nr)
 
-describe.each(['seed', 'ice'] as const)('hand-over, route.optimise = %s', (optimise) => {
+describe.each([
+  ['seed', 'in one thread'],
+  ['ice', 'in a worker'],
+] as const)('hand-over, route.optimise = %s, packets %s', (optimise, packets) => {
+  beforeEach(() => {
+    mode.mirror = packets === 'in a worker'
+  })
+  afterEach(() => {
+    mode.mirror = false
+  })
+
   const wish = { settings: { optimise } }
 
   test('a planned switch between two uplinks loses no packet, up or down', () => {

@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { seconds } from '#ntm-lib/base/time.ts'
+import { mode } from './mirror-mode.ts'
 import { Ground, outcome, type Spot } from './moves.ts'
 import { comesTo, type Way, wayBetween } from './sight.ts'
 
@@ -29,7 +30,17 @@ const TABLE: readonly Row[] = [
   [17, 'P(B)', 'P(C)', 'P(A)', 'relay'],
 ]
 
-describe.each(['seed', 'ice'] as const)('SEED 002 table 1, route.optimise = %s', (optimise) => {
+describe.each([
+  ['seed', 'in one thread'],
+  ['ice', 'in a worker'],
+] as const)('SEED 002 table 1, route.optimise = %s, packets %s', (optimise, packets) => {
+  beforeEach(() => {
+    mode.mirror = packets === 'in a worker'
+  })
+  afterEach(() => {
+    mode.mirror = false
+  })
+
   test.each(TABLE)('pattern %i: %s to %s, peer %s: %s', (_nr, before, after, who, route) => {
     const ground = new Ground({ settings: { optimise } })
     const pair =

@@ -1,5 +1,5 @@
 import type { Endpoint } from '../addr/endpoint.ts'
-import { ip16 } from '../addr/ip.ts'
+import { ip16, isIp4 } from '../addr/ip.ts'
 import { VIA_BYTES, type Via, writeVia } from '../addr/via.ts'
 import type { MirroredAhead, MirroredPath } from '../negotiate/mirror.ts'
 import { shared } from '../ports/packet-port.ts'
@@ -69,7 +69,7 @@ export class Places {
     this.#hasProven[row] = to === null ? 0 : 1
     this.#setEndpoint(row, to)
     this.#setEndpoint(this.aheadRow(row), ahead?.to ?? null)
-    this.#setVia(row, via)
+    this.#setVia(row, to, ahead?.to ?? null, via)
     this.#setAhead(row, ahead)
   }
 
@@ -100,12 +100,12 @@ export class Places {
     this.ports[row] = at?.port ?? 0
   }
 
-  #setVia(row: number, via: Via | null): void {
+  #setVia(row: number, to: Endpoint | null, ahead: Endpoint | null, via: Via | null): void {
     const has = via === null ? 0 : 1
     this.#viaRows += has - (this.#hasVia[row] ?? 0)
     this.#hasVia[row] = has
-    writeVia(this.#vias, row, via)
-    writeVia(this.#vias, this.aheadRow(row), via)
+    writeVia(this.#vias, row, fitting(via, to))
+    writeVia(this.#vias, this.aheadRow(row), fitting(via, ahead))
   }
 
   #setAhead(row: number, ahead: MirroredAhead | null): void {
@@ -121,6 +121,10 @@ export class Places {
     this.allowed[row] = Math.max(0, share - (this.#used[row] ?? 0))
   }
 }
+
+/** A peer that speaks from the other family now cannot be answered from this address: the kernel chooses. */
+const fitting = (via: Via | null, to: Endpoint | null): Via | null =>
+  via !== null && to !== null && isIp4(via.ip) === isIp4(to.ip) ? via : null
 
 type Rows = Uint8Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike>
 
