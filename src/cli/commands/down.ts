@@ -5,6 +5,7 @@ import { options } from '../args.ts'
 import { told } from '../compose/control.ts'
 import { resolverFile } from '../compose/node-names.ts'
 import { loadConfig } from '../config/load.ts'
+import { UsageError } from '../usage-error.ts'
 import { socketsOf } from './sockets.ts'
 
 /**
@@ -14,6 +15,7 @@ import { socketsOf } from './sockets.ts'
 export async function down(args: readonly string[]): Promise<number> {
   const o = options(args, [], ['config', 'socket'])
   const sockets = socketsOf(o)
+  if (sockets.length > 1) throw new UsageError(`several run here: give --config, or --socket of ${sockets.join(', ')}`)
   let ended = 0
   for (const socket of sockets) if (await end(socket)) ended++
   const late = ended === 0 && o.config !== undefined ? giveBack(o.config) : 'nothing'

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { IoFault } from '#io/fault.ts'
 import { ipBatch, type Link, listLinks, listRoutes } from '#io/links.ts'
 import { findOverlap } from '#node/overlap.ts'
@@ -6,7 +7,7 @@ import { type Prefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 
 /**
- * Gives the device both virtual addresses and the routes to every virtual range. IoFault when this machine reaches one of the ranges by
+ * Gives the device both virtual addresses and the routes to every virtual range; on a machine without IPv6 those of IPv4 alone. IoFault when this machine reaches one of the ranges by
  * another way already: neither network may take the other's addresses.
  */
 export async function giveAddresses(device: string, pair: VirtualPair, virtual: readonly Prefix[]): Promise<void> {
@@ -17,14 +18,25 @@ export async function giveAddresses(device: string, pair: VirtualPair, virtual: 
     const why = `${prefixText(range)} overlaps this machine's route ${prefixText(route)}${ifname === null ? '' : ` (${ifname})`}; remove that route, or make the network with other ranges (ntm network init --nodes4 …)`
     throw new IoFault('use the virtual ranges of the network', new Error(why))
   }
+  const six = hasIp6(device)
   await ipBatch([
     `address replace ${ipText(pair.vip4)}/32 dev ${device}`,
-    `address replace ${ipText(pair.vip6)}/128 dev ${device} nodad`,
-    ...virtual.map((p) => {
+    ...(six ? [`address replace ${ipText(pair.vip6)}/128 dev ${device} nodad`] : []),
+    ...virtual.flatMap((p) => {
+      if (!isIp4(p.base) && !six) return []
       const src = ipText(isIp4(p.base) ? pair.vip4 : pair.vip6)
       return `route replace ${prefixText(p)} dev ${device} src ${src}`
     }),
   ])
+}
+
+/** Whether the operator lets the device have IPv6; a kernel without it has no such file. */
+function hasIp6(device: string): boolean {
+  try {
+    return readFileSync(`/proc/sys/net/ipv6/conf/${device}/disable_ipv6`, 'utf8').trim() === '0'
+  } catch {
+    return false
+  }
 }
 
 /** The smallest MTU of the interfaces that default routes leave by; Ethernet's when there is none yet. */

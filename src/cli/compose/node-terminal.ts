@@ -6,6 +6,7 @@ import type { Keystore } from '#io/keystore.ts'
 import { NodeCore } from '#node/core.ts'
 import { reverseZones } from '#node/reverse.ts'
 import type { NodeCoreOut, NodeDirected, NodeIn } from '#node/types.ts'
+import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
@@ -46,6 +47,8 @@ export class Terminal {
   readonly #troubles = new Troubles()
   /** What was asked for, by tag, for the trouble's name. */
   readonly #asked = new Map<string, string>()
+  /** Names of the boxes we had paths with, by `nodeKey`. */
+  readonly #peers = new Map<string, string>()
   #answer: RegistrationResponse | null = null
   #following: Promise<void> = Promise.resolve()
   #tellRegistered: () => void = () => {}
@@ -120,8 +123,10 @@ export class Terminal {
         // A terminal is there to be reached.
         made.node.accept(event.transaction, event.message, { ttlSeconds: 0, families: 0 }, now)
         return touch()
+      case 'path-open':
+        return this.#met(event.contractHash)
       case 'path-gone':
-        this.#troubles.note(this.#peerName(event.contractHash) ?? String(event.peer), event.why, now)
+        this.#troubles.note(this.#peers.get(nodeKey(event.peer)) ?? nodeKey(event.peer), event.why, now)
         return
       default:
         // The packet side sees paths for itself.
@@ -191,8 +196,13 @@ export class Terminal {
     }
   }
 
-  #peerName(contractHash: Uint8Array): string | null {
-    return this.#p.made.node.tunnels.byContract(contractHash)?.peer.name ?? null
+  /** Keeps the peer's name beyond the life of its path. */
+  #met(contractHash: Uint8Array): void {
+    const peer = this.#p.made.node.tunnels.byContract(contractHash)?.peer
+    if (peer === undefined) return
+    const oldest = this.#peers.keys().next().value
+    if (this.#peers.size >= MOST_PEERS && oldest !== undefined) this.#peers.delete(oldest)
+    this.#peers.set(nodeKey(peer.node), peer.name)
   }
 }
 
@@ -202,5 +212,6 @@ function directed(result: Directed): NodeDirected {
   return { ok: true, row, ttlSeconds: target?.ttlSeconds ?? 0, pair: target }
 }
 
+const MOST_PEERS = 1024
 const text = (ip: Ip): string => ipText(ip)
 const pairText = (p: VirtualPair): string => `${ipText(p.vip4)} ${ipText(p.vip6)}`

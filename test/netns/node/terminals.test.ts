@@ -14,7 +14,8 @@ describeLab('two terminals', () => {
 
   beforeAll(async () => {
     place = await Place.up()
-    await Promise.all([place.up('alice'), place.up('bob')])
+    // One with several packet workers: each may be asked for an address by its own packets.
+    await Promise.all([place.up('alice', { 'packets.workers': 2 }), place.up('bob')])
   })
   afterEach(({ task }) => {
     failed ||= task.result?.state === 'fail'
@@ -66,6 +67,7 @@ describeLab('two terminals', () => {
     expect(back.stdout).toContain('2 received')
     const nobody = await place.lab.run('alice', 'ping', ['-c3', '-i0.5', '-W3', '198.18.200.200'])
     expect(nobody.stdout).toContain('Destination Host Unreachable')
+    expect(nobody.stdout).toContain('+3 errors')
     const six = vipOf(await status('alice'), 6).replace(/:[0-9a-f]+$/, ':1')
     const nobody6 = await place.lab.run('alice', 'ping', ['-c3', '-i0.5', '-W3', six])
     expect(nobody6.stdout).toContain('Address unreachable')
@@ -155,6 +157,16 @@ describeLab('two terminals', () => {
     expect(place.resolvConfOf('bob')).toBe(place.resolvConf)
     lab.ip('bob', 'route del 198.18.77.0/24 dev lo')
     await place.again('bob')
+  })
+
+  test('a machine without IPv6 is a terminal all the same', async () => {
+    const { lab } = place
+    await place.programs.running.get('bob')?.stop()
+    lab.sysctl('bob', { 'net.ipv6.conf.default.disable_ipv6': 1, 'net.ipv6.conf.all.disable_ipv6': 1 })
+    await place.again('bob')
+    expect((await lab.run('bob', 'ping', ['-4', '-c2', '-i0.2', '-W2', 'alice.ntm.example'])).stdout).toContain(
+      '2 received',
+    )
   })
 
   type Said = { names: unknown; virtual: string[]; paths: Record<string, unknown>[]; [key: string]: unknown }
