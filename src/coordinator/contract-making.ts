@@ -1,4 +1,3 @@
-import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import { same } from '#ntm-lib/base/bytes.ts'
 import { type Instant, wallTime } from '#ntm-lib/base/time.ts'
 import type { Member } from '#ntm-lib/ports/coordinator-store.ts'
@@ -28,8 +27,8 @@ export function beginContract(
   if (isTerminator(peer) || isTerminator(initiator)) return state
   const { hash, contract } = minted
   const until = wallTime(p.calendar.today() + contract.leaseSeconds * 1000)
-  const done = (legs: Legs | null, at: Instant): void => {
-    if (state.relaying.at === 'asking') state.relaying = { ...state.relaying, at: 'done', legs }
+  const done = (_: Legs | null, at: Instant): void => {
+    if (state.relaying.at === 'asking') state.relaying = { ...state.relaying, at: 'done' }
     relayed(state, at)
   }
   const told = p.legs.make({ hash, contract, until }, { current: null, avoid: false }, done, now)
@@ -37,7 +36,7 @@ export function beginContract(
   return told === null && needsRelay(decision) ? null : state
 }
 
-export const needsRelay = ({ way, alone }: Decision): boolean => way === 'relay' && !alone
+const needsRelay = ({ way, alone }: Decision): boolean => way === 'relay' && !alone
 
 /** What the correspondent is told of a contract that is being made. */
 export function routeDirection(p: DirectionParts, job: Job, initiator: Member, state: RoutingState): RouteDirection {
@@ -46,13 +45,14 @@ export function routeDirection(p: DirectionParts, job: Job, initiator: Member, s
   return { kind: 'route-direction', route, target: askedTarget(job) }
 }
 
-/** The legs a contract was made with; null without a relay. */
-export const legsMade = ({ relaying }: RoutingState): Legs | null => (relaying.at === 'done' ? relaying.legs : null)
+/** Whether a contract that is being made lacks the relay without which its ends cannot meet. */
+export const lacksRelay = (p: DirectionParts, { decision, minted }: RoutingState): boolean =>
+  needsRelay(decision) && p.legs.of(minted.hash) === null
 
-/** Whether the correspondent was told of another relay than it has got. */
-function toldOtherwise({ relaying }: RoutingState): boolean {
-  if (relaying.at !== 'done') return false
-  return relaying.legs === null || nodeKey(relaying.legs.relay) !== nodeKey(relaying.told.relay)
+/** Whether the correspondent was told of other legs than there are; the relay may have been lost since it said yes. */
+function toldOtherwise({ relaying }: RoutingState, legs: Legs | null): boolean {
+  if (relaying.at === 'none') return false
+  return legs === null || !same(legs.openerKey, relaying.told.openerKey)
 }
 
 /** Correspondent and relay said yes: the contract is in force. What the initiator is told. */
@@ -73,8 +73,9 @@ export function enactContract(
   settle?.()
   if (row !== null) succession.superseded([job.initiator, peer.node], row.hash, now)
   succession.enacted(minted.hash, now)
-  if (toldOtherwise(state)) p.notices.tell(peer.node, minted.hash, now)
-  return routeTo(p, job.initiator, peer, minted, legsMade(state))
+  const legs = p.legs.of(minted.hash)
+  if (toldOtherwise(state, legs)) p.notices.tell(peer.node, minted.hash, now)
+  return routeTo(p, job.initiator, peer, minted, legs)
 }
 
 /** The correspondent took one more name, or a longer lease. False when another contract came into force meanwhile. */

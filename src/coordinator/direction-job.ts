@@ -17,12 +17,11 @@ export type Waiter = {
   readonly deadline: Instant
 }
 
-/** The relay of a direction under way: not wanted or none there, being asked, or the answer. */
-export type Relaying =
-  | { readonly at: 'none' }
-  /** `told`: what the correspondent heard already, in case the relay says yes. */
-  | { readonly at: 'asking'; readonly told: Legs }
-  | { readonly at: 'done'; readonly told: Legs; readonly legs: Legs | null }
+/**
+ * The relay of a direction under way: not wanted or none there, being asked, or asked. `told`: what the correspondent heard
+ * already, in case the relay says yes; what it said is with the legs.
+ */
+export type Relaying = { readonly at: 'none' } | { readonly at: 'asking' | 'done'; readonly told: Legs }
 
 /** A contract on its way: the correspondent and a relay are asked at the same time. */
 export type RoutingState = {

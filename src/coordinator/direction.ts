@@ -7,14 +7,7 @@ import { lower, type Member, pairKey } from '#ntm-lib/ports/coordinator-store.ts
 import type { Response } from '#ntm-lib/wire/message.ts'
 import type { DirectionRequest, PathAccept, PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
-import {
-  beginContract,
-  enactContract,
-  extendContract,
-  legsMade,
-  needsRelay,
-  routeDirection,
-} from './contract-making.ts'
+import { beginContract, enactContract, extendContract, lacksRelay, routeDirection } from './contract-making.ts'
 import { admit } from './direction-admit.ts'
 import { covers, type Job, type RoutingState, type Waiter } from './direction-job.ts'
 import { Jobs } from './direction-jobs.ts'
@@ -186,13 +179,13 @@ export class Directions {
       return this.#answered(job, { peer, hash, route: null, found: accept }, now)
     }
     state.accept = accept
-    if (state.relaying.at !== 'asking') this.#enact(job, state, accept, now)
+    if (state.relaying.at !== 'asking') this.#relayed(job, state, now)
   }
 
-  /** The relay has answered, or all of them are tried. */
+  /** Nobody has to be waited for but, perhaps, the correspondent. */
   #relayed(job: Job, state: RoutingState, now: Instant): void {
     if (!this.#jobs.has(job) || job.state !== state) return
-    if (legsMade(state) === null && needsRelay(state.decision)) return this.#fail(job, NO_RELAY, now)
+    if (lacksRelay(this.#p, state)) return this.#fail(job, NO_RELAY, now)
     if (state.accept !== null) this.#enact(job, state, state.accept, now)
   }
 
@@ -239,7 +232,7 @@ export class Directions {
     if (state.at !== 'routing' || state.accept === null || state.relaying.at !== 'asking')
       return this.#unanswered(job, now)
     this.#p.legs.release(state.minted.hash, now)
-    state.relaying = { ...state.relaying, at: 'done', legs: null }
+    state.relaying = { ...state.relaying, at: 'done' }
     this.#relayed(job, state, now)
   }
 

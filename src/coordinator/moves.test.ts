@@ -16,11 +16,11 @@ test('a box that moved asks: its contract stands, it hears where the peer is, an
   const answer = w.answers.get(asked) as DirectionResponse
   expect(answer).toMatchObject({ contractHash, route: null, target: null, moved: { way: 'relay' } })
   expect(answer.moved?.peerCandidates.map((c) => c.endpoint)).toContainEqual(b.at)
-  expect(answer.moved?.relay?.key).toEqual(w.told.openerKey)
+  expect(answer.moved?.relay?.key).toEqual(w.told.acceptorKey)
   const first = (w.take(b).message as PeerMoved).whereabouts
   // Where it speaks from is not proven yet, and the old place is no more.
   expect(first.peerCandidates.map((c) => c.endpoint)).toEqual([ep('10.9.9.9:4330')])
-  expect(first.relay?.key).toEqual(w.told.acceptorKey)
+  expect(first.relay?.key).toEqual(w.told.openerKey)
   w.move(a, NEW, ['10.9.9.9:4330'])
   const second = (w.takeKind(b, 'peer-moved').message as PeerMoved).whereabouts
   expect(second.peerCandidates.map((c) => c.endpoint)).toEqual([ep(NEW), ep('10.9.9.9:4330')])
@@ -89,16 +89,16 @@ test('asked again from the same place: the relay is looked at, then given up for
   const second = w.relay('relay2', '198.51.100.21:4330')
   w.askMoved(a, b)
   // The same keys: a relay that has the path keeps it, one that lost it has it again.
-  expect(w.relayed(relay).message).toMatchObject({ openerKey: told.openerKey, acceptorKey: told.acceptorKey })
+  expect(w.relayed(relay).message).toMatchObject({ acceptorKey: told.acceptorKey, openerKey: told.openerKey })
   w.asked.length = 0
   w.advance(1000)
   const asked = w.askMoved(a, b)
   expect(w.answers.has(asked)).toBe(false)
   const fresh = w.relayed(second).message as RelayDirection
   expect(fresh.pathIds).toEqual(told.pathIds)
-  expect(fresh.openerKey).not.toEqual(told.openerKey)
-  expect(w.answers.get(asked)).toMatchObject({ moved: { relay: { relay: second.node, key: fresh.openerKey } } })
-  expect(w.take(b).message).toMatchObject({ whereabouts: { relay: { relay: second.node, key: fresh.acceptorKey } } })
+  expect(fresh.acceptorKey).not.toEqual(told.acceptorKey)
+  expect(w.answers.get(asked)).toMatchObject({ moved: { relay: { relay: second.node, key: fresh.acceptorKey } } })
+  expect(w.take(b).message).toMatchObject({ whereabouts: { relay: { relay: second.node, key: fresh.openerKey } } })
   // The old one is kept until both have had time to leave.
   w.advance(14_000)
   expect(w.asks(relay)).toEqual([])
@@ -117,7 +117,7 @@ test('the only relay is silent when looked at, and stays until there is another'
   expect(w.asks(relay)).toEqual([])
   w.relayed(second)
   expect(w.answers.get(asked)).toMatchObject({ moved: { relay: { relay: second.node } } })
-  expect(told.openerKey.length).toBe(32)
+  expect(told.acceptorKey.length).toBe(32)
 })
 
 test('a relay that started anew gets its paths with fresh keys, one that is gone loses them: both ends hear of it', () => {
@@ -136,8 +136,8 @@ test('a relay that started anew gets its paths with fresh keys, one that is gone
       continue
     }
     const fresh = w.relayed(second).message as RelayDirection
-    expect(fresh.openerKey).not.toEqual(told.openerKey)
-    for (const [box, key] of [[a, fresh.openerKey], [b, fresh.acceptorKey]] as const)
+    expect(fresh.acceptorKey).not.toEqual(told.acceptorKey)
+    for (const [box, key] of [[a, fresh.acceptorKey], [b, fresh.openerKey]] as const)
       expect(w.take(box).message, how).toMatchObject({ contractHash, whereabouts: { relay: { relay: second.node, key } } }) // biome-ignore format: pairs
     expect([w.core.provisional, w.core.relayed]).toEqual([0, 1])
   }
@@ -176,7 +176,7 @@ test('a silent peer: what it has to know is kept for 30 s and told when it is ba
   w.advance(29_000)
   w.register(b)
   const told = w.takeKind(b, 'peer-moved').message as PeerMoved
-  expect(told).toMatchObject({ contractHash, whereabouts: { relay: { key: w.told.acceptorKey } } })
+  expect(told).toMatchObject({ contractHash, whereabouts: { relay: { key: w.told.openerKey } } })
   expect(told.whereabouts.peerCandidates.map((c) => c.endpoint)).toContainEqual(ep(NEW))
   w.leave(b)
   w.move(a, '192.0.2.77:4330')
@@ -228,9 +228,13 @@ test('a coordinator that restarted knows contracts but no legs: they are made wh
   const asked = w.askMoved(a, b)
   const fresh = w.relayed(relay).message as RelayDirection
   expect(fresh.pathIds).toEqual(told.pathIds)
-  expect(fresh.openerKey).not.toEqual(told.openerKey)
-  expect(w.answers.get(asked)).toMatchObject({ contractHash, route: null, moved: { relay: { key: fresh.openerKey } } })
-  expect(w.take(b).message).toMatchObject({ whereabouts: { relay: { key: fresh.acceptorKey } } })
+  expect(fresh.acceptorKey).not.toEqual(told.acceptorKey)
+  expect(w.answers.get(asked)).toMatchObject({
+    contractHash,
+    route: null,
+    moved: { relay: { key: fresh.acceptorKey } },
+  })
+  expect(w.take(b).message).toMatchObject({ whereabouts: { relay: { key: fresh.openerKey } } })
 })
 
 test('a node moves to where it needs a relay, and there is one by now', () => {

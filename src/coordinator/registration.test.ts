@@ -17,7 +17,7 @@ test('a box is told what it looks like from here, its addresses, and how often t
   const answer = w.register(open)
   expect(answer).toMatchObject({
     observed: ep(PUBLIC),
-    keepAliveSeconds: 60,
+    keepAliveSeconds: 25,
     zones: ['ntm.example'],
     leaseSeconds: 86_400,
   })

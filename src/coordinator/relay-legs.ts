@@ -67,6 +67,8 @@ export class RelayLegs {
   readonly #legs = new Map<string, Legs>()
   readonly #tasks = new Map<string, Task>()
   readonly #byTag = new Map<string, Task>()
+  /** Relay Directions under way that nobody wants any more, by tag. */
+  readonly #unwanted = new Map<string, Legs>()
   readonly #suspects = new Expiring<string, true>(256)
   /** Legs that gave way: released when their ends have had time to leave. */
   readonly #old = new Expiring<string, Legs>(8192)
@@ -79,7 +81,7 @@ export class RelayLegs {
 
   /** Relay Directions under way. */
   get open(): number {
-    return this.#tasks.size
+    return this.#tasks.size + this.#unwanted.size
   }
 
   /** Paths that have legs. */
@@ -118,7 +120,7 @@ export class RelayLegs {
   /** Takes a relay's answer; false when nobody waits for this tag. */
   answer(tag: string, message: Response, now: Instant): boolean {
     const task = this.#take(tag)
-    if (task === null) return false
+    if (task === null) return this.#forgo(tag, message.kind === 'relay-accept', now)
     if (message.kind === 'relay-accept') {
       this.#p.presences.putLoad(task.legs.relay, message.loadPercent)
       const endpoints = message.endpoints.length > 0 ? message.endpoints : task.legs.endpoints
@@ -134,7 +136,7 @@ export class RelayLegs {
 
   silent(tag: string, now: Instant): boolean {
     const task = this.#take(tag)
-    if (task === null) return false
+    if (task === null) return this.#forgo(tag, true, now)
     const relay = nodeKey(task.legs.relay)
     // Said once while it lasts.
     if (this.#suspects.get(relay) !== true) this.#p.log.warn('relay.unanswered', { relay })
@@ -151,10 +153,12 @@ export class RelayLegs {
     const [task, legs] = [this.#tasks.get(key), this.#legs.get(key)]
     this.#tasks.delete(key)
     this.#legs.delete(key)
-    if (task !== undefined) this.#byTag.delete(task.tag)
-    if (task !== undefined) this.#send(task.legs, now)
-    const asked = task === undefined ? null : nodeKey(task.legs.relay)
-    if (legs !== undefined && nodeKey(legs.relay) !== asked) this.#send(legs, now)
+    if (task !== undefined) {
+      // Its Relay Direction is on the way, and a later copy would come after a release: that waits for the answer.
+      this.#byTag.delete(task.tag)
+      this.#unwanted.set(task.tag, task.legs)
+    }
+    if (legs !== undefined) this.#send(legs, now)
   }
 
   /** The contract lasts longer: its relay is told, and not waited for. */
@@ -253,6 +257,14 @@ export class RelayLegs {
     const task = this.#byTag.get(tag) ?? null
     this.#byTag.delete(tag)
     return task
+  }
+
+  /** The answer to what nobody wants; `has`: the relay may have the path. */
+  #forgo(tag: string, has: boolean, now: Instant): boolean {
+    const legs = this.#unwanted.get(tag)
+    this.#unwanted.delete(tag)
+    if (legs !== undefined && has && !this.#uses(legs)) this.#send(legs, now)
+    return legs !== undefined
   }
 
   #send({ relay, contract }: Legs, now: Instant): void {

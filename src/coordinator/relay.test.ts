@@ -18,12 +18,12 @@ test('two boxes behind different NATs: relay and correspondent are asked at once
   const answer = w.answers.get(asked) as DirectionResponse
   expect([answer.route?.way, route.route.way]).toEqual(['relay', 'relay'])
   const contract = decodeContract(route.route.contract)
-  expect(contract).toMatchObject({ ok: true, value: { pathIds: told.pathIds, opener: a.node } })
+  expect(contract).toMatchObject({ ok: true, value: { pathIds: told.pathIds, opener: b.node } })
   // Each end has its own key, and the relay both.
-  expect(answer.route?.relay).toMatchObject({ relay: relay.node, key: told.openerKey, endpoints: [relay.at] })
-  expect(route.route.relay).toMatchObject({ relay: relay.node, key: told.acceptorKey, endpoints: [relay.at] })
-  expect(told.openerKey).not.toEqual(told.acceptorKey)
-  expect([told.openerKey.length, told.acceptorKey.length]).toEqual([32, 32])
+  expect(answer.route?.relay).toMatchObject({ relay: relay.node, key: told.acceptorKey, endpoints: [relay.at] })
+  expect(route.route.relay).toMatchObject({ relay: relay.node, key: told.openerKey, endpoints: [relay.at] })
+  expect(told.acceptorKey).not.toEqual(told.openerKey)
+  expect([told.acceptorKey.length, told.openerKey.length]).toEqual([32, 32])
   expect(told.leaseSeconds).toBe(86_400)
   expect([w.core.provisional, w.core.relayed]).toEqual([0, 1])
 })
@@ -47,10 +47,10 @@ test('a relay that is full: the next one, and the correspondent hears of it', ()
   w.reply(w.take(relay), { kind: 'refusal', code: 'relay-full', retryAfterMillis: 0, text: '' })
   const told = w.relayed(second).message as RelayDirection
   const { route, contractHash } = w.answers.get(asked) as DirectionResponse
-  expect(route?.relay).toMatchObject({ relay: second.node, key: told.openerKey })
+  expect(route?.relay).toMatchObject({ relay: second.node, key: told.acceptorKey })
   const moved = w.take(b).message as PeerMoved
   expect(moved).toMatchObject({ kind: 'peer-moved', contractHash })
-  expect(moved.whereabouts.relay).toMatchObject({ relay: second.node, key: told.acceptorKey })
+  expect(moved.whereabouts.relay).toMatchObject({ relay: second.node, key: told.openerKey })
   expect(w.core.provisional).toBe(0)
 })
 
@@ -145,7 +145,7 @@ test('a Path ID in use is minted again, and the relay gets the new one', () => {
   const second = w.relayed(relay).message as RelayDirection
   expect(second.pathIds).not.toEqual(first.pathIds)
   w.accept(b)
-  expect(w.answers.get(asked)).toMatchObject({ route: { relay: { key: second.openerKey } } })
+  expect(w.answers.get(asked)).toMatchObject({ route: { relay: { key: second.acceptorKey } } })
 })
 
 test('directions that cross meet in one contract with one relay, and the other relay entry is released', () => {

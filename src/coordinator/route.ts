@@ -36,19 +36,26 @@ export type Decision = {
  * The route between two boxes with hosts or applications, SEED 002 §3.3 and SEED 003 §3.3: direct where one end is known
  * to be reachable; direct between two global IPv6 addresses, though a firewall may stand before them; direct behind one
  * NAT; otherwise through a relay. With `ice` two NATs may be tried without a relay when there is none.
+ *
+ * Where either end may open it is the correspondent: it is told first, so its Tunnel Request is on the way before the
+ * initiator hears of it.
  */
 export function decideBetween(initiator: Located, correspondent: Located, optimise: Optimise): Decision {
   const [from, to] = [reachability(initiator), reachability(correspondent)]
-  const proven = decideRoute(from, to)
-  if (proven !== null) return { opener: proven, way: 'direct', alone: true }
+  const [forth, back] = [reachesInto(to, from), reachesInto(from, to)]
+  if (forth || back) return { opener: back ? 'correspondent' : 'initiator', way: 'direct', alone: true }
   if (from[6] !== 'none' && to[6] !== 'none') {
-    if (claims6(correspondent)) return { opener: 'initiator', way: 'direct', alone: true }
     if (claims6(initiator)) return { opener: 'correspondent', way: 'direct', alone: true }
+    if (claims6(correspondent)) return { opener: 'initiator', way: 'direct', alone: true }
   }
-  if (neighbours(initiator, correspondent)) return { opener: 'initiator', way: 'direct', alone: true }
+  if (neighbours(initiator, correspondent)) return { opener: 'correspondent', way: 'direct', alone: true }
   const common = ([4, 6] as const).some((f) => from[f] !== 'none' && to[f] !== 'none')
-  return { opener: 'initiator', way: 'relay', alone: common && optimise === 'ice' }
+  return { opener: 'correspondent', way: 'relay', alone: common && optimise === 'ice' }
 }
+
+/** Whether somebody who is at `from` can send first to a box that is reachable like this. */
+const reachesInto = (to: Reachability, from: Reachability): boolean =>
+  ([4, 6] as const).some((f) => to[f] === 'open' && from[f] !== 'none')
 
 /** Two boxes that one NAT shows to the outside under the same address are probably in one private network. */
 export function neighbours(a: Location, b: Location): boolean {

@@ -17,6 +17,7 @@ export type CoordinatorSettings = {
   /** Names of the zone's name servers; the first is the SOA's. */
   readonly nameServers: readonly string[]
   readonly keepAliveNatSeconds: number
+  /** Of boxes without a NAT: a firewall may stand before them all the same, and forget them as soon as a NAT would. */
   readonly keepAliveSeconds: number
   /** Terminators' and relays' own: they are few, and everybody waits for them after a restart of the coordinator. */
   readonly keepAliveTerminatorSeconds: number
@@ -48,7 +49,7 @@ export const DEFAULT_SETTINGS = {
   slice: null,
   publish: 'private',
   keepAliveNatSeconds: 20,
-  keepAliveSeconds: 60,
+  keepAliveSeconds: 25,
   keepAliveTerminatorSeconds: 5,
   leaseSeconds: 86_400,
   hostsPerNode: 128,

@@ -1,15 +1,12 @@
 import dnsPacket from 'dns-packet'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Ip } from '#ntm-lib/addr/ip.ts'
 import { parseIp } from '#ntm-lib/addr/ip.ts'
 import { type Instant, instant } from '#ntm-lib/base/time.ts'
 import { decodeNtmService, decodeNtmv4, decodeNtmv6 } from '#ntm-lib/dns/records.ts'
 import { ROLE_BRIDGE, ROLE_NODE, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { CoordinatorWorld, ep } from '#test/support/coordinator-world.ts'
-import { Zone } from './zone.ts'
-
-const ASKER = parseIp('192.0.2.53') as Ip
+import { ASKER, ask, query, raw, zoneOf } from '#test/support/zone-asker.ts'
 
 test('SOA and NS at the apex, addresses of the name server', () => {
   const { zone } = scene()
@@ -136,36 +133,5 @@ test('a flood from one network gets half truncated answers, no larger than the q
 function scene(publish: 'private' | 'seed' = 'private', change = {}) {
   const w = new CoordinatorWorld(undefined, { publish, ...change })
   const box = w.member('plc', ROLE_BRIDGE, '203.0.113.5:61001', ['10.0.0.2:4330'])
-  const { store, settings, counters } = w
-  const zone = new Zone({
-    store,
-    presences: w.core.presences,
-    settings,
-    fingerprint: w.network.root.fingerprint,
-    counters,
-  })
-  return { w, box, zone }
-}
-
-function ask(zone: Zone, name: string, type: string, transport: 'udp' | 'tcp' = 'udp') {
-  const out = zone.answer(query(name, type), ASKER, transport, instant(0))
-  const decoded = dnsPacket.decode(Buffer.from(out!)) as Decoded
-  return { ...decoded, answers: decoded.answers ?? [], authorities: decoded.authorities ?? [] }
-}
-
-type Decoded = {
-  readonly rcode: string
-  readonly answers?: readonly Row[]
-  readonly authorities?: readonly Row[]
-}
-type Row = { readonly type: string; readonly data?: unknown }
-
-function query(name: string, type: string, udpPayloadSize = 0): Uint8Array {
-  const additionals = udpPayloadSize === 0 ? [] : [{ type: 'OPT', name: '.', udpPayloadSize }]
-  return dnsPacket.encode({ type: 'query', id: 7, questions: [{ name, type }], additionals } as never)
-}
-
-function raw(answer: { answers: readonly { data?: unknown }[] }): Uint8Array {
-  expect(answer.answers.length).toBe(1)
-  return new Uint8Array(answer.answers[0]!.data as Buffer)
+  return { w, box, zone: zoneOf(w) }
 }

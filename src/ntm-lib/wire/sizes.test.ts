@@ -42,7 +42,7 @@ const registration = (hosts: number): Message => ({
   hosts: times(hosts, { host: b(8), name: 'x'.repeat(63) }),
   revocationVersion: 0,
   loadPercent: 0,
-  relays: times(4, { relay: nodeId(b(16)), rttMillis: 1 }),
+  relays: times(8, { relay: nodeId(b(16)), rttMillis: 1 }),
 })
 const answer = (hosts: number): Message => ({
   kind: 'registration-response',
@@ -54,7 +54,7 @@ const answer = (hosts: number): Message => ({
   virtual: times(4, host(vip6)),
   zones: times(4, 'x'.repeat(255)),
   descriptors: times(3, b(1000)),
-  relays: times(4, { relay: nodeId(b(16)), endpoints: [endpoint, endpoint] }),
+  relays: times(8, { relay: nodeId(b(16)), endpoints: [endpoint, endpoint] }),
   keepAliveSeconds: 1,
   leaseSeconds: 1,
 })
