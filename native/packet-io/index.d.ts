@@ -91,7 +91,7 @@ export interface PacketIo {
   ): number
   /**
    * `vias`: how each leaves, 20 bytes per slot: our address (16 bytes, IPv4 as v4-mapped, zeros for any), then the number of the interface, 32 bits
-   * in the machine's order (0 for any); all zeros, or null for the whole: the kernel chooses. One that the kernel does not let out that way is
+   * in the machine's order (0 for any); all zeros, null for the whole, or an address of the other family than the peer's: the kernel chooses. One that the kernel does not let out that way is
    * lost (`viaRefusedOut`).
    */
   sendUdp(

@@ -292,15 +292,17 @@ static bool after_refusal(port *p, const run_list *l, cursor *c, const piece *fi
     c->fewer = first->way == BY_VIA;
     return true;
   }
-  if (first->way == BY_VIA && is_via_error(error)) {
+  /* EINVAL of several together may mean that one is too long for the path (and not for another): one alone will tell. */
+  if (first->way == BY_VIA && is_via_error(error) && !(whole && error == EINVAL)) {
     /* Its address has gone, perhaps. If so, what the kernel chooses is better than nothing: whoever named the way hears of it soon. */
     c->refused_via = (uint64_t)first->row + 1;
     c->doubted = true;
-    c->retried = false;
+    c->retried = c->judging = false;
+    c->single_to = 0;
     return true;
   }
   /* Without its via it does not go either: that was not to blame. */
-  c->doubted = c->fewer = false;
+  if (first->way == VIA_REFUSED) c->doubted = c->fewer = false;
   if (whole && (error == EINVAL || error == EIO || error == EMSGSIZE)) {
     /* Too many bytes for the path, or no segmenting on it: one datagram alone will tell. */
     c->refused = *first;

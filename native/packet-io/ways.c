@@ -29,7 +29,9 @@ size_t put_via(bool ipv4only, const uint8_t *via, const address *to, struct cmsg
   uint8_t wanted[VIA_BYTES];
   uint32_t ifindex;
   memcpy(wanted, via, VIA_BYTES);
-  if (memcmp(wanted, none, VIA_BYTES) == 0) return 0;
+  bool any = memcmp(wanted, none, ADDR_BYTES) == 0, mapped = memcmp(wanted, V4_MAPPED, sizeof V4_MAPPED) == 0;
+  bool four = ipv4only || memcmp(&to->v6.sin6_addr, V4_MAPPED, sizeof V4_MAPPED) == 0;
+  if (memcmp(wanted, none, VIA_BYTES) == 0 || (!any && mapped != four)) return 0;
   memcpy(&ifindex, wanted + ADDR_BYTES, sizeof ifindex);
   if (ipv4only) {
     struct in_pktinfo info = {.ipi_ifindex = (int)ifindex};
@@ -39,8 +41,7 @@ size_t put_via(bool ipv4only, const uint8_t *via, const address *to, struct cmsg
     return CMSG_SPACE(sizeof info);
   }
   /* Towards IPv4 the kernel takes any address only in the v4-mapped form. */
-  if (memcmp(wanted, none, ADDR_BYTES) == 0 && memcmp(&to->v6.sin6_addr, V4_MAPPED, sizeof V4_MAPPED) == 0)
-    memcpy(wanted, V4_MAPPED, sizeof V4_MAPPED);
+  if (any && four) memcpy(wanted, V4_MAPPED, sizeof V4_MAPPED);
   struct in6_pktinfo info = {.ipi6_ifindex = ifindex};
   memcpy(&info.ipi6_addr, wanted, ADDR_BYTES);
   *at = (struct cmsghdr){.cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof info)};

@@ -72,6 +72,20 @@ class Asker {
     say({ name, run: run.join(' '), single: this.#heard.splice(0).join(' '), counted })
   }
 
+  /** Sends two datagrams of 2,500 bytes: what the kernel said of it, and what was refused. */
+  wide(by: Via, server: string): { readonly errors: number; readonly out: number; readonly refused: number } {
+    this.#addrs.set(ip16(addr(server)))
+    this.#ports[0] = Number(port)
+    writeVia(this.#vias, 0, by)
+    const wide = { arena: this.#arena, runs: Int32Array.of(0, 0, 5000, 2500), count: 1, datagrams: 2 }
+    this.#udp.send(wide, this.#addrs, this.#ports, this.#vias)
+    return {
+      errors: this.#udp.errors.get('EMSGSIZE') ?? 0,
+      out: this.#udp.counters.out,
+      refused: this.#udp.counters.refusedOut,
+    }
+  }
+
   close(): void {
     this.#udp.close()
     this.#beside?.close()
@@ -94,9 +108,25 @@ const DEEDS: Readonly<Record<string, () => Promise<void>>> = {
         await asker.ask(`${kind} v6 radio`, via('radio', '2001:db8:b::5'), server6)
         await asker.ask(`${kind} v6 none`, null, server6)
       }
+      // Of another family than the server: as if none were named.
+      await asker.ask(`${kind} v4 none`, via('radio', '2001:db8:b::5'), server4)
+      if (kind !== 'four') await asker.ask(`${kind} v6 none`, via('radio', '198.51.100.5'), server6)
       asker.close()
     }
     say('done')
+  },
+
+  wide: async () => {
+    // Without a way, or out of the other one, they would fit.
+    ip('link set cable mtu 9000')
+    for (const [text, server] of [
+      ['198.51.100.5', server4],
+      ['2001:db8:b::5', server6],
+    ] as const) {
+      const asker = new Asker('both')
+      say(asker.wide(via('radio', text), server))
+      asker.close()
+    }
   },
 
   /** By ways that end: the address, then the interface. */

@@ -59,13 +59,22 @@ describeLab('ways out', () => {
       v4: { cable: '192.0.2.5', radio: '198.51.100.5', none: '192.0.2.5' },
       v6: { cable: '2001:db8:a::5', radio: '2001:db8:b::5', none: '2001:db8:a::5' },
     }
-    expect(said.length).toBe(15)
+    expect(said.length).toBe(20)
     for (const { name, run, single, counted } of said) {
       const [, family, way] = name.split(' ') as [string, 'v4' | 'v6', 'cable' | 'radio' | 'none']
       const source = sources[family][way]
       expect([run, single], name).toEqual([five(source), source])
       expect(counted, name).toEqual([6, 1, 0, 0, 0])
     }
+  })
+
+  test('what does not fit a way does not leave by another, and is told without waiting for anything to arrive', async () => {
+    const said = (await act('wide', ...SERVERS)) as { errors: number; out: number; refused: number }[]
+    expect(said.map((s) => [s.out, s.refused])).toEqual([
+      [0, 2],
+      [0, 2],
+    ])
+    for (const { errors } of said) expect(errors).toBeGreaterThan(0)
   })
 
   test('a way that has ended: runs go as the kernel chooses, single datagrams are lost, both are counted, the next way works', async () => {
