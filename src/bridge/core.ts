@@ -143,14 +143,15 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     return claims === null ? null : { out: 'claim-hosts', hosts: claims }
   }
 
-  /** Tells what to keep when it has changed; looks seldom, because a disk may be a flash card. */
+  /** Tells what to keep soon after it has changed, and then not for a while: a disk may be a flash card. */
   #remember(now: Instant): void {
     if (now < this.#nextMemory) return
-    this.#nextMemory = after(now, MEMORY_EVERY)
+    this.#nextMemory = after(now, MEMORY_LOOKS)
     const hosts = this.hosts.memories()
     const key = memoryKey(hosts)
     if (key === this.#kept) return
     this.#kept = key
+    this.#nextMemory = after(now, MEMORY_RESTS)
     this.#out.push({ out: 'remember', hosts })
   }
 
@@ -204,4 +205,5 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   }
 }
 
-const MEMORY_EVERY = millis(10_000)
+const MEMORY_LOOKS = millis(1000)
+const MEMORY_RESTS = millis(10_000)

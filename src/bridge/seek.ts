@@ -12,7 +12,7 @@ import { ASKS, type Hosts } from './hosts.ts'
 
 /**
  * Asks for hosts that are only remembered, and for addresses that a host was about to take: each at its own link address, for the addresses it had, as a neighbour would. Nobody else sees
- * the question, and no address is tried that was not known. Three times in the first seconds, then once a minute.
+ * the question, and no address is tried that was not known. Four times in the first seconds, then once a minute.
  *
  * The asker's address is the gateway's, else a virtual one (both are answered for at the link address used): with none the question would
  * be the probe of a second station that wants the address (RFC 5227 §2.1.1, RFC 4862 §5.4.3), and a host that is just booting would give it up.
@@ -38,7 +38,7 @@ export class Seek {
     const frames: Uint8Array[] = []
     for (const h of this.#hosts.doubtful()) {
       if (h.askAt > now) continue
-      this.#hosts.asked(h, after(now, h.asks + 1 < ASKS ? ASK_AGAIN : ASK_SELDOM))
+      this.#hosts.asked(h, after(now, h.asks < ASKS ? ASK_AGAIN : ASK_SELDOM))
       if (!h.heard) for (const ip of h.ip4s) frames.push(this.#arp(h, ip))
       for (const ip of [...(h.heard ? [] : h.ip6s), ...h.taking]) frames.push(this.#solicitation(h, ip))
       // Somebody else had it, or it is an address of this link alone.

@@ -13,6 +13,7 @@ export class Rig {
   readonly bridges: Record<Side, Program>
   /** Where PUT /upload/NAME lands on the server host. */
   uploads = ''
+  #starts = 1
 
   private constructor(scene: TwoBridges, bridges: Record<Side, Program>) {
     this.scene = scene
@@ -91,11 +92,22 @@ export class Rig {
 
   /** `kill -9`, and the same program again on the same disk. */
   async restart(side: Side): Promise<void> {
-    const room = `bridge${side}`
+    await this.kill(side)
+    await this.start(side)
+  }
+
+  async kill(side: Side): Promise<void> {
     this.bridges[side].kill('SIGKILL')
     await this.bridges[side].exited
+  }
+
+  /** Under a name of its own: its log is not the last one's. */
+  async start(side: Side): Promise<void> {
     const file = join(this.scene.lab.dir, `bridge-${side}/ntm.toml`)
-    this.bridges[side] = await this.scene.programs.run(room, 'bridge', file)
+    const args = [join(ROOT, 'src/cli/ntm.ts'), 'bridge', '--config', file]
+    const again = this.scene.lab.spawn(`bridge${side}`, `bridge-${side}-${++this.#starts}`, process.execPath, args)
+    this.bridges[side] = again
+    await again.line(/"event":"role\.ready"/, 20_000)
   }
 
   /** What a bridge keeps of its hosts; waits until it is written. */

@@ -23,6 +23,12 @@ const WORLDS: readonly (TwoBridgesOptions & { readonly title: string })[] = [
     kinds: { a: 'port-restricted', b: 'full-cone' },
     hosts: { b: 'static-no-gateway' },
   },
+  {
+    title: 'through a relay, between a symmetric NAT and a restricted one',
+    kinds: { a: 'symmetric', b: 'port-restricted' },
+    hosts: { b: 'off' },
+    relays: 1,
+  },
 ]
 const B = nameOf('b')
 
@@ -59,6 +65,8 @@ for (const { title, ...options } of WORLDS) {
       await rig.on('hostb', 'ping', '-6', '-c1', '-W1', 'fd77:7:7::1')
       expect((await rig.ask('hosta', B, 'AAAA')).answers).toMatch(/^fd/)
       expect(await rig.ping('hosta', B, '-6')).toBe(3)
+      // Only ends make fragments of IPv6, and each must hear first what fits.
+      await rig.ping('hosta', B, '-6', '-s', '4000')
       expect(await rig.ping('hosta', B, '-6', '-s', '4000')).toBe(3)
     })
 
