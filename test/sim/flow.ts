@@ -55,6 +55,11 @@ export class Flow {
     return this.lost.filter((nr) => (this.sentAt[nr] ?? 0) < then).length
   }
 
+  /** Of those sent at or after `since`, the numbers that have not arrived. */
+  lostSince(since: number): readonly number[] {
+    return this.lost.filter((nr) => (this.sentAt[nr] ?? 0) >= since)
+  }
+
   /** Arrived more than once. */
   get doubled(): number {
     return this.arrivals.length - new Set(this.arrivals.map((a) => a.nr)).size
