@@ -3,10 +3,10 @@ import { nodeId } from '#ntm-lib/addr/ids.ts'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import type { PathClose, Whereabouts } from '#ntm-lib/wire/messages/direction.ts'
 import { innerPacket } from '#test/support/inner.ts'
-import { A4, B4, endpointOf } from '#test/support/route.ts'
+import { A4, B4, endpointOf, routePair } from '#test/support/route.ts'
 import { Desk, REFUSED } from './desk.ts'
 import { Nat } from './nat.ts'
-import { ALICE, BOB, bob } from './pair.ts'
+import { ALICE, alice, BOB, bob, simNetwork } from './pair.ts'
 import { RELAY } from './relayed.ts'
 
 const WIFI = { ifindex: 2, ip: endpointOf('192.0.2.1:1').ip }
@@ -89,12 +89,15 @@ test('a path gone astray asks the coordinator, again while it lasts, and its ans
     }),
     target: null,
   })
-  for (let i = 0; i < 160 && desk.who.received.length === 0; i++) {
+  const path = desk.who.node.tunnels.byContract(desk.routes.contractHash)
+  const found = (): boolean => path?.peerEndpoint?.ip === endpointOf('198.51.100.77:4330').ip
+  // He says nothing by himself.
+  for (let i = 0; i < 160 && !found(); i++) {
     desk.who.say(desk.routes.contractHash, innerPacket(A4, B4, 100), desk.world.now)
-    desk.bobSays(100)
     desk.world.wait(millis(100))
   }
   expect(desk.world.now - start).toBeLessThan(20_000)
+  expect(path?.whereabouts.peerLocationVersion).toBe(9)
   expect(talks(desk), desk.world.mermaid()).toBe(true)
   expect(desk.who.told('path-gone')).toEqual([])
 })
@@ -159,6 +162,31 @@ test('a move that the coordinator answers with another contract: the new path is
   expect(desk.who.told('path-gone').map((e) => [e.contractHash, e.why])).toEqual([[old, 'replaced']])
 })
 
+test('a move that is answered with a contract with somebody else: refused, and the path runs on', () => {
+  const desk = opened({ way: 'direct' })
+  desk.who.node.setVias([WIFI], desk.world.now)
+  expect(talks(desk)).toBe(true)
+  const eve = routePair(desk.suite, simNetwork, {
+    opener: alice,
+    acceptor: simNetwork.member('eve.plant.example'),
+    openerAt: [ALICE],
+    acceptorAt: [BOB],
+  })
+  desk.onDirection = () => ({
+    kind: 'direction-response',
+    contractHash: eve.contractHash,
+    route: eve.opener,
+    moved: null,
+    target: null,
+  })
+  desk.world.move('alice', ELSEWHERE)
+  desk.who.node.setVias([LTE], desk.world.now)
+  desk.must(() => desk.asked.length > 0, seconds(1))
+  desk.world.wait(seconds(1))
+  expect(desk.who.node.tunnels.size).toBe(1)
+  expect(talks(desk)).toBe(true)
+})
+
 test('an answer about another contract, with no route, changes nothing', () => {
   const desk = opened({ way: 'direct' })
   desk.who.node.setVias([WIFI], desk.world.now)
@@ -196,6 +224,9 @@ test('coordinator gone during the move: the path goes on, wishes are answered in
   for (const name of names) {
     desk.who.node.direct(name, { sought: { by: 'name', name }, why: 'dns', sources: [] }, desk.world.now)
   }
+  desk.world.wait(millis(1))
+  // More than can be answered in time is said so at once.
+  expect(desk.who.told('directed').length - 1).toBe(5000 - 4096)
   desk.world.wait(seconds(2))
   const answered = desk.who.told('directed').filter((e) => e.tag !== 'bob')
   expect(answered.length).toBe(5000)
@@ -250,7 +281,10 @@ test('offered relays are measured and told once; again only when they are clearl
   ])
   const updates = () => desk.told('ntm-update').length
   const before = updates()
+  // A little farther than before is not worth a word.
+  desk.world.weather = (f) => [millis(f.from.ip === RELAY.ip ? 23 : 20)]
   desk.world.wait(seconds(12 * 60))
+  expect(desk.told('ntm-update').at(-1)?.relays[0]?.rttMillis).toBe(40)
   // Measured twice more, and no update but the keep-alives.
   const echoes = desk.world.captured.filter((c) => c.sender === 'relay' && c.bytes[1] === 6).length
   expect(echoes).toBeGreaterThanOrEqual(9)

@@ -1,8 +1,9 @@
 import { expect } from 'vitest'
 import { type Millis, millis, seconds } from '#ntm-lib/base/time.ts'
 import { test } from './mirror-mode.ts'
+import { ALICE, EVE } from './pair.ts'
 import { RELAY, RelayedPair } from './relayed.ts'
-import { calm, storm, type Weather } from './weather.ts'
+import { calm, knocksApart, storm, type Weather } from './weather.ts'
 
 /** Plenty for a busy machine; alone they take about a second. */
 const LONG = { timeout: 60_000 }
@@ -60,7 +61,7 @@ test('expected to be direct and not so: from the third copy on the relay is trie
 })
 
 test('a relay that is not there: from the third copy on the direct way is tried too', () => {
-  const pair = new RelayedPair({ open: true })
+  const pair = new RelayedPair({ open: true, weather: knocksApart(calm) })
   pair.world.remove('relay')
   pair.installBob()
   pair.installAlice()
@@ -69,6 +70,44 @@ test('a relay that is not there: from the third copy on the direct way is tried 
     pair.world.mermaid(),
   ).toBe(true)
   expect(pair.world.now).toBeLessThan(1100)
+})
+
+test('a Knock shows the opener where to ask again: once for each, however often it is repeated and in whose name', () => {
+  const pair = new RelayedPair({ way: 'direct', open: true })
+  const isRequest = (bytes: Uint8Array): boolean => bytes[0] === 0x13 && bytes[1] === 1
+  // A firewall before Bob that his own Knock opens.
+  let knocked = false
+  pair.world.weather = ({ bytes }) => {
+    if (bytes[0] === 0x13 && bytes[1] === 0x84) knocked = true
+    return isRequest(bytes) && !knocked ? [] : [millis(20)]
+  }
+  pair.installAlice()
+  pair.world.wait(millis(5))
+  pair.installBob()
+  pair.world.run(() => knocked, millis(10))
+  const [knock] = pair.world.captured.filter((c) => c.sender === 'bob' && c.bytes[1] === 0x84)
+  if (knock === undefined) throw new Error('nobody knocked')
+  expect(
+    pair.world.run(() => pair.alicePath?.isOpen === true, millis(100)),
+    pair.world.mermaid(),
+  ).toBe(true)
+  expect(pair.world.now, pair.world.mermaid()).toBeLessThan(80)
+
+  const asking = new RelayedPair({
+    way: 'direct',
+    open: true,
+    seed: 2,
+    weather: (f) => (f.bytes[1] === 0x82 ? [] : [millis(20)]),
+  })
+  asking.direct()
+  asking.world.wait(millis(30))
+  const [copy] = asking.world.captured.filter((c) => c.sender === 'bob' && c.bytes[1] === 0x84)
+  if (copy === undefined) throw new Error('nobody knocked')
+  const bent = copy.bytes.slice()
+  bent[15] = 9
+  for (let i = 0; i < 10; i++) asking.world.inject(EVE, ALICE, i % 2 === 0 ? copy.bytes : bent, millis(1))
+  asking.world.wait(millis(100))
+  expect(asking.world.captured.filter((c) => c.to.ip === EVE.ip)).toEqual([])
 })
 
 test('expected to be direct and so: no request goes through the relay', () => {

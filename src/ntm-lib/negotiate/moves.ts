@@ -106,7 +106,8 @@ export class Moves {
       const { name, roles } = path.peer
       const expected = (roles & ROLE_TT) !== 0 ? { peerName: name, terminatorRequired: true } : { peerName: name }
       this.#tunnels.install(route, expected, now)
-    } else if (moved !== null && same(contractHash, path.contractHash)) {
+    } else if (moved !== null) {
+      // Of a contract that is not known here nothing is moved.
       this.#tunnels.relocate(contractHash, moved, now)
     }
   }

@@ -158,7 +158,7 @@ function onChallenge(leg: Leg, c: Extract<LegInput, { in: 'challenge' }>, now: I
   const place = leg.places.find((p) => sameEndpoint(p.endpoint, from))
   // Anything else was overtaken by a newer Bind, or is no answer of this relay's.
   const oldest = leg.binding?.firstSeq ?? leg.seq
-  if (place === undefined || seq > leg.seq || seq < oldest || (leg.confirming?.seq ?? 0) > seq) return { leg, out: [] }
+  if (place === undefined || seq > leg.seq || seq < oldest) return { leg, out: [] }
   const confirm: Confirming = { seq, cookie, to: place, id, copies: 1, at: after(now, wait(1)) }
   const bound: LegBound = { place, until: after(now, TIMERS.legExpiry.millis) }
   const refreshAt = after(now, TIMERS.bindRefresh.millis)

@@ -14,7 +14,6 @@ import { waysOpened } from './tunnel-ways.ts'
  */
 export const mayBeEarly = (core: Core, path: Path): boolean =>
   path.role === 'acceptor' &&
-  path.epochs.cur === null &&
   (path.early !== null || path.state === 'provisional') &&
   !core.paths.byPeer(path.peer.node).some((p) => p !== path && p.isOpen)
 
