@@ -38,6 +38,9 @@ export class Forwarder {
   /** What leaves from each memory that was ever read from. */
   readonly #outs = new WeakMap<Uint8Array, Runs>()
   #out: Runs | null = null
+  /** Ends of the slot that is read, and of the one in which the last run begins. */
+  #slotEnd = 0
+  #joinable = 0
 
   constructor(parts: ForwardParts) {
     this.#p = parts
@@ -46,14 +49,18 @@ export class Forwarder {
   take(d: DatagramRuns, now: Instant): void {
     // What had waited is taken in the midst of what let it go.
     const before = this.#out
+    const [slotEnd, joinable] = [this.#slotEnd, this.#joinable]
     this.#out = this.#outOf(d.arena)
     for (let i = 0; i < d.count; i++) {
       const end = i * d.slotBytes + (d.lens[i] ?? 0)
       const each = d.segs[i] || (d.lens[i] ?? 0)
+      this.#slotEnd = (i + 1) * d.slotBytes
       for (let at = i * d.slotBytes; at < end; ) at = this.#stretch(d, i, at, end, each, now)
     }
     this.#flush()
     this.#out = before
+    this.#slotEnd = slotEnd
+    this.#joinable = joinable
   }
 
   #outOf(arena: Uint8Array): Runs {
@@ -145,6 +152,11 @@ export class Forwarder {
   #add(place: number, at: number, len: number, each: number, datagrams: number): void {
     const out = this.#out
     if (out === null) return
+    if (this.#joins(out, place, at, len, each)) {
+      out.datagrams += datagrams
+      return
+    }
+    this.#joinable = this.#slotEnd
     const k = out.count++ * RUN.words
     out.runs[k + RUN.row] = place
     out.runs[k + RUN.at] = at
@@ -152,6 +164,23 @@ export class Forwarder {
     out.runs[k + RUN.each] = each
     out.datagrams += datagrams
     if (out.count === MOST_RUNS) this.#flush()
+  }
+
+  /**
+   * Puts what goes the same way as the run before it behind that one, if that costs a short copy: one send for datagrams that came one by
+   * one. What lies there has been read, for it came before this one.
+   */
+  #joins(out: Runs, place: number, at: number, len: number, each: number): boolean {
+    const k = (out.count - 1) * RUN.words
+    if (k < 0 || len > MOST_COPIED) return false
+    const { runs } = out
+    const [before, end] = [runs[k + RUN.len] ?? 0, this.#joinable]
+    const to = (runs[k + RUN.at] ?? 0) + before
+    if (runs[k + RUN.row] !== place || runs[k + RUN.each] !== each || before % each !== 0) return false
+    if (to + len > end || before + len > MOST_RUN_BYTES || before + len > MOST_SEGMENTS * each) return false
+    out.arena.copyWithin(to, at, at + len)
+    runs[k + RUN.len] = before + len
+    return true
   }
 
   #flush(): void {
@@ -175,3 +204,8 @@ const leads = (view: DataView, at: number, high: number, low: number, side: numb
 export const AMPLIFICATION = 3
 const HANDSHAKE_FIRST_BYTE = (WIRE_VERSION << 4) | CLASS_TUNNEL_HANDSHAKE
 const MOST_RUNS = 1024
+/** Longer ones cost more to copy than a send of their own. */
+const MOST_COPIED = 4096
+/** What one UDP send may hold, in bytes and datagrams. */
+const MOST_RUN_BYTES = 65_000
+const MOST_SEGMENTS = 64

@@ -38,7 +38,7 @@ export type LoopParts = {
 export class PacketLoop {
   readonly #p: LoopParts
   readonly #plane: TunnelPlane
-  readonly #in = datagramRuns(UDP_SLOTS)
+  #in = datagramRuns(UDP_SLOTS)
   readonly #told = new Map<string, Readonly<Record<string, number>>>()
   #role: RolePlane<unknown> | null = null
   #events: MirrorEvent[] = []
@@ -84,6 +84,7 @@ export class PacketLoop {
       fail,
     })
     loop.#role = role
+    if (role.runSlots !== undefined) loop.#in = datagramRuns(role.runSlots)
     // Anybody can send ICMP errors: only what is of use is told, and no more of it than waits.
     udp.onError(({ to, code }) => {
       if (code === 'EMSGSIZE' && parts.gates.enter('udp-error')) say({ said: 'udp-error', to, code })

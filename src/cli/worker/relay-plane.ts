@@ -15,6 +15,8 @@ export const startRelayPlane: StartRole<RelayPlaneConfig, RelayIn, never> = asyn
  * One worker: both directions of a path and its leg datagrams meet one table.
  */
 class RelayPlane implements RolePlane<RelayIn> {
+  /** Many paths' datagrams come one by one: fewer, larger readings. */
+  readonly runSlots = 64
   readonly #core: RelayCore
   readonly #alarm: Alarm
 

@@ -25,6 +25,8 @@ export interface RolePlane<In> {
   inner(row: number, batch: SuperBatch, i: number, now: Instant): void
   /** All datagrams of one reading of the socket, instead of the tunnel plane, for a role that ends no tunnels. */
   datagrams?(d: DatagramRuns, now: Instant): void
+  /** Runs per reading that it would rather have. */
+  readonly runSlots?: number
   /** All of one round was told: what points into the batch is sent now. */
   afterOpen(): void
   /** Its ports' counts since they were opened, by a short name; told as counters `port.<name>.<count>` (`<name>1` of the second worker). */
