@@ -21,6 +21,7 @@ export const MEASURES = [
   'link1g',
   'link100m',
   'translate',
+  'relay',
   'names',
 ] as const
 /** What is only done when asked for. */
@@ -43,7 +44,7 @@ export const QUICK: Plan = { rounds: 2, tcpSeconds: 1, otherTcpSeconds: 1, udpMi
 
 /** Does one measure in all arenas. `product` is the directory of the code that is measured. */
 export function measure(
-  name: Exclude<MeasureName, 'names' | 'translate'>,
+  name: Exclude<MeasureName, 'names' | 'translate' | 'relay'>,
   c: Circuit & Plan,
   product: string,
 ): Promise<Row[]> {

@@ -1,3 +1,4 @@
+import { RELAYED } from './measures/relay.ts'
 import type { Row } from './row.ts'
 
 /** Ours over theirs; null when one of the two was not measured. */
@@ -38,6 +39,10 @@ export function ratios(rows: readonly Row[]): Ratios {
     translate_over_tayga: least(
       DIRECTIONS.map((direction) => over(`translation alone, TCP 1 stream ${direction}`, 'ntm', 'tayga')),
     ),
+    // Of its two ways the better one each time.
+    relay_over_coturn: least(
+      RELAYED.map(({ what }) => divided(of(what, 'ntm'), most([of(what, 'coturn'), of(what, 'coturn-batched')]))),
+    ),
     ...Object.fromEntries(THEIRS.map((theirs) => [`tcp1_tun_over_${key(theirs)}`, tcp('ntm-tun', theirs)])),
     udp128_tun_over_wireguard_go: over(UDP_128, 'ntm-tun', 'wireguard-go'),
     rtt_added_tun_over_wireguard_go: divided(added('ntm-tun'), added('wireguard-go')),
@@ -51,6 +56,10 @@ const minus = (a: number | null, b: number | null): number | null => (a === null
 const least = (values: readonly (number | null)[]): number | null => {
   const there = values.filter((value) => value !== null)
   return there.length < values.length || there.length === 0 ? null : Math.min(...there)
+}
+const most = (values: readonly (number | null)[]): number | null => {
+  const there = values.filter((value) => value !== null)
+  return there.length === 0 ? null : Math.max(...there)
 }
 const key = (peer: string): string => peer.replaceAll('-', '_')
 

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { LabError } from '#lab/ip.ts'
 import { ROOT, whyNoLab } from '#lab/netns.ts'
 import { charts } from './charts.ts'
+import { measureRelay } from './measures/relay.ts'
 import { measureTranslation } from './measures/translate.ts'
 import { measureEverythingOfNames } from './names.ts'
 import { buildAll } from './peers/all.ts'
@@ -53,9 +54,9 @@ async function main(): Promise<number> {
     }
   }
   const rows: Row[] = []
-  const peers: Record<string, string> = { coturn: 'absent until there is a relay' }
+  const peers: Record<string, string> = {}
   const plan = { ...(asked.quick ? QUICK : FULL), ...(asked.rounds === null ? {} : { rounds: asked.rounds }) }
-  const compared = asked.measures.filter((name) => name !== 'names' && name !== 'translate')
+  const compared = asked.measures.filter((name) => name !== 'names' && name !== 'translate' && name !== 'relay')
   if (compared.length > 0) {
     const built = await buildAll(asked.peers, asked.product, say)
     Object.assign(peers, built.peers)
@@ -69,6 +70,13 @@ async function main(): Promise<number> {
   if (asked.measures.includes('translate')) {
     await attempt('translate', async () => {
       const done = await measureTranslation({ ...plan, arenas: [], say }, asked.product, plan)
+      rows.push(...done.rows)
+      Object.assign(peers, done.peers)
+    })
+  }
+  if (asked.measures.includes('relay')) {
+    await attempt('relay', async () => {
+      const done = await measureRelay({ ...plan, say })
       rows.push(...done.rows)
       Object.assign(peers, done.peers)
     })
