@@ -122,7 +122,8 @@ test('a held reply that is let go is the very frame that came', () => {
   w.tick(500)
   expect(w.outs().map((o) => o.out)).toEqual(['to-net'])
   w.tick(1500)
-  expect(same(only(w.outs(), 'to-host').frame, frame)).toBe(true)
+  const outs = w.outs().filter((o) => o.out !== 'remember')
+  expect(same(only(outs, 'to-host').frame, frame)).toBe(true)
 })
 
 test('IPv6 in the tunnel: rewritten both ways with right checksums', () => {
