@@ -61,7 +61,7 @@ test('all mistakes come at once', () => {
 test('every example is a good file of its role', () => {
   const dir = join(import.meta.dirname, '../../../examples')
   const files = readdirSync(dir).filter((f) => f.endsWith('.toml'))
-  expect(files.sort()).toEqual(['bridge.toml', 'coordinator.toml', 'node.toml', 'tt.toml'])
+  expect(files.sort()).toEqual(['bridge.toml', 'coordinator.toml', 'node.toml', 'relay.toml', 'tt.toml'])
   for (const file of files) expect(`${loadConfig(join(dir, file)).role}.toml`).toBe(file)
 })
 
