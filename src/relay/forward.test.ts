@@ -101,12 +101,15 @@ test('each end gets exactly what the other one sent, in its order, however it ca
   )
 })
 
-test('datagrams of one sender that came one by one leave in one send', () => {
+test.each([
+  [100, 128, 2],
+  [20, 4000, 2],
+])('%i datagrams of %i bytes that came one by one leave in %i sends', (count, each, sends) => {
   const sent: { place: number; bytes: Uint8Array; sends: number }[] = []
-  const slots = Array.from({ length: 100 }, (): Slot => ({ from: 0, each: 128, paths: [0], last: 128 }))
+  const slots = Array.from({ length: count }, (): Slot => ({ from: 0, each, paths: [0], last: each }))
   forwarder(sent).take(runs(slots, new Map()), instant(1))
-  expect(sent.length).toBe(100)
-  expect(sent.at(-1)?.sends).toBe(2)
+  expect(sent.length).toBe(count)
+  expect(sent.at(-1)?.sends).toBe(sends)
 })
 
 /** Rows are given in order: leg n of the test is leg n of the table. */

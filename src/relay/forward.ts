@@ -38,9 +38,6 @@ export class Forwarder {
   /** What leaves from each memory that was ever read from. */
   readonly #outs = new WeakMap<Uint8Array, Runs>()
   #out: Runs | null = null
-  /** Ends of the slot that is read, and of the one in which the last run begins. */
-  #slotEnd = 0
-  #joinable = 0
 
   constructor(parts: ForwardParts) {
     this.#p = parts
@@ -49,18 +46,14 @@ export class Forwarder {
   take(d: DatagramRuns, now: Instant): void {
     // What had waited is taken in the midst of what let it go.
     const before = this.#out
-    const [slotEnd, joinable] = [this.#slotEnd, this.#joinable]
     this.#out = this.#outOf(d.arena)
     for (let i = 0; i < d.count; i++) {
       const end = i * d.slotBytes + (d.lens[i] ?? 0)
       const each = d.segs[i] || (d.lens[i] ?? 0)
-      this.#slotEnd = (i + 1) * d.slotBytes
       for (let at = i * d.slotBytes; at < end; ) at = this.#stretch(d, i, at, end, each, now)
     }
     this.#flush()
     this.#out = before
-    this.#slotEnd = slotEnd
-    this.#joinable = joinable
   }
 
   #outOf(arena: Uint8Array): Runs {
@@ -156,7 +149,6 @@ export class Forwarder {
       out.datagrams += datagrams
       return
     }
-    this.#joinable = this.#slotEnd
     const k = out.count++ * RUN.words
     out.runs[k + RUN.row] = place
     out.runs[k + RUN.at] = at
@@ -168,16 +160,16 @@ export class Forwarder {
 
   /**
    * Puts what goes the same way as the run before it behind that one, if that costs a short copy: one send for datagrams that came one by
-   * one. What lies there has been read, for it came before this one.
+   * one. What lies between the two is no longer needed: runs are queued in the order in which they lie.
    */
   #joins(out: Runs, place: number, at: number, len: number, each: number): boolean {
     const k = (out.count - 1) * RUN.words
     if (k < 0 || len > MOST_COPIED) return false
     const { runs } = out
-    const [before, end] = [runs[k + RUN.len] ?? 0, this.#joinable]
+    const before = runs[k + RUN.len] ?? 0
     const to = (runs[k + RUN.at] ?? 0) + before
     if (runs[k + RUN.row] !== place || runs[k + RUN.each] !== each || before % each !== 0) return false
-    if (to + len > end || before + len > MOST_RUN_BYTES || before + len > MOST_SEGMENTS * each) return false
+    if (before + len > MOST_RUN_BYTES || before + len > MOST_SEGMENTS * each) return false
     out.arena.copyWithin(to, at, at + len)
     runs[k + RUN.len] = before + len
     return true
