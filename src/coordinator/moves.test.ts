@@ -107,6 +107,19 @@ test('asked again from the same place: the relay is looked at, then given up for
   expect(w.core.relayed).toBe(1)
 })
 
+test('a path that comes back to a relay it left is not taken from there', () => {
+  const { w, a, b, relay } = scene()
+  const second = w.relay('relay2', '198.51.100.21:4330')
+  for (const to of [relay, second, relay]) {
+    w.askMoved(a, b)
+    w.relayed(to)
+    w.advance(1000)
+  }
+  w.advance(20_000)
+  // The second one was left last, the first one is the path's again.
+  expect([w.asks(relay), w.asks(second)]).toEqual([[], ['relay-release']])
+})
+
 test('the only relay is silent when looked at, and stays until there is another', () => {
   const { w, a, b, relay, told } = scene()
   w.askMoved(a, b)

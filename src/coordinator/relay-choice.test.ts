@@ -24,6 +24,7 @@ test('unmeasured counts as far, unanswered as last but one, suspect as last, nea
   expect(choose({ loads: { 1: 90, 2: 89 }, a: { 1: 1, 2: 400 }, b: { 1: 1, 2: 400 } })).toBe(2)
   const near = { loads: { 1: 0, 2: 95 }, a: { 1: 1, 2: 300 }, b: { 1: 1, 2: 65_535 } }
   expect(choose({ ...near, suspects: [1] })).toBe(2)
+  expect(choose({ loads: { 1: 0, 2: 95 }, a: { 1: 65_535, 2: 300 }, b: { 1: 1, 2: 300 } })).toBe(2)
   // Better a doubtful one than none.
   expect(choose({ loads: { 1: 100 }, a: {}, b: {}, suspects: [1] })).toBe(1)
   expect(choose({ loads: { 1: 0 }, a: {}, b: {}, tried: [1] })).toBeUndefined()

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { nodeKey } from '#ntm-lib/addr/ids.ts'
+import { wallTime } from '#ntm-lib/base/time.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
 import { decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { DirectionResponse, PeerMoved, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
@@ -105,6 +106,51 @@ test('all relays silent until the patience is over: who can do without does, and
   expect(w.answers.get(asked)).toMatchObject({ route: { way: 'direct', relay: null } })
   expect(w.trace.filter((t) => t.kind === 'relay-direction').length).toBe(3)
   expect([w.core.provisional, w.core.relayed]).toEqual([0, 0])
+})
+
+test('the time is up while a relay is still asked: who can do without does, and the late yes is answered with a release', () => {
+  const w = new CoordinatorWorld()
+  const pc = w.member('pc', ROLE_NODE, '192.0.2.7:4330')
+  const bridge = w.member('plant', ROLE_BRIDGE, '203.0.113.5:61001', ['10.0.0.2:4330'])
+  const names = ['plc', 'hmi']
+  w.register(
+    bridge,
+    names.map((name, i) => ({ host: new Uint8Array(8).fill(i), name })),
+  )
+  for (const n of [1, 2]) w.relay(`relay${n}`, `198.51.100.2${n}:4330`)
+  const [first, second] = names.map((name) => w.direct(pc, `${name}.${bridge.name}`))
+  w.advance(1000)
+  const forbidden = { kind: 'refusal', code: 'forbidden', retryAfterMillis: 0, text: '' } as const
+  w.reply(w.takeKind(bridge, 'route-direction'), forbidden)
+  expect(w.answers.get(first!)).toMatchObject(forbidden)
+  w.accept(bridge)
+  w.advance(599)
+  expect(w.answers.has(second!)).toBe(false)
+  w.advance(1)
+  expect(w.answers.get(second!)).toMatchObject({ route: { way: 'direct', relay: null } })
+  const late = w.asked.find((x) => x.message.kind === 'relay-direction')!
+  w.asked.splice(w.asked.indexOf(late), 1)
+  w.reply(late, { kind: 'relay-accept', endpoints: [], loadPercent: 0 })
+  expect(w.asked.filter((x) => nodeKey(x.node) === nodeKey(late.node)).map((x) => x.message.kind)).toEqual([
+    'relay-release',
+  ])
+  expect([w.core.provisional, w.core.relayed]).toEqual([0, 0])
+})
+
+test('a path lasts no longer than either membership, and an expired box is no correspondent', () => {
+  const { w, a, b, relay } = scene()
+  const DAY = 86_400_000
+  w.wall = wallTime(w.wall + 89.5 * DAY)
+  expect(w.ask(a, { kind: 'cert-renew', chain: [] })).toMatchObject({ kind: 'cert-renew-response' })
+  w.register(a)
+  const asked = w.direct(a, b.name)
+  expect((w.relayed(relay).message as RelayDirection).leaseSeconds).toBe(43_200)
+  const { route } = w.accept(b).message as RouteDirection
+  expect(decodeContract(route.contract)).toMatchObject({ value: { leaseSeconds: 43_200 } })
+  expect(w.answers.get(asked)).toMatchObject({ route: { relay: { leaseSeconds: 43_200 } } })
+  w.wall = wallTime(w.wall + DAY)
+  expect(w.answers.get(w.direct(a, b.name))).toMatchObject({ code: 'expired' })
+  expect(w.answers.get(w.direct(b, a.name))).toMatchObject({ code: 'expired' })
 })
 
 test('different families meet at a relay that speaks both; one that does not is no use, and without any there is no route', () => {
