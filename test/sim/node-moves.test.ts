@@ -4,7 +4,7 @@ import { millis, seconds } from '#ntm-lib/base/time.ts'
 import type { PathClose, Whereabouts } from '#ntm-lib/wire/messages/direction.ts'
 import { innerPacket } from '#test/support/inner.ts'
 import { A4, B4, endpointOf, routePair } from '#test/support/route.ts'
-import { Desk, REFUSED } from './desk.ts'
+import { Desk } from './desk.ts'
 import { Nat } from './nat.ts'
 import { ALICE, alice, BOB, bob, simNetwork } from './pair.ts'
 import { RELAY } from './relayed.ts'
@@ -328,5 +328,28 @@ test('a name of our zones is only believed of who carries it; a terminator is no
   expect(ask('a.b.bob.plant.example')).toBe('forbidden')
   expect(ask('plc-7.bob.plant.example')).toBe('ok')
   expect(ask('bob.plant.example')).toBe('ok')
-  expect(REFUSED.kind).toBe('refusal')
+  const tt = simNetwork.terminator('tt.plant.example')
+  const viaTt = (name: string): string => {
+    const route = routePair(desk.suite, simNetwork, {
+      opener: alice,
+      acceptor: tt,
+      openerAt: [ALICE],
+      acceptorAt: [BOB],
+    })
+    desk.onDirection = () => ({
+      kind: 'direction-response',
+      contractHash: route.contractHash,
+      route: route.opener,
+      moved: null,
+      target: { ...target, name },
+    })
+    const tag = `tt ${name}`
+    desk.who.node.direct(tag, { sought: { by: 'name', name }, why: 'dns', sources: [] }, desk.world.now)
+    desk.must(() => desk.who.told('directed').some((e) => e.tag === tag), seconds(3))
+    const result = desk.who.told('directed').find((e) => e.tag === tag)?.result
+    return result?.ok === false ? result.code : 'ok'
+  }
+  // A terminator leads to the world, never to a name of ours; here nobody answers, but nobody refuses either.
+  expect(viaTt('www.example.org')).toBe('timeout')
+  expect(viaTt('plc.plant.example')).toBe('forbidden')
 })
