@@ -93,6 +93,10 @@ bool get_batch(napi_env env, const napi_value *a, batch *out);
 bool get_headers(napi_env env, napi_value v, batch *b);
 /* `count` of slots to send; each length must fit its slot. */
 bool get_send_count(napi_env env, napi_value v, const batch *b, uint32_t *out);
+/* How many of `have` there may be at all: rather than refusing a larger array, what is beyond is out of reach. */
+static inline uint32_t at_most(size_t have, uint32_t most) {
+  return have < most ? (uint32_t)have : most;
+}
 bool throw_range(napi_env env, const char *what);
 bool throw_type(napi_env env, const char *what);
 napi_value number(napi_env env, double v);

@@ -382,7 +382,7 @@ static bool get_send_runs(napi_env env, const napi_value *a, const napi_value *p
     return false;
   l->arena = arena;
   l->words = words;
-  l->most = word_count / RUN_WORDS < 1u << 16 ? (uint32_t)(word_count / RUN_WORDS) : 1u << 16;
+  l->most = at_most(word_count / RUN_WORDS, 1u << 16);
   l->addrs = addrs;
   l->ports = ports;
   l->rows = addr_bytes / ADDR_BYTES < port_count ? addr_bytes / ADDR_BYTES : port_count;

@@ -185,13 +185,13 @@ static bool get_status(napi_env env, napi_value v, int8_t **status, uint32_t *ro
   size_t length;
   if (!get_array(env, v, "status: Int8Array", napi_int8_array, &data, &length)) return false;
   *status = data;
-  *room = (uint32_t)(length < ARENA_MOST ? length : ARENA_MOST);
+  *room = at_most(length, ARENA_MOST);
   return true;
 }
 
 /* first, count (the end of the range of jobs), starting at `a`; a job needs its words and its status. */
 static bool get_range(napi_env env, const napi_value *a, size_t jobs, uint32_t status_room, uint32_t *first, uint32_t *end) {
-  if (!get_u32(env, a[1], "count: at most the jobs there are", (uint32_t)(jobs < ARENA_MOST ? jobs : ARENA_MOST), end)) return false;
+  if (!get_u32(env, a[1], "count: at most the jobs there are", at_most(jobs, ARENA_MOST), end)) return false;
   if (*end > status_room) return throw_range(env, "status: one per job");
   return get_u32(env, a[0], "first: at most count", *end, first);
 }
@@ -228,7 +228,7 @@ static bool get_seal(napi_env env, const napi_value *a, const napi_value *more, 
   s->jobs = jobs;
   s->headers = headers;
   s->rows = header_bytes / AEAD_HEADER;
-  s->run_room = (uint32_t)(run_room < ARENA_MOST ? run_room : ARENA_MOST);
+  s->run_room = at_most(run_room, ARENA_MOST);
   if (results < 4) return throw_range(env, "done: four words");
   return run_room > 0 || throw_range(env, "runs: room for one at least");
 }
@@ -361,7 +361,7 @@ napi_value js_coalesce(napi_env env, napi_callback_info info) {
   size_t job_room;
   if (!get_args(env, info, 5, a) || !get_bytes(env, a[0], "arena: Uint8Array", &arena, &arena_bytes) ||
       !get_words(env, a[1], "jobs: Int32Array", SEND_WORDS, &jobs, &job_room) ||
-      !get_u32(env, a[2], "count: at most the jobs there are", (uint32_t)(job_room < ARENA_MOST ? job_room : ARENA_MOST), &count) ||
+      !get_u32(env, a[2], "count: at most the jobs there are", at_most(job_room, ARENA_MOST), &count) ||
       !get_u32(env, a[3], "room: at most 2^20", 1u << 20, &room) ||
       !get_u32(env, a[4], "mostBytes: at most 65535", 65535, &most))
     return NULL;

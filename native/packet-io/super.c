@@ -268,7 +268,7 @@ static bool get_send_super(napi_env env, const napi_value *a, send_super_call *c
     return false;
   c->jobs.arena = arena;
   c->jobs.words = words;
-  c->jobs.most = word_count / JOB_WORDS < 1u << 16 ? (uint32_t)(word_count / JOB_WORDS) : 1u << 16;
+  c->jobs.most = at_most(word_count / JOB_WORDS, 1u << 16);
   return true;
 }
 
