@@ -1,5 +1,6 @@
 import { routerStandIns } from '#ntm-lib/addr/virtual.ts'
 import { Rate } from '#ntm-lib/base/rate.ts'
+import { MIN_INNER } from '#ntm-lib/negotiate/mtu.ts'
 import type { TunnelPlane } from '#ntm-lib/plane/tunnel-plane.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Clock } from '#ntm-lib/ports/machine.ts'
@@ -43,7 +44,7 @@ export function crossingParts(s: CrossingSettings): CrossingParts {
   })
   return {
     counters: s.counters,
-    innerMtu: (node) => (node.via === 0 ? LEAST_INNER_MTU : s.plane.innerMtu(node.via)),
+    innerMtu: (node) => (node.via === 0 ? MIN_INNER : s.plane.innerMtu(node.via)),
     pairs,
     router4,
     router6,
@@ -77,5 +78,3 @@ class Ids {
 export const SLOTS = 64
 export const SLOT_BYTES = 10_240
 const REPLIES_PER_SECOND = 1000
-/** RFC 8200 §5: every path takes this. */
-const LEAST_INNER_MTU = 1280

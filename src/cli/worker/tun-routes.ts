@@ -2,6 +2,7 @@ import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { host, type Prefix } from '#ntm-lib/addr/prefix.ts'
 import { AddressMap } from '#ntm-lib/negotiate/address-map.ts'
 import type { MirrorCommand } from '#ntm-lib/negotiate/mirror.ts'
+import { MIN_INNER } from '#ntm-lib/negotiate/mtu.ts'
 
 /**
  * Which path an inner destination takes: each path's peer prefixes lead to it while it leads. An address that was given to a box by name goes
@@ -103,7 +104,5 @@ export class TunRoutes {
 
 const isHost = (p: Prefix): boolean => p.bits === (isIp4(p.base) ? 32 : 128)
 
-/** RFC 8200 §5. */
-const MIN_INNER = 1280
 /** More servers and boxes than one machine talks to within the life of their names. */
 const MAX_GIVEN = 4096

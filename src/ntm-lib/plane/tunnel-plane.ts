@@ -1,6 +1,7 @@
 import type { Instant } from '../base/time.ts'
 import { KEY_LIMITS } from '../crypto/seal.ts'
 import { CELLS, type MirrorCommand } from '../negotiate/mirror.ts'
+import { MIN_INNER } from '../negotiate/mtu.ts'
 import type { DatagramRuns } from './engine.ts'
 import { Inward } from './inward.ts'
 import { Outward } from './outward.ts'
@@ -57,11 +58,13 @@ export class TunnelPlane {
     this.#outward.flush(now)
   }
 
+  /** To be called after commands, when the role knows of them too: opens what came before its path's first key. */
+  takeKept(now: Instant): void {
+    this.#inward.takeKept(now)
+  }
+
   /** Datagrams as they came: Capsulated Packets are opened and given to `onInner`, the rest is emitted. Total. */
   take(datagrams: DatagramRuns, now: Instant): void {
     this.#inward.take(datagrams, now)
   }
 }
-
-/** RFC 8200 §5. */
-const MIN_INNER = 1280
