@@ -19,6 +19,11 @@ const rows: Row[] = [
   row('translate', 'translation alone, TCP 1 stream to server', 'tayga', 'Mbit/s', [300]),
   row('translate', 'translation alone, TCP 1 stream to host', 'ntm', 'Mbit/s', [800]),
   row('translate', 'translation alone, TCP 1 stream to host', 'tayga', 'Mbit/s', [200]),
+  ...[1400, 128].flatMap((bytes) => [
+    row('relay', `relayed ${bytes} B, at most 1 % lost`, 'ntm', 'kpps', [bytes]),
+    row('relay', `relayed ${bytes} B, at most 1 % lost`, 'coturn', 'kpps', [20]),
+    row('relay', `relayed ${bytes} B, at most 1 % lost`, 'coturn-batched', 'kpps', [32]),
+  ]),
 ]
 
 test('of two directions the worse one counts', () => {
@@ -33,6 +38,8 @@ test('of two directions the worse one counts', () => {
     rtt_added_over_wireguard_go: 0.5,
     link1g_payload: 0.96,
     translate_over_tayga: 3,
+    relay_over_coturn: 4,
+    relay_one_by_one_over_coturn: null,
   })
 })
 

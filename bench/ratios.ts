@@ -16,6 +16,8 @@ export function ratios(rows: readonly Row[]): Ratios {
   const over = (name: string, ours: string, theirs: string): number | null => divided(of(name, ours), of(name, theirs))
   const tcp = (ours: string, theirs: string): number | null =>
     least(DIRECTIONS.map((direction) => over(`TCP 1 stream ${direction}`, ours, theirs)))
+  const overCoturn = (what: string): number | null =>
+    divided(of(what, 'ntm'), most([of(what, 'coturn'), of(what, 'coturn-batched')]))
   const added = (peer: string): number | null => minus(of(ROUND_TRIP, peer), of(ROUND_TRIP, 'plain'))
   const link = (mbits: number, peer: string): number | null =>
     least(
@@ -40,9 +42,8 @@ export function ratios(rows: readonly Row[]): Ratios {
       DIRECTIONS.map((direction) => over(`translation alone, TCP 1 stream ${direction}`, 'ntm', 'tayga')),
     ),
     // Of its two ways the better one each time.
-    relay_over_coturn: least(
-      RELAYED.map(({ what }) => divided(of(what, 'ntm'), most([of(what, 'coturn'), of(what, 'coturn-batched')]))),
-    ),
+    relay_over_coturn: least(RELAYED.filter(({ run }) => run > 1).map(({ what }) => overCoturn(what))),
+    relay_one_by_one_over_coturn: least(RELAYED.filter(({ run }) => run === 1).map(({ what }) => overCoturn(what))),
     ...Object.fromEntries(THEIRS.map((theirs) => [`tcp1_tun_over_${key(theirs)}`, tcp('ntm-tun', theirs)])),
     udp128_tun_over_wireguard_go: over(UDP_128, 'ntm-tun', 'wireguard-go'),
     rtt_added_tun_over_wireguard_go: divided(added('ntm-tun'), added('wireguard-go')),
