@@ -62,9 +62,22 @@ export function fillTransport(v: DataView, at: number, len: number): void {
   const start = four ? at + ip4.headerBytes(v, at) : upper.at
   const bytes = at + len - start
   const field = protocol === TCP ? tcp.CHECK_AT : protocol === UDP ? UDP_CHECK : -1
-  if (field < 0 || bytes < field + 2) return
-  v.setUint16(start + field, 0)
+  if (field >= 0 && bytes >= field + 2) fillTransportAt(v, at, len, four, protocol, start)
+}
+
+/** The same for a packet that was looked at: IPv4 when `four`, TCP or UDP whose header starts at `start` and is all there. */
+export function fillTransportAt(
+  v: DataView,
+  at: number,
+  len: number,
+  four: boolean,
+  protocol: number,
+  start: number,
+): void {
+  const bytes = at + len - start
+  const field = start + (protocol === TCP ? tcp.CHECK_AT : UDP_CHECK)
+  v.setUint16(field, 0)
   const pseudo = four ? pseudo4(v, at, protocol, bytes) : pseudo6(v, at, protocol, bytes)
   const check = checkOf(pseudo + sum(v, start, bytes))
-  v.setUint16(start + field, protocol === UDP ? udpCheck(check) : check)
+  v.setUint16(field, protocol === UDP ? udpCheck(check) : check)
 }
