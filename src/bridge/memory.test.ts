@@ -93,8 +93,8 @@ test('a host that has said nothing since the start is claimed by its name, and p
   ])
   expect(ip4.destination(viewOf(inner(frame)), 0)).toBe(hostIp)
   // To know an address is not to know that the host has the IPv6 Internet.
-  const [h] = w.core.hosts.all()
-  expect(h?.globalIp6Until).toBe(0)
+  const [h] = started({ ...KEPT, ip6: ['2001:db8::5'] }).w.core.hosts.all()
+  expect([h?.ip6s, h?.globalIp6Until]).toEqual([[v6('2001:db8::5')], 0])
 })
 
 test('it is asked for as its gateway would, at its own link address; four times, then seldom; then it is claimed no more', () => {

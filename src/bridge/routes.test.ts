@@ -91,6 +91,7 @@ test("a terminator's pool is no route: which server is behind which terminator o
   const packet = packet4({ source: hostIp, destination: server4, protocol: 17, payload: udp(1, 2, new Uint8Array(1)) })
   expect(w.tap(ipFrame(up, packet))).toBe('consumed')
   expect(w.outs()).toMatchObject([{ out: 'direct' }])
+  for (const { base } of pool) expect(w.core.routes.find(base, vip4)).toBe(null)
 })
 
 test('what is told again changes nothing, so that flows stay known', () => {
