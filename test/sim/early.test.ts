@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
+import { endpointOf } from '#test/support/route.ts'
 import { test } from './mirror-mode.ts'
 import { ALICE, BOB, EVE, Pair } from './pair.ts'
 import { RELAY, RelayedPair } from './relayed.ts'
@@ -180,6 +181,38 @@ test('a later epoch is sealed in only after a packet in it, as ever', () => {
   pair.bobSays(100)
   pair.world.wait(millis(100))
   expect(pair.world.captured.filter((c) => c.sender === 'bob' && c.bytes[0] === 0x14 && c.bytes[3] === 2)).toEqual([])
+})
+
+test('more is allowed to an address at which the coordinator has seen her, and to our own relay', () => {
+  const seen = new Pair()
+  const [candidate] = seen.routes.acceptor.peerCandidates
+  if (candidate === undefined) throw new Error('a candidate')
+  seen.routes = {
+    ...seen.routes,
+    acceptor: { ...seen.routes.acceptor, peerCandidates: [{ ...candidate, priority: 200 }] },
+  }
+  for (const pair of [seen, new RelayedPair()]) {
+    pair.direct()
+    expect(
+      pair.world.run(() => pair.bobPath?.isOpen === true, seconds(1)),
+      pair.world.mermaid(),
+    ).toBe(true)
+    for (let i = 0; i < 20; i++) expect(pair.bobSays(1000).ok).toBe(true)
+    pair.world.wait(millis(100))
+    expect(pair.alice.received.length, pair.world.mermaid()).toBe(20)
+  }
+  // From elsewhere it is three times, as ever.
+  const elsewhere = new Pair()
+  elsewhere.routes = {
+    ...elsewhere.routes,
+    acceptor: { ...elsewhere.routes.acceptor, peerCandidates: [{ ...candidate, priority: 200 }] },
+  }
+  elsewhere.world.move('alice', endpointOf('192.0.2.55:4330'))
+  elsewhere.direct()
+  expect(elsewhere.world.run(() => elsewhere.bobPath?.isOpen === true, seconds(1))).toBe(true)
+  elsewhere.bobSays(1000)
+  elsewhere.world.wait(millis(100))
+  expect(elsewhere.alice.received).toEqual([])
 })
 
 test('through a relay too: the initiator that accepts has its packet at the opener with the response', () => {

@@ -1,5 +1,7 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
+import { sameIp } from '../addr/ip.ts'
 import type { Instant } from '../base/time.ts'
+import { SEEN_PRIORITY } from '../wire/messages/common.ts'
 import type { Path } from './paths.ts'
 import { LIMITS } from './timers.ts'
 import { settledAt } from './tunnel-address.ts'
@@ -20,11 +22,20 @@ export const mayBeEarly = (core: Core, path: Path): boolean =>
 /** The first epoch's request, of `asked` bytes, came from `from` and is answered with `told` bytes: the path counts as open. */
 export function beginEarly(core: Core, path: Path, from: Endpoint, asked: number, told: number, now: Instant): void {
   const serial = (path.early?.serial ?? 0) - 1
-  path.early = { to: from, serial, bytes: LIMITS.unprovenFactor * asked - told, out: 0 }
+  const bytes = isSafe(path, from) ? ENOUGH : LIMITS.unprovenFactor * asked - told
+  path.early = { to: from, serial, bytes, out: 0 }
   path.address = settledAt(from, now)
   core.counters.count('ntm.tunnel.early')
   if (path.state === 'provisional') opened(core, path, now)
 }
+
+/**
+ * Whether what goes to `from` can hit nobody but the peer: our own relay, which sees to it itself; or an address at which the
+ * coordinator has seen the peer (a NAT may use another port of it each time).
+ */
+const isSafe = ({ whereabouts }: Path, from: Endpoint): boolean =>
+  whereabouts.relay?.endpoints.some((e) => sameEndpoint(e, from)) === true ||
+  whereabouts.peerCandidates.some((c) => c.priority >= SEEN_PRIORITY && sameIp(c.endpoint.ip, from.ip))
 
 /** Another copy of that request: what comes from there may be answered threefold. From elsewhere it earns nothing. */
 export function earnEarly(path: Path, from: Endpoint, asked: number, told: number): void {
@@ -40,3 +51,6 @@ export function endEarly(core: Core, path: Path, from: Endpoint, now: Instant): 
   startProbing(core, path, now)
   waysOpened(core, path, now)
 }
+
+/** What is sent in a round trip, and an end to it should nobody ever answer. */
+const ENOUGH = 2 ** 20

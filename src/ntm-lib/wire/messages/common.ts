@@ -4,6 +4,9 @@ import type { Ip6 } from '../../addr/ip6.ts'
 import { endpoint, ip4, ip6 } from '../address-field.ts'
 import { bytes16, clipped8, fixed, list8, list16, oneOf, record, text8, u8, u32, where } from '../field.ts'
 
+/** From this priority on the coordinator has seen the node there itself (an echo came back); below it is what the node says. */
+export const SEEN_PRIORITY = 150
+
 /** Where a node may be reached. Higher priority is tried first. */
 export type Candidate = {
   readonly type: 'local' | 'mapped' | 'relay'
