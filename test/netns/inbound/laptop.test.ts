@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { BIG_SHA256, bigFile, sha256 } from '#lab/content.ts'
+import { ZONE } from '#lab/scenes/two-bridges.ts'
+import { pageOf } from '#lab/services.ts'
+import { describeLab } from '#test/support/lab.ts'
+import { KEYS_PORT, nameOf, Rig } from './rig.ts'
+
+// A node behind a symmetric NAT and an old host behind a bridge behind another NAT, which never asked anybody for anything: only a relay joins them.
+
+const B = nameOf('b')
+
+describeLab('from a laptop to a host behind a bridge', () => {
+  let rig: Rig
+  beforeAll(async () => {
+    const kinds = { a: 'none', b: 'port-restricted' } as const
+    rig = await Rig.up({ kinds, hosts: { b: 'off' }, laptop: 'symmetric', relays: 1 })
+    await rig.scene.boot('b')
+    await rig.serve('b')
+    await rig.scene.startNode()
+  })
+  afterAll(() => rig?.dispose())
+
+  test('by name, in both families', async () => {
+    expect(await rig.on('laptop', 'curl', '-sS', '--max-time', '10', `http://${B}/`)).toBe(pageOf(B).trim())
+    for (const family of ['-4', '-6']) expect(await rig.ping('laptop', B, family)).toBe(3)
+  })
+
+  test('a hundred megabytes each way, whole, and a terminal', async () => {
+    const curl = (...args: string[]): Promise<string> =>
+      rig.on('laptop', 'curl', '-sS', '--fail', '--max-time', '80', ...args)
+    const got = join(rig.scene.lab.dir, 'got')
+    expect(await curl('-o', got, `http://${B}/100m.bin`)).toBe('')
+    expect(await sha256(got)).toBe(BIG_SHA256)
+    expect(await curl('-T', bigFile(), `http://${B}/upload/put`)).toBe('')
+    expect(await sha256(join(rig.uploads, 'put'))).toBe(BIG_SHA256)
+    const typed = rig.program('laptop', 'type', 'tcp-keys.ts', 'type', B, `${KEYS_PORT}`, '40')
+    expect(await typed.line(/^keys\.done/, 20_000)).toContain('keys.done 40')
+  })
+
+  test('and back: the host reaches the laptop by its name', async () => {
+    expect(await rig.ping('hostb', `laptop.${ZONE}`)).toBe(3)
+  })
+
+  test('the bridge says who reached whom, and by which way', () => {
+    const told = rig.lines('b').filter((l) => l.event.startsWith('inbound.'))
+    expect(told).toContainEqual(
+      expect.objectContaining({ event: 'inbound.asked', peer: `laptop.${ZONE}`, host: 'hostb' }),
+    )
+    expect(told).toContainEqual(expect.objectContaining({ event: 'inbound.way', peer: `laptop.${ZONE}`, way: 'relay' }))
+  })
+})
