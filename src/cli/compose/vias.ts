@@ -17,8 +17,8 @@ export type ViaOptions = {
 }
 
 /**
- * All ways out, IPv4 before IPv6, of each family the best first: every usable address of an interface with a route, interfaces with a default route before
- * those that only reach what they are connected to, then by metric. A deprecated address comes after all that are not, a local one (RFC 4193) after
+ * All ways out, the best first: every usable address of an interface with a route, interfaces with a default route before those that only
+ * reach what they are connected to, then by metric, whichever the family (of equal ones IPv4 first). A deprecated address comes after all that are not, a local one (RFC 4193) after
  * global ones, a temporary one (RFC 8981) after those that last. At most `MOST_VIAS`.
  */
 export function viasOf(ways: Ways, { without, prefer }: ViaOptions): readonly Via[] {
@@ -30,7 +30,6 @@ export function viasOf(ways: Ways, { without, prefer }: ViaOptions): readonly Vi
     const route = bestRoute(ways.routes, a)
     if (route === null) continue
     const rank = [
-      isIp4(a.ip) ? 4 : 6,
       name === prefer ? 0 : 1,
       route.to === null ? 0 : 1,
       a.deprecated ? 1 : 0,
@@ -39,6 +38,7 @@ export function viasOf(ways: Ways, { without, prefer }: ViaOptions): readonly Vi
       a.temporary ? 1 : 0,
       route.from !== null && sameIp(route.from, a.ip) ? 0 : 1,
       a.ifindex,
+      isIp4(a.ip) ? 4 : 6,
     ]
     found.push({ via: { ifindex: a.ifindex, ip: a.ip }, rank })
   }
