@@ -29,6 +29,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import('./commands/status.ts')).status,
   uplink: async () => (await import('./commands/uplink.ts')).uplink,
   network: async () => (await import('./commands/network.ts')).network,
+  member: async () => (await import('./commands/member.ts')).member,
   token: async () => (await import('./commands/token.ts')).token,
   check: async () => (await import('./commands/check.ts')).check,
   version: async () => (await import('./commands/version.ts')).version,
@@ -59,6 +60,8 @@ const HELP = `ntm: NTMobile as an appliance
                                        another zone of the same network, with a coordinator of its own
   ntm token create --dir DIR --name NAME --role bridge|tt|relay|node [--hours N]
                                        make a one-time enrolment token, printed on standard output
+  ntm member revoke --dir DIR --name NAME
+                                       shut a box out for ever; a running coordinator follows within a second
   ntm version                          print the version
 
 Configuration examples are in examples/.

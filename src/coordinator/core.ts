@@ -22,6 +22,7 @@ import { PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 import { Registrar } from './registration.ts'
 import { RelayLegs, UNAWAITED } from './relay-legs.ts'
+import { Revocations } from './revocation.ts'
 import type { Sessions } from './sessions.ts'
 import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
 
@@ -63,6 +64,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   readonly #legs: RelayLegs
   readonly #notices: Notices
   readonly #moves: Moves
+  readonly #revocations: Revocations
   #now: Instant = instant(0)
   readonly #out = new Queue<CoordinatorOut>(1024)
 
@@ -96,6 +98,16 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     }
     this.#directions = new Directions(making)
     this.#moves = new Moves(making)
+    this.#revocations = new Revocations({
+      ...parts,
+      contracts,
+      shutOut: ({ node, name }, now) => {
+        presences.remove(node)
+        this.#directions.gone(node, now)
+        this.#moves.relayLost(node, now)
+        this.#tell({ event: 'revoked', node, name })
+      },
+    })
     this.#registrar = new Registrar({
       ...parts,
       presences,
@@ -170,25 +182,13 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   /** Shuts a member out: its peers are told to close their paths at once, it is never admitted again. */
   revoke(node: NodeId, now: Instant): boolean {
     this.#now = now
-    const { store, sessions, log } = this.#p
-    const member = store.member(node)
-    if (member === null) return false
-    const rows = store.contractsOf(node)
-    store.transaction(() => {
-      store.putMember({ ...member, revoked: true })
-      store.putNumber('revocation-version', store.number('revocation-version') + 1)
-      store.putNumber('zone-serial', store.number('zone-serial') + 1)
-      for (const row of rows) this.#contracts.end(row)
-    })
-    for (const row of rows)
-      for (const end of [row.initiator, row.correspondent]) this.#close(end, row.hash, 'revoked', now)
-    sessions.close(node)
-    this.presences.remove(node)
-    this.#directions.gone(node, now)
-    this.#moves.relayLost(node, now)
-    log.warn('member.revoked', { node: nodeKey(node), name: member.name })
-    this.#tell({ event: 'revoked', node, name: member.name })
-    return true
+    return this.#revocations.revoke(node, now)
+  }
+
+  /** Shuts out whom another program has revoked in the store; to be called every second or so. */
+  followRevocations(now: Instant): void {
+    this.#now = now
+    this.#revocations.follow(now)
   }
 
   #onRequest(peer: ControlPeer, transaction: string, message: Request, now: Instant): void {

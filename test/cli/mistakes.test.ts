@@ -108,6 +108,14 @@ test('a garbled, a cut and an absent token: exit 2, the key, and what to paste; 
   expect(stderr).toContain('ntm token create --dir DIR --name NAME --role')
 })
 
+test('ntm member revoke: by name, and only somebody who is a member', LONG, async () => {
+  const dir = join(place.dir, 'revoking')
+  await ntm('network', 'init', '--dir', dir, '--name', 'plant', '--zone', 'ntm.example', '--endpoint', '192.0.2.1:4330')
+  const { code, stderr } = await ntm('member', 'revoke', '--dir', dir, '--name', 'nobody')
+  expect([code, stderr]).toEqual([2, expect.stringContaining('--name nobody: no member of that name')])
+  expect((await ntm('member', 'invite', '--dir', dir, '--name', 'x')).stderr).toContain('the only action is "revoke"')
+})
+
 test('ntm network extend: another zone under the same root, a slice of its own, mistakes said', LONG, async () => {
   const [dir, to] = [join(place.dir, 'first'), join(place.dir, 'second')]
   const at = ['--endpoint', '192.0.2.1:4330']

@@ -95,6 +95,12 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     server.handle(from, bytes, now())
     settle()
   })
+  // `ntm member revoke` writes into the same database.
+  const second = setInterval(() => {
+    core.followRevocations(now())
+    settle()
+  }, 1000)
+  undo.add(() => clearInterval(second))
   const zone = new Zone({ store, presences: core.presences, settings, fingerprint, counters })
   const dns = await serveDns(config.dns.listen, (query, from, transport) => zone.answer(query, from, transport, now()))
   undo.add(() => dns.close())
