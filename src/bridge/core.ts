@@ -64,6 +64,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   handle(input: BridgeIn, now: Instant): void {
     if (input.in === 'zones') this.#dns.hold.setZones(input.zones)
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
+    else if (input.in === 'visitor') this.#dns.hold.known.name(input, input.name, now)
     else if (input.in === 'remembered') {
       for (const one of input.hosts) this.hosts.recall(one, now)
       this.#kept = memoryKey(this.hosts.memories())

@@ -31,6 +31,8 @@ export type BridgeIn =
   | { readonly in: 'zones'; readonly zones: readonly string[] }
   /** Whether the coordinator answers. While it does not, names that would need it pass untouched. */
   | { readonly in: 'online'; readonly online: boolean }
+  /** Who a visitor is, for hosts that look up the addresses of those who come to them. */
+  | ({ readonly in: 'visitor'; readonly name: string } & VirtualPair)
   /** Hosts of an earlier run, at the beginning; and hosts that somebody else saw behind us. */
   | { readonly in: 'remembered'; readonly hosts: readonly Recalled[] }
   | { readonly in: 'granted'; readonly hosts: readonly HostGrant[] }

@@ -16,9 +16,14 @@ export class KnownNames {
   learn(host: string, name: string, pair: VirtualPair, ttlSeconds: number, now: Instant, families = 3): void {
     const until = after(now, seconds(Math.max(MIN_TTL, ttlSeconds)))
     this.#answers.set(`${host} ${name}`, { vip4: pair.vip4, vip6: pair.vip6, families, until }, until)
-    const kept = after(now, REVERSE_KEPT)
-    for (const ip of [pair.vip4, pair.vip6]) this.#names.set(ipText(ip), name, kept)
+    this.name(pair, name, now)
     for (const type of [0, 1, 28]) this.#plain.delete(`${type} ${name}`)
+  }
+
+  /** Whose addresses these are, told by others: for hosts that ask who came to them. */
+  name({ vip4, vip6 }: VirtualPair, name: string, now: Instant): void {
+    const kept = after(now, REVERSE_KEPT)
+    for (const ip of [vip4, vip6]) this.#names.set(ipText(ip), name, kept)
   }
 
   /** A name that needs nothing from us when asked for `type`: it has the type, or has neither, or (every type, 0) was refused. */

@@ -112,7 +112,7 @@ class BridgeShell {
   constructor(parts: ShellParts) {
     this.#p = parts
     this.#store = new Keystore(parts.config.state)
-    this.#visits = new Visits(parts.log, parts.made.hash)
+    this.#visits = new Visits(parts.log, parts.made.hash, (input) => this.#tell(input))
   }
 
   /** Starts the wire on the plan of the last run, so that a rebooted box works before its coordinator answers. */

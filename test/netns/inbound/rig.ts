@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '#lab/netns.ts'
 import { type Program, pause, until } from '#lab/process.ts'
+import type { Settings } from '#lab/programs.ts'
 import { type Side, type TwoBridges, type TwoBridgesOptions, twoBridges, ZONE } from '#lab/scenes/two-bridges.ts'
 import { authority, udpEcho, webServer } from '#lab/services.ts'
 
@@ -20,12 +21,12 @@ export class Rig {
     this.bridges = bridges
   }
 
-  static async up(options: TwoBridgesOptions): Promise<Rig> {
+  static async up(options: TwoBridgesOptions, changes: Settings = {}): Promise<Rig> {
     const scene = await twoBridges(options)
     try {
       await scene.startCoordinator()
       for (const relay of scene.relays.keys()) await scene.startRelay(relay + 1)
-      const [a, b] = await Promise.all([scene.startBridge('a'), scene.startBridge('b')])
+      const [a, b] = await Promise.all([scene.startBridge('a', changes), scene.startBridge('b', changes)])
       return new Rig(scene, { a, b })
     } catch (fault) {
       process.stderr.write(`the lab's logs: ${scene.lab.keepLogs('failed-inbound')}\n`)

@@ -11,10 +11,11 @@ import { KEYS_PORT, nameOf, Rig, UDP_PORT } from './rig.ts'
 // An unmodified host behind one bridge speaks to another behind another bridge, which never asked anybody for anything. Where both sites are
 // behind NATs they have the same private prefix, and the hosts the very same address.
 
-const WORLDS: readonly (TwoBridgesOptions & { readonly title: string })[] = [
+const WORLDS: readonly (TwoBridgesOptions & { readonly title: string; readonly workers?: number })[] = [
   { title: 'from the open Internet to a NAT', kinds: { a: 'none', b: 'port-restricted' }, hosts: { b: 'off' } },
   {
-    title: 'two NATs with one private prefix, hosts with one address',
+    title: 'two NATs with one private prefix, hosts with one address, two packet workers',
+    workers: 2,
     kinds: { a: 'full-cone', b: 'symmetric' },
     hosts: { a: 'static', b: 'static' },
   },
@@ -32,11 +33,11 @@ const WORLDS: readonly (TwoBridgesOptions & { readonly title: string })[] = [
 ]
 const B = nameOf('b')
 
-for (const { title, ...options } of WORLDS) {
+for (const { title, workers = 0, ...options } of WORLDS) {
   describeLab(title, () => {
     let rig: Rig
     beforeAll(async () => {
-      rig = await Rig.up(options)
+      rig = await Rig.up(options, { 'packets.workers': workers })
       if (options.hosts?.b === 'off') await rig.scene.boot('b')
       // A host set by hand that was there before the bridge: one packet of whatever kind, and it is known.
       else await rig.on('hostb', 'ping', '-c1', rig.scene.sites.b.gateway)
