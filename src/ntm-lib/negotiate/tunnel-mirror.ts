@@ -20,6 +20,8 @@ export class TunnelMirror {
   readonly #dueOf: DueOf
   readonly #touched = new Set<Path>()
   readonly #agenda = new Agenda<Path>()
+  /** When each path is due by what was known, and its cells' times then. */
+  readonly #asked = new Map<Path, { readonly due: Instant | null; readonly cells: Float64Array }>()
   readonly #rows = new Map<Path, MirroredPath>()
   readonly #commands: MirrorCommand[] = []
   #now: Instant = instant(0)
@@ -57,19 +59,30 @@ export class TunnelMirror {
     if (now > this.#now) this.#now = now
     // Most were only put down because cells change without a word, and nothing has come of it: they are not worth comparing a row.
     return this.#agenda.take(now, TURN).filter((path) => {
-      const due = this.#dueOf(path)
+      const due = this.#dueNow(path)
       if (path.state === 'gone' || (due !== null && due <= now)) return true
       this.#agenda.set(path, this.#nextLook(path, due))
       return false
     })
   }
 
+  /** As the owner says, who is asked only when something has been written into the path's cells since. */
+  #dueNow(path: Path): Instant | null {
+    const known = this.#asked.get(path)
+    if (known !== undefined && sameTimes(known.cells, path.cells)) return known.due
+    const due = path.state === 'gone' ? null : this.#dueOf(path)
+    this.#asked.set(path, { due, cells: path.cells.slice(0, CELL_TIMES) })
+    return due
+  }
+
   #settle(): void {
     for (const path of this.#touched) {
       this.#touched.delete(path)
-      this.#agenda.set(path, this.#nextLook(path, path.state === 'gone' ? null : this.#dueOf(path)))
+      this.#asked.delete(path)
+      this.#agenda.set(path, this.#nextLook(path, this.#dueNow(path)))
       const known = this.#rows.get(path)
       if (path.state === 'gone') {
+        this.#asked.delete(path)
         if (this.#rows.delete(path)) this.#commands.push({ mirror: 'gone', row: path.row })
         continue
       }
@@ -140,6 +153,13 @@ function sameRow(a: MirroredPath, b: MirroredPath): boolean {
 
 const sameAhead = (a: MirroredAhead | null, b: MirroredAhead | null): boolean =>
   a === b || (a !== null && b !== null && a.serial === b.serial && a.bytes === b.bytes && sameEndpoint(a.to, b.to))
+
+/** The first cells are times: `lastSent` to `owedSince`; the counts say nothing of when. */
+const CELL_TIMES = 4
+function sameTimes(a: Float64Array, b: Float64Array): boolean {
+  for (let i = 0; i < CELL_TIMES; i++) if (!Object.is(a[i], b[i])) return false
+  return true
+}
 
 /** Paths looked at in one turn: 10,000 that opened together must not make datagrams wait. */
 const TURN = 500
