@@ -15,7 +15,7 @@ import type { Calendar } from '#ntm-lib/ports/machine.ts'
 import { ROLE_BRIDGE } from '#ntm-lib/wire/certificate.ts'
 import type { CertRenew, CertRenewResponse } from '#ntm-lib/wire/messages/membership.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
-import { nextNodeVip4 } from './pool.ts'
+import { nextNodeVip4 } from './node-addresses.ts'
 import { refusal } from './refuse.ts'
 import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
 

@@ -3,7 +3,7 @@ import { type Family, family, type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { contains, type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPlan } from '#ntm-lib/addr/virtual.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
-import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
+import { type Candidate, SEEN_PRIORITY } from '#ntm-lib/wire/messages/common.ts'
 
 /** How a box can be reached in one family: from anywhere, only after it sent first, or not at all. */
 export type Reach = 'open' | 'natted' | 'none'
@@ -45,7 +45,11 @@ export function reachableAt(l: Location, trusted: boolean): Candidate[] {
   const out: Candidate[] = []
   for (const endpoint of [l.confirmed[6], l.confirmed[4]]) {
     if (endpoint === null) continue
-    out.push({ type: behindNat(l.candidates, endpoint) ? 'mapped' : 'local', endpoint, priority: 200 - out.length })
+    out.push({
+      type: behindNat(l.candidates, endpoint) ? 'mapped' : 'local',
+      endpoint,
+      priority: SEEN_PRIORITY + 50 - out.length,
+    })
   }
   for (const { endpoint } of l.candidates)
     if ((trusted || !isIp4(endpoint.ip)) && !out.some((o) => sameEndpoint(o.endpoint, endpoint)))

@@ -7,7 +7,8 @@ import { ip6Text } from '#ntm-lib/addr/ip6.ts'
 import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
 import { routerStandIns, type VirtualPair, type VirtualPlan } from '#ntm-lib/addr/virtual.ts'
 import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
-import { hostVip6, type LastPacket, nextNodeVip4, ServerPool } from './pool.ts'
+import { hostVip6, nextNodeVip4 } from './node-addresses.ts'
+import { type LastPacket, ServerPool } from './pool.ts'
 import { MemoryStore } from './store-memory.ts'
 
 const HOUR = 3_600_000

@@ -1,8 +1,7 @@
 import type { NodeId } from '#ntm-lib/addr/ids.ts'
 import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
-import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
-import { contains, type Prefix } from '#ntm-lib/addr/prefix.ts'
+import type { Ip6 } from '#ntm-lib/addr/ip6.ts'
 import {
   isStandIn6,
   type RouterStandIns,
@@ -10,12 +9,12 @@ import {
   type VirtualPair,
   type VirtualPlan,
 } from '#ntm-lib/addr/virtual.ts'
-import { ascii, be32, concat } from '#ntm-lib/base/bytes.ts'
+import { ascii, be32 } from '#ntm-lib/base/bytes.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
 import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { CoordinatorStore, ServerRow } from '#ntm-lib/ports/coordinator-store.ts'
-import type { CoordinatorSettings } from './settings.ts'
+import { filled, firstUsable, isUsable, lastUsable } from './ranges.ts'
 import { UntilHeap } from './until-heap.ts'
 
 /** Latest time at which this node may have sent a packet through a terminator. */
@@ -66,7 +65,7 @@ export class ServerPool {
     this.#lastPacket = lastPacket
     this.#perNode = perNode
     this.#standIns = routerStandIns(plan.servers4, plan.servers6)
-    this.#cursor = first(plan.servers4)
+    this.#cursor = firstUsable(plan.servers4)
     for (const row of store.servers()) this.#index(row)
   }
 
@@ -192,9 +191,9 @@ export class ServerPool {
   }
 
   #neverUsed(): Ip4 | null {
-    for (const end = last(this.#plan.servers4); this.#cursor <= end; this.#cursor++) {
+    for (const end = lastUsable(this.#plan.servers4); this.#cursor <= end; this.#cursor++) {
       const at = this.#cursor
-      if (usable(at) && at !== this.#standIns.router4 && !this.#byVip.has(at)) {
+      if (isUsable(at) && at !== this.#standIns.router4 && !this.#byVip.has(at)) {
         this.#cursor++
         return ip4FromWord(at)
       }
@@ -249,7 +248,7 @@ export class ServerPool {
   /** From node and name alone, so the same question gives the same address for ever; the counter only meets collisions. */
   #vip6(node: NodeId, name: string): Ip6 {
     for (let n = 0; ; n++) {
-      const vip6 = under(
+      const vip6 = filled(
         this.#plan.servers6,
         8,
         this.#suite.hash(ascii('ntm1 server vip6'), node, ascii(name), be32(n)),
@@ -259,43 +258,12 @@ export class ServerPool {
   }
 }
 
-/** The virtual address of a host behind a bridge: the nodes' /48 and 80 bits of a hash of (node, host). */
-export const hostVip6 = (nodes6: Prefix, suite: Pick<CryptoSuite, 'hash'>, node: NodeId, host: Uint8Array): Ip6 =>
-  under(nodes6, 6, suite.hash(ascii('ntm1 host vip6'), node, host))
-
-/** The next IPv4 address for a member or a host; these are never given twice. Null when the slice is used up. */
-export function nextNodeVip4(store: CoordinatorStore, { plan, slice }: NodeRanges): Ip4 | null {
-  const own = slice?.own ?? plan.nodes4
-  const highest = store.highestNodeVip4()
-  for (let at = highest === null ? first(own) : highest + 1; at <= last(own); at++) {
-    const ip = ip4FromWord(at)
-    const given = slice?.given.find((p) => contains(p, ip))
-    if (given !== undefined) at = last(given) + 1
-    else if (usable(at)) return ip
-  }
-  return null
-}
-
-type NodeRanges = Pick<CoordinatorSettings, 'plan' | 'slice'>
-
 /** Milliseconds from the last answer until the address may name another server. A TTL beyond a day counts as a day. */
 function quarantine(ttlSeconds: number): number {
   const ttl = Math.min(ttlSeconds * 1000, 24 * HOUR)
   return ttl + Math.max(24 * HOUR, 10 * ttl)
 }
 
-function under(prefix: Prefix, keep: number, fill: Uint8Array): Ip6 {
-  invariant(!isIp4(prefix.base) && prefix.bits === keep * 8, `an IPv6 /${keep * 8}`)
-  return ip6FromBytes(concat(prefix.base.subarray(0, keep), fill.subarray(0, 16 - keep)))
-}
-
-function first(p: Prefix): number {
-  invariant(isIp4(p.base), 'an IPv4 range')
-  return p.base + 1
-}
-const last = (p: Prefix): number => first(p) + 2 ** (32 - p.bits) - 3
-/** Old hosts and routers treat a last octet of 0 or 255 as special. */
-const usable = (at: number): boolean => (at & 255) !== 0 && (at & 255) !== 255
 /** A map key of few bytes: these maps hold every server of the network. */
 const bytesKey = (b: Uint8Array): string => String.fromCharCode(...b)
 const rowKey = (node: NodeId, name: string): string => `${bytesKey(node)}/${name}`

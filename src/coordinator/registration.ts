@@ -20,7 +20,7 @@ import type {
 import type { RelayOffer } from '#ntm-lib/wire/messages/relay.ts'
 import { membershipEnd } from './contracts.ts'
 import { behindNat, usableCandidates } from './locate.ts'
-import { hostVip6, nextNodeVip4 } from './pool.ts'
+import { hostVip6, nextNodeVip4 } from './node-addresses.ts'
 import { limited, type PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 import { relayOffers } from './relay-choice.ts'

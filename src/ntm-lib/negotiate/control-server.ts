@@ -99,7 +99,7 @@ export class ControlServer {
   /** Ends a node's session without a word; its next datagram gets a reset. */
   close(node: NodeId): void {
     const known = this.#known.get(nodeKey(node))
-    if (known !== undefined && known.session !== null) this.#end(known)
+    if (known !== undefined) this.#end(known)
   }
 
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
@@ -167,9 +167,9 @@ export class ControlServer {
       return this.#drop(`${admitted}-node`)
     }
     const own = this.#freshId()
-    const { time, keepAliveSeconds, revocationVersion } = this.#p.words()
-    const words = { timeMillis: time, keepAliveSeconds, revocationVersion, resetToken: this.#tokenFor(own) }
-    const made = makeWelcome(callee, called.value, from, own, words, psk)
+    const { time: timeMillis, ...words } = this.#p.words()
+    const told = { ...words, timeMillis, resetToken: this.#tokenFor(own) }
+    const made = makeWelcome(callee, called.value, from, own, told, psk)
     if (made === null) return this.#drop('bad-value')
     const channel = new ControlChannel(callee.suite, made.keys, 1, own, sessionId(hello.header.counter))
     const peer: ControlPeer = { session: own, node, staticKey, bootId: payload.bootId, tokenId, endpoint: from }
@@ -214,8 +214,7 @@ export class ControlServer {
     const key = nodeKey(peer.node)
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const boot = this.#p.callee.suite.random(4)
-    const number = new DataView(boot.buffer, boot.byteOffset).getUint32(0)
+    const number = idFromRandom(this.#p.callee.suite.random(6)) % 2 ** 32
     const fresh = { node: peer.node, transactions: new Transactions(number, this.#p.counters), session: null }
     this.#known.set(key, fresh)
     return fresh
@@ -233,18 +232,18 @@ export class ControlServer {
   }
 
   #end(known: Known): void {
-    const { session } = known
-    if (session === null) return
-    this.#sessions.delete(session.peer.session)
+    const peer = known.session?.peer
+    if (peer === undefined) return
+    this.#sessions.delete(peer.session)
     known.session = null
-    this.#tell({ event: 'gone', peer: session.peer })
+    this.#tell({ event: 'gone', peer })
   }
 
   /** Cheap to make without state, believed only by who once was told this token; never larger than what it answers. */
   #sendReset(id: SessionId, from: Endpoint, bytes: Uint8Array, now: Instant): void {
     this.#drop('unknown-session')
-    if (bytes.length < RESET_BYTES || !this.#load.mayReset(now)) return
-    this.#send(from, encodeReset({ about: 'session', id, token: this.#tokenFor(id) }))
+    if (bytes.length >= RESET_BYTES && this.#load.mayReset(now))
+      this.#send(from, encodeReset({ about: 'session', id, token: this.#tokenFor(id) }))
   }
 
   #sendCookie(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
