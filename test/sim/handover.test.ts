@@ -55,6 +55,29 @@ describe.each([
     expect([pair.up.doubled, pair.down.doubled]).toEqual([0, 0])
   })
 
+  // Not yet: ways out are ranked within a family, so this one is noticed only when the old uplink is gone (22 ms, 5 packets of 4 ms each time).
+  test.fails('a planned switch between IPv4 behind a NAT and IPv6 alone loses no packet either', () => {
+    const ground = new Ground(wish)
+    const { net } = ground.fleet
+    const wlan = { ...at(natted(net, 'wifi', 61), '192.168.1.2'), metric: 20 }
+    const lte = { ...v6Only(ground), metric: 30 }
+    const pair = ground.pair({ wlan0: wlan, wwan0: lte }, dual(ground), BEAT)
+    const began = net.now
+    for (let i = 0; i < 2; i++) {
+      net.replug('mover', { wwan0: { ...lte, metric: 10 }, wlan0: wlan })
+      net.wait(seconds(1))
+      net.unplug('mover', 'wlan0')
+      net.wait(seconds(1))
+      net.replug('mover', { wwan0: { ...lte, metric: 30 }, wlan0: wlan })
+      net.wait(seconds(1))
+      net.unplug('mover', 'wwan0')
+      net.wait(seconds(1))
+    }
+    finish(pair)
+    expect([pair.up.lostSince(began), pair.down.lostSince(began)]).toEqual([[], []])
+    expect([pair.up.doubled, pair.down.doubled]).toEqual([0, 0])
+  })
+
   test('a planned switch loses no packet through a relay either', () => {
     const ground = new Ground(wish)
     const { net } = ground.fleet
@@ -158,6 +181,16 @@ describe.each([
     const lost = net.now
     ;(ground.realms['P(A)'].gates[4] as Nat4).forget()
     comesBack(pair, lost, 500)
+  })
+
+  test('a NAT forgets the way to the relay without a word', () => {
+    const ground = new Ground(wish)
+    const { net } = ground.fleet
+    const place = symmetric(ground, 61)
+    const pair = ground.pair(place, symmetric(ground, 62))
+    const lost = net.now
+    place.realm.gates[4]?.forget()
+    comesBack(pair, lost, 1000)
   })
 
   test('a NAT forgets the flow of a download; the receiver says something in time', () => {
