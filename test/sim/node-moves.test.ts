@@ -128,6 +128,22 @@ test('own move: NTM Update and Direction Request leave at once in the old sessio
   expect(talks(desk)).toBe(true)
 })
 
+test('the same route again, with newer word of the peer: taken in; with older word, or the same: nothing', () => {
+  const desk = opened({ way: 'direct' })
+  const path = desk.who.node.tunnels.byContract(desk.routes.contractHash)
+  const again = (peerLocationVersion: number, text: string): void => {
+    const peerCandidates = [{ type: 'local' as const, endpoint: endpointOf(text), priority: 1 }]
+    const route = { ...desk.routes.opener, peerLocationVersion, peerCandidates }
+    expect(desk.who.node.tunnels.install(route, {}, desk.world.now).ok).toBe(true)
+  }
+  again(7, '203.0.113.7:4330')
+  again(6, '203.0.113.66:4330')
+  again(7, '203.0.113.66:4330')
+  expect(path?.candidates).toEqual([endpointOf('203.0.113.7:4330')])
+  expect(desk.who.node.tunnels.size).toBe(1)
+  expect(talks(desk)).toBe(true)
+})
+
 test('the same ways again are no move', () => {
   const desk = opened({ way: 'direct' })
   desk.who.node.setVias([WIFI], desk.world.now)

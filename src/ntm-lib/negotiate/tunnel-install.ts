@@ -9,6 +9,7 @@ import { Halves } from './halves.ts'
 import { Path } from './paths.ts'
 import { type Core, touch } from './tunnel-core.ts'
 import { PathSecrets } from './tunnel-handshake.ts'
+import { relocate } from './tunnel-moves.ts'
 import type { Row } from './tunnel-rows.ts'
 
 export type Installed =
@@ -30,7 +31,9 @@ export function installRoute(
   if (!checked.ok) return refused(core, checked.code, checked.why)
   const known = core.paths.byKey(hex(checked.value.hash))
   if (known !== null) {
-    if (checked.value.candidates.length > 0) known.candidates = checked.value.candidates
+    // The same contract with newer word of the peer.
+    if (route.peerLocationVersion > known.whereabouts.peerLocationVersion)
+      relocate(core, known, whereaboutsOf(route), now)
     return { ok: true, path: known }
   }
   // Never replaced by a direction with another contract: the coordinator must mint other ids.
