@@ -242,11 +242,14 @@ function viasTo(core: Core, to: Endpoint): readonly (Via | null)[] {
   return core.vias.length === 0 ? [null] : core.vias.filter((v) => isIp4(v.ip) === isIp4(to.ip))
 }
 
-/** Direct before relay, then in the order of our own ways within their family. */
+/** Direct before relay, then in the order of our interfaces; what the kernel chooses may be had better out of the first of them only. */
 function rankOf(core: Core, kind: WayTo['kind'], via: Via | null): number {
-  const ofFamily = via === null ? core.vias : core.vias.filter((v) => isIp4(v.ip) === isIp4(via.ip))
-  const at = ofFamily.findIndex((v) => sameVia(v, via))
-  return (kind === 'relay' ? RELAYED : 0) + (at < 0 ? ofFamily.length : at)
+  const base = kind === 'relay' ? RELAYED : 0
+  if (core.vias.length === 0) return base
+  if (via === null) return base + 0.5
+  const interfaces = [...new Set(core.vias.map((v) => v.ifindex))]
+  const listed = core.vias.some((v) => sameVia(v, via))
+  return base + (listed ? interfaces.indexOf(via.ifindex) : interfaces.length)
 }
 
 const usedNow = (core: Core, path: Path, to: Endpoint): Offer => {
