@@ -201,6 +201,36 @@ export function tunnelPlaneContract(name: string, engineOf: () => PacketEngine):
     expect(right.counters.get('ntm.drop.embedded-not-allowed')).toBe(1)
   })
 
+  check("what comes before the path's first key waits a moment for it, a few packets of it, in order", () => {
+    const { left, right } = joined()
+    const paths = pathPair()
+    const late = end(RIGHT_AT)
+    late.path({ ...paths.right, epochs: [], seals: null })
+    for (let payload = 1; payload <= 10; payload++) left.put(packetOf({ ...PLAIN, payload }))
+    const sent = left.leaving()
+    expect(sent).toHaveLength(10)
+    for (const one of sent) {
+      late.take([one])
+      right.take([one])
+    }
+    late.plane.takeKept(late.now)
+    expect(late.inner).toEqual([])
+    expect(late.counters.get('ntm.drop.old-epoch')).toBe(2)
+    late.path(paths.right)
+    late.plane.takeKept(late.now)
+    expect(late.plain()).toEqual(right.plain().slice(0, 8))
+    late.plane.takeKept(late.now)
+    expect(late.inner).toEqual([])
+    // Too long: nobody waits for them any more.
+    const slow = end(RIGHT_AT)
+    slow.path({ ...paths.right, epochs: [], seals: null })
+    slow.take(sent.slice(0, 1))
+    slow.now = instant(slow.now + 300)
+    slow.path(paths.right)
+    slow.plane.takeKept(slow.now)
+    expect(slow.inner).toEqual([])
+  })
+
   check(
     'datagrams: copies, changed bits, other directions, unknown epochs and cut ones are dropped and counted',
     () => {

@@ -105,6 +105,7 @@ export class PacketLoop {
         this.#role?.mirrored?.(o.command, now)
       }
     }
+    this.#plane.takeKept(now)
   }
 
   /** The role's answer to the control thread's question. */

@@ -6,6 +6,7 @@ import * as cap from '../wire/capsulated.ts'
 import { Admit } from './admit.ts'
 import { ALONE, type DatagramRuns, META, OPEN_JOB, STATUS } from './engine.ts'
 import { Heard, senderOf } from './heard.ts'
+import { Keyless } from './keyless.ts'
 import type { PlaneParts, Share } from './parts.ts'
 import { LOCATED, TELL, type TunnelTable } from './tunnel-table.ts'
 
@@ -18,6 +19,7 @@ export class Inward {
   readonly #table: TunnelTable
   readonly #heard: Heard
   readonly #admit: Admit
+  readonly #keyless = new Keyless()
   readonly #jobs = shared(Int32Array, MOST_JOBS * OPEN_JOB.words)
   readonly #status = shared(Int8Array, MOST_JOBS)
   /** Per job: row, slot of the datagrams, and whether the negotiation may want to hear of it. */
@@ -47,6 +49,13 @@ export class Inward {
   /** The row's path is gone. */
   forget(row: number): void {
     this.#admit.forget(row)
+    this.#keyless.forget(row)
+  }
+
+  /** What waited for its path's first key and can be opened now. */
+  takeKept(now: Instant): void {
+    const kept = this.#keyless.take((row) => this.#table.hasKey(row), now)
+    if (kept !== null) this.take(kept, now)
   }
 
   take(d: DatagramRuns, now: Instant): void {
@@ -58,14 +67,14 @@ export class Inward {
       this.#lastHolds = false
       for (let at = base; at < end; at += each) {
         if (this.#count === MOST_JOBS) this.#open(d, now)
-        this.#queue(d, i, at, Math.min(each, end - at))
+        this.#queue(d, i, at, Math.min(each, end - at), now)
       }
     }
     this.#open(d, now)
     this.#heard.tellAll(d)
   }
 
-  #queue(d: DatagramRuns, slot: number, at: number, len: number): void {
+  #queue(d: DatagramRuns, slot: number, at: number, len: number, now: Instant): void {
     const { view } = d
     if (!cap.isCapsulated(view, at, len)) {
       if (len === 0 || view.getUint8(at) === cap.CAPSULATED_FIRST_BYTE) this.#drop('ntm.drop.malformed')
@@ -79,7 +88,7 @@ export class Inward {
     const last = this.#last
     if (!this.#lastHolds || last[0] !== first || last[2] !== low || last[1] !== high) {
       this.#lastHolds = false
-      if (!this.#find(d, slot, at, len, high, low)) return
+      if (!this.#find(d, slot, at, len, high, low, now)) return
       last[0] = first
       last[1] = high
       last[2] = low
@@ -97,7 +106,7 @@ export class Inward {
   }
 
   /** What the header leads to; false, and counted or passed on, when it leads nowhere. */
-  #find(d: DatagramRuns, slot: number, at: number, len: number, high: number, low: number): boolean {
+  #find(d: DatagramRuns, slot: number, at: number, len: number, high: number, low: number, now: Instant): boolean {
     const { view } = d
     // A copy that came with another worker's path would meet a window that has not seen it.
     if ((low & 0xff) % this.#share.of !== this.#share.index) return this.#drop('ntm.drop.other-worker')
@@ -110,7 +119,10 @@ export class Inward {
     const ours = (t.flags[row] ?? 0) >> 7
     if (cap.direction(view, at) === ours) return this.#drop('ntm.drop.wrong-direction')
     const key = t.opening(row, cap.epoch(view, at))
-    if (key < 0) return this.#drop('ntm.drop.old-epoch')
+    if (key < 0) {
+      if (!t.hasKey(row) && this.#keyless.keep(d, slot, at, len, row, now)) return false
+      return this.#drop('ntm.drop.old-epoch')
+    }
     const alone = cap.isFrames(view, at) || cap.frag(view, at) !== cap.FRAG_WHOLE
     this.#lastRow = row
     this.#lastKey = key

@@ -61,6 +61,7 @@ export class TunnelPlane {
   /** To be called after commands, when the role knows of them too: opens what came before its path's first key. */
   takeKept(now: Instant): void {
     this.#inward.takeKept(now)
+    this.#outward.flush(now)
   }
 
   /** Datagrams as they came: Capsulated Packets are opened and given to `onInner`, the rest is emitted. Total. */

@@ -93,6 +93,12 @@ export class TunnelTable {
     return -1
   }
 
+  /** Whether the row has any key to open with. */
+  hasKey(row: number): boolean {
+    for (let i = row * EPOCHS; i < (row + 1) * EPOCHS; i++) if ((this.epochKeys[i] ?? -1) >= 0) return true
+    return false
+  }
+
   #set(p: MirroredPath): void {
     const { row } = p
     invariant(Number.isInteger(row) && row >= 0 && row < this.#rowsFit, `no row ${row} in a table of ${this.#rowsFit}`)
