@@ -221,6 +221,9 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
       case 'peer-moved':
       case 'relay-direction':
       case 'relay-release':
+      case 'coordinator-hello':
+      case 'foreign-direction':
+      case 'foreign-moved':
         return refusal('unsupported', 'not a request to a coordinator')
       default:
         return message satisfies never

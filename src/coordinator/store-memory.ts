@@ -8,6 +8,7 @@ import { invariant } from '#ntm-lib/base/invariant.ts'
 import {
   type ContractRow,
   type CoordinatorStore,
+  type ForeignRow,
   type HostRow,
   type Member,
   type NumberKey,
@@ -23,6 +24,7 @@ type Tables = {
   hosts: Map<string, HostRow>
   servers: Map<string, ServerRow>
   contracts: Map<string, ContractRow>
+  foreigners: Map<string, ForeignRow>
   numbers: Map<NumberKey, number>
 }
 
@@ -35,6 +37,7 @@ export class MemoryStore implements CoordinatorStore {
     hosts: new Map(),
     servers: new Map(),
     contracts: new Map(),
+    foreigners: new Map(),
     numbers: new Map(),
   }
   /** IPv4 address → key of the server row that took it last; may be stale, so the row is looked at too. */
@@ -141,6 +144,13 @@ export class MemoryStore implements CoordinatorStore {
   }
   removeContract(a: NodeId, b: NodeId): void {
     this.#put(this.#t.contracts, pairKey(a, b), null)
+  }
+
+  foreign(node: NodeId): ForeignRow | null {
+    return this.#t.foreigners.get(nodeKey(node)) ?? null
+  }
+  putForeign(row: ForeignRow): void {
+    this.#put(this.#t.foreigners, nodeKey(row.node), row)
   }
 
   number(key: NumberKey): number {

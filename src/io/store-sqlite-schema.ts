@@ -27,6 +27,8 @@ export const MIGRATIONS: readonly string[] = [
    CREATE INDEX contract_initiator ON contract (initiator);
    CREATE INDEX contract_correspondent ON contract (correspondent);
    CREATE TABLE number (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;`,
+  `CREATE TABLE foreigner (
+     node BLOB PRIMARY KEY, zone TEXT NOT NULL, name TEXT NOT NULL, chain BLOB NOT NULL) STRICT;`,
 ]
 
 /** Marks the file as ours ("NTMC"), so that a path to somebody else's database is refused instead of migrated. */

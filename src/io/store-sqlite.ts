@@ -9,6 +9,7 @@ import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import {
   type ContractRow,
   type CoordinatorStore,
+  type ForeignRow,
   type HostRow,
   type Member,
   type NumberKey,
@@ -163,6 +164,13 @@ export class SqliteStore implements CoordinatorStore {
     this.#run('DELETE FROM contract WHERE pair = ?', [pairKey(a, b)])
   }
 
+  foreign(node: NodeId): ForeignRow | null {
+    return this.#one('SELECT * FROM foreigner WHERE node = ?', [node], foreignOf)
+  }
+  putForeign(f: ForeignRow): void {
+    this.#run('INSERT OR REPLACE INTO foreigner VALUES (?, ?, ?, ?)', [f.node, f.zone, f.name, packed(f.chain)])
+  }
+
   number(key: NumberKey): number {
     return this.#one('SELECT value FROM number WHERE key = ?', [key], (r) => number(r, 'value')) ?? 0
   }
@@ -253,6 +261,12 @@ const contractOf = (r: Row): ContractRow => ({
   hash: blob(r, 'hash'),
   bytes: blob(r, 'bytes'),
   leaseUntil: wallTime(number(r, 'lease_until')),
+})
+const foreignOf = (r: Row): ForeignRow => ({
+  node: nodeId(blob(r, 'node')),
+  zone: text(r, 'zone'),
+  name: text(r, 'name'),
+  chain: unpacked(blob(r, 'chain')),
 })
 const pairOf = (r: Row): VirtualPair => ({
   vip4: ip4FromWord(number(r, 'vip4')),

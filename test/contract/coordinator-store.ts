@@ -136,6 +136,20 @@ export function coordinatorStoreContract(
     store.close()
   })
 
+  test('boxes of other zones: kept, replaced, no members', () => {
+    let store = open()
+    expect(store.foreign(id(1))).toBeNull()
+    const row = { node: id(1), zone: 'b.example', name: 'one.b.example', chain: [bytes(200, 1), bytes(180, 2)] }
+    store.putForeign(row)
+    store.putForeign({ ...row, node: id(2) })
+    store.putForeign({ ...row, name: 'other.b.example', chain: [bytes(100, 3)] })
+    store = again(store)
+    expect(store.foreign(id(1))).toEqual({ ...row, name: 'other.b.example', chain: [bytes(100, 3)] })
+    expect(store.foreign(id(2))?.name).toBe('one.b.example')
+    expect(store.member(id(1))).toBeNull()
+    store.close()
+  })
+
   test('a transaction that throws leaves nothing, also from inside another', () => {
     let store = open()
     store.putNumber('serial', 1)

@@ -74,6 +74,24 @@ const route: fc.Arbitrary<Route> = fc.record({
   ...wayFields,
 })
 
+const sought = fc.oneof(
+  fc.record({ by: fc.constant('name'), name: text(255) }),
+  fc.record({ by: fc.constant('vip'), vip: ip }),
+  fc.record({ by: fc.constant('node'), node }),
+)
+const why = fc.constantFrom('dns' as const, 'data' as const, 'moved' as const, 'reset' as const, 'renew' as const)
+const foreignEnd = fc.record({
+  chain,
+  pairs: fc.array(fc.record({ vip4: ip4, vip6: ip6 }), { minLength: 1, maxLength: 4 }),
+  candidates: listed(candidate),
+  observed: endpoint,
+  confirmed4: maybe(endpoint),
+  confirmed6: maybe(endpoint),
+  locationVersion: uint(32),
+  changes: uint(8),
+  relays: listed(fc.record({ relay: node, rttMillis: uint(16) })),
+})
+
 export const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
     kind: fc.constantFrom('registration', 'ntm-update'),
@@ -107,15 +125,21 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ kind: fc.constant('location-confirm'), echoNonce: bytes(8) }),
   fc.record({
     kind: fc.constant('direction-request'),
-    sought: fc.oneof(
-      fc.record({ by: fc.constant('name'), name: text(255) }),
-      fc.record({ by: fc.constant('vip'), vip: ip }),
-      fc.record({ by: fc.constant('node'), node }),
-    ),
-    why: fc.constantFrom('dns', 'data', 'moved', 'reset', 'renew'),
+    sought,
+    why,
     sources: listed(ip),
     lost: bytes(32),
   }),
+  fc.record({ kind: fc.constant('coordinator-hello'), chain, endpoints: listed(endpoint) }),
+  fc.record({
+    kind: fc.constant('foreign-direction'),
+    sought,
+    why,
+    sources: listed(ip),
+    lost: bytes(32),
+    initiator: foreignEnd,
+  }),
+  fc.record({ kind: fc.constant('foreign-moved'), contractHash: bytes(32), end: foreignEnd }),
   fc.record({ kind: fc.constant('route-direction'), route, target: maybe(target) }),
   fc.record({ kind: fc.constant('path-accept'), ttlSeconds: uint(32), families: uint(2) }),
   fc.record({
@@ -158,9 +182,10 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
       'location-confirm-response',
       'peer-moved-response',
       'relay-release-response',
+      'foreign-moved-response',
     ),
   }),
-  fc.record({ kind: fc.constantFrom('cert-renew', 'cert-renew-response'), chain }),
+  fc.record({ kind: fc.constantFrom('cert-renew', 'cert-renew-response', 'coordinator-hello-response'), chain }),
   fc.record({
     kind: fc.constant('refusal'),
     code: fc.constantFrom('unknown-name', 'busy', 'unsupported', 'resolver-down', 'version'),

@@ -68,6 +68,15 @@ export type ContractRow = {
   readonly leaseUntil: WallTime
 }
 
+/** A box of another zone, as that zone's coordinator told of it: kept for as long as contracts with it may live. */
+export type ForeignRow = {
+  readonly node: NodeId
+  readonly zone: string
+  readonly name: string
+  /** Leaf first, without the root. */
+  readonly chain: readonly Uint8Array[]
+}
+
 /**
  * The coordinator's durable state. Synchronous: a direction is answered only after what it promised is on disk.
  * Every method may throw an `IoFault` when the machine fails; rows handed out are the caller's to keep.
@@ -111,6 +120,10 @@ export interface CoordinatorStore {
   contractCount(node: NodeId): number
   putContract(row: ContractRow): void
   removeContract(a: NodeId, b: NodeId): void
+
+  foreign(node: NodeId): ForeignRow | null
+  /** Inserts or replaces. */
+  putForeign(row: ForeignRow): void
 
   /** Counters and versions by name; 0 when never set. */
   number(key: NumberKey): number

@@ -77,7 +77,24 @@ test('decoding a message body never depends on more than code, flags and bytes',
 
 test('every code and flag combination without a row is an unknown kind', () => {
   const known = new Set(
-    ['1qr', '2qr', '3qr', '4qr', '5q', '6r', '7q', '8r', '9q', '10qr', '11qr', '13qr', '16qr'].flatMap(spread),
+    [
+      '1qr',
+      '2qr',
+      '3qr',
+      '4qr',
+      '5q',
+      '6r',
+      '7q',
+      '8r',
+      '9q',
+      '10qr',
+      '11qr',
+      '13qr',
+      '16qr',
+      '17qr',
+      '18q',
+      '19qr',
+    ].flatMap(spread),
   )
   known.add('15f')
   for (let code = 0; code < 256; code++) {

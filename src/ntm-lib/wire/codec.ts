@@ -13,6 +13,13 @@ import {
   peerMovedResponse,
   routeDirection,
 } from './messages/direction.ts'
+import {
+  coordinatorHello,
+  coordinatorHelloResponse,
+  foreignDirection,
+  foreignMoved,
+  foreignMovedResponse,
+} from './messages/federation.ts'
 import { certRenew, certRenewResponse } from './messages/membership.ts'
 import { refusal } from './messages/refusal.ts'
 import {
@@ -35,7 +42,8 @@ export type EncodedMessage = {
 
 /**
  * Every message once: its code on the wire and its fields. Adding a kind without a row does not compile. A response
- * has the code of its request, except Path Accept (it answers two kinds), Relay Accept and Refusal (it answers any).
+ * has the code of its request, except Path Accept and Direction Response (they answer two kinds), Relay Accept and Refusal
+ * (it answers any).
  */
 export const MESSAGES = {
   registration: { code: 0x01, as: 'request', fields: registration },
@@ -60,6 +68,11 @@ export const MESSAGES = {
   refusal: { code: 0x0f, as: 'refusal', fields: refusal },
   'relay-release': { code: 0x10, as: 'request', fields: relayRelease },
   'relay-release-response': { code: 0x10, as: 'response', fields: relayReleaseResponse },
+  'coordinator-hello': { code: 0x11, as: 'request', fields: coordinatorHello },
+  'coordinator-hello-response': { code: 0x11, as: 'response', fields: coordinatorHelloResponse },
+  'foreign-direction': { code: 0x12, as: 'request', fields: foreignDirection },
+  'foreign-moved': { code: 0x13, as: 'request', fields: foreignMoved },
+  'foreign-moved-response': { code: 0x13, as: 'response', fields: foreignMovedResponse },
 } as const satisfies { readonly [K in Kind]: Row<Fields<OfKind<K>>> }
 
 /** `splitBody` cuts the body for envelopes. A value that does not fit its field is a `BugError`. */

@@ -9,6 +9,13 @@ import type {
   PeerMovedResponse,
   RouteDirection,
 } from './messages/direction.ts'
+import type {
+  CoordinatorHello,
+  CoordinatorHelloResponse,
+  ForeignDirection,
+  ForeignMoved,
+  ForeignMovedResponse,
+} from './messages/federation.ts'
 import type { CertRenew, CertRenewResponse } from './messages/membership.ts'
 import type { Refusal } from './messages/refusal.ts'
 import type {
@@ -31,6 +38,9 @@ export type Request =
   | RelayRelease
   | PathClose
   | CertRenew
+  | CoordinatorHello
+  | ForeignDirection
+  | ForeignMoved
 /** What an envelope can answer. */
 export type Response =
   | RegistrationResponse
@@ -42,6 +52,8 @@ export type Response =
   | RelayAccept
   | RelayReleaseResponse
   | CertRenewResponse
+  | CoordinatorHelloResponse
+  | ForeignMovedResponse
   | Refusal
 export type Message = Request | Response
 export type Kind = Message['kind']

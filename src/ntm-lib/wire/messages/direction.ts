@@ -124,7 +124,7 @@ export type PathClose = {
 }
 export type PathCloseResponse = { readonly kind: 'path-close-response' }
 
-const sought: Field<Sought> = {
+export const sought: Field<Sought> = {
   type: 'u8: 0 name (text8), 1 virtual address (ip), 2 Node ID',
   size: '1 + n',
   read: (r) => {
@@ -152,10 +152,11 @@ const sought: Field<Sought> = {
 }
 const soughtName = text8()
 const families = where(u8, '0–3', (v) => v <= 3)
+export const directionWhy = oneOf<DirectionWhy>({ dns: 1, data: 2, moved: 3, reset: 4, renew: 5 })
 
 export const directionRequest = {
   sought,
-  why: oneOf<DirectionWhy>({ dns: 1, data: 2, moved: 3, reset: 4, renew: 5 }),
+  why: directionWhy,
   sources: list16(ip),
   lost: fixed(32),
 } satisfies Fields<DirectionRequest>
