@@ -22,7 +22,7 @@ need-root:
 setup: ## install what is missing and build (root only if packages are missing)
 	@scripts/setup.sh
 
-demo: need-root setup ## an IPv4-only host reaches an IPv6-only server by its name (root)
+demo: need-root setup ## two scenes: an untouched host reaches an IPv6-only server; a laptop moves during a download (root)
 	@exec scripts/run-node lab/demo.ts
 
 test: need-root setup ## types, lint, docs, all tests (root)

@@ -1,15 +1,11 @@
-import { CHECKS, hostState, PAGE } from './checks.ts'
-import { LabError } from './ip.ts'
-import { natLabel, probeNat } from './nat-behaviour.ts'
+import { tellHost } from './demo-host.ts'
+import { tellLaptop } from './demo-laptop.ts'
 import { whyNoLab } from './netns.ts'
-import type { Program } from './process.ts'
-import { Product } from './product.ts'
-import { PLACE, type Scene, v4HostToV6Server } from './scenes/v4-host-to-v6-server.ts'
 import { Story } from './story.ts'
 
 /**
- * `make demo`: an IPv4-only host that nobody touches reaches an IPv6-only server by its name. Exit code 0 only if the page
- * arrived and everything after it held. The lab goes when this ends, however it ends.
+ * `make demo`: an IPv4-only host that nobody touches reaches an IPv6-only server by its name; then a laptop downloads from an old device
+ * behind a bridge while it changes networks. Exit code 0 only if every step of both held.
  */
 const why = whyNoLab()
 if (why !== null) {
@@ -18,116 +14,8 @@ if (why !== null) {
 }
 
 const story = new Story()
-story.say(`
-  host ── bridge ── LAN ── router (NAT) ── Internet ──┬── coordinator
-  IPv4 only, untouched        IPv4 only               ├── TT (both families)
-                                                      └── ${PLACE.web6.name} (IPv6 only)
-`)
-process.exitCode = (await tell()) ? 0 : 1
-
-/** True when the page arrived and no step failed. Whatever else ends the story early is a failure as well. */
-async function tell(): Promise<boolean> {
-  let scene: Scene | null = null
-  let finished = false
-  try {
-    scene = await story.step(
-      'build the network from namespaces: NAT, DHCP, DNS, web servers, a bridge that only bridges',
-      () => v4HostToV6Server({ withoutHostDhcp: true }),
-      ({ lab }) => `${lab.rooms.length} rooms: ${lab.rooms.join(', ')}`,
-    )
-    await before(scene)
-    const untouched = await hostState(scene)
-    await startProduct(scene)
-    await after(scene, untouched)
-    finished = true
-  } catch (fault) {
-    // A failed step has told it already; say it all the same if it came from between the steps.
-    if (story.lines.every((line) => line.ok))
-      story.say(`FAILED: ${fault instanceof Error ? fault.stack : String(fault)}`)
-    if (scene !== null) showLogs(scene)
-  } finally {
-    scene?.dispose()
-  }
-  return story.end() && finished
-}
-
-/** What the host has, and what it cannot do, without the product. */
-async function before(scene: Scene): Promise<void> {
-  await story.step(
-    'check the router: is its NAT what it is called',
-    async () => {
-      const { ip4, ports } = PLACE.probe
-      const seen = await probeNat(scene.lab, { inside: 'bridge', outside: 'inet', addresses: ip4, ports })
-      if (natLabel(seen) !== 'port-restricted') throw new LabError(`not port-restricted: ${JSON.stringify(seen)}`)
-      return seen
-    },
-    (seen) =>
-      `port-restricted: mapping ${seen.mapping}, filtering ${seen.filtering} (RFC 4787), outside ${seen.mapped}`,
-  )
-  await story.step(
-    'the host asks DHCP for an address, through the bridge',
-    async () => {
-      await scene.hostDhcp()
-      const resolv = await scene.lab.must('host', 'cat', ['/etc/resolv.conf'])
-      return `${await scene.address4('host', PLACE.host.link)}, ${resolv.trim()}; no IPv6`
-    },
-    (text) => text,
-  )
-  await story.step(
-    `without the product: curl http://${PLACE.web6.name}/`,
-    async () => {
-      const page = await scene.lab.run('host', 'curl', ['-sS', '--max-time', '5', `http://${PLACE.web6.name}/`])
-      if (page.code === 0) throw new LabError(`it answered, so this lab proves nothing: ${page.stdout}`)
-      return page
-    },
-    (page) => `as expected: ${page.stderr.trim()}`,
-  )
-}
-
-async function startProduct(scene: Scene): Promise<void> {
-  const product = new Product(scene)
-  const ready = (program: Program): string => `ready, process ${program.pid}`
-  await story.step(
-    'ntm network init',
-    () => product.initNetwork(),
-    (text) => text.trim().split('\n')[0] || 'done',
-  )
-  await story.step('start the coordinator: ntm coordinator', () => product.coordinator(), ready)
-  await story.step('token for the TT, enrol and start it: ntm tt', () => product.tt(), ready)
-  await story.step('token for the bridge, enrol and start it: ntm bridge', () => product.bridge(), ready)
-}
-
-/** The page decides; the checks after it are told one by one, also when one fails. */
-async function after(scene: Scene, untouched: string): Promise<void> {
-  await story.step(
-    `with the product: ${PAGE.title}`,
-    () => PAGE.run(scene),
-    (page) => page,
-  )
-  await story.step(
-    `again: ${PAGE.title}`,
-    () => PAGE.run(scene),
-    (page) => page,
-  )
-  for (const check of CHECKS) {
-    const seen = await story.step(
-      check.title,
-      () => check.run(scene),
-      (text) => text,
-      true,
-    )
-    if (seen === null) showLogs(scene)
-  }
-  await story.step(
-    'the host is as it was: addresses, routes, resolver, firewall',
-    async () => {
-      if ((await hostState(scene)) !== untouched) throw new LabError(`changed: ${await hostState(scene)}`)
-    },
-    () => 'nothing on it has changed',
-    true,
-  )
-}
-
-function showLogs(scene: Scene): void {
-  story.say(`          logs of every program: ${scene.lab.keepLogs('last-demo')} (kept when the demo ends)`)
-}
+const finished = await story.tell(async () => {
+  await tellHost(story)
+  await tellLaptop(story)
+})
+process.exitCode = story.end() && finished ? 0 : 1

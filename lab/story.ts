@@ -1,3 +1,5 @@
+import type { Lab } from './netns.ts'
+
 /** One thing that was measured or checked, for the table at the end. */
 export type Line = { readonly title: string; readonly result: string; readonly ok: boolean }
 
@@ -29,6 +31,35 @@ export class Story {
       if (goOn) return null
       throw fault
     }
+  }
+
+  /** Tells a scene, and takes its lab down at the end; the logs are kept when it did not go well. */
+  async during(scene: { readonly lab: Lab }, tell: () => Promise<void>): Promise<void> {
+    try {
+      await tell()
+    } catch (fault) {
+      this.keepLogs(scene)
+      throw fault
+    } finally {
+      scene.lab.dispose()
+    }
+  }
+
+  /** Runs all of it. False when it ended early; the reason has been told. */
+  async tell(all: () => Promise<void>): Promise<boolean> {
+    try {
+      await all()
+      return true
+    } catch (fault) {
+      // A failed step has told it already; say it all the same if it came from between the steps.
+      if (this.lines.every((line) => line.ok))
+        this.say(`FAILED: ${fault instanceof Error ? fault.stack : String(fault)}`)
+      return false
+    }
+  }
+
+  keepLogs({ lab }: { readonly lab: Lab }): void {
+    this.say(`          logs of every program: ${lab.keepLogs('last-demo')} (kept when the demo ends)`)
   }
 
   /** Prints every step again as a table and says whether all went well. */
