@@ -280,7 +280,8 @@ export class Tunnels {
   }
 
   list(now: Instant): PathStatus[] {
-    return [...this.#core.paths.all()].map((p) => statusOf(p, this.wholeMtu(p), this.innerMtu(p), now))
+    const { paths, vias } = this.#core
+    return [...paths.all()].map((p) => statusOf(p, { whole: this.wholeMtu(p), inner: this.innerMtu(p) }, vias, now))
   }
 
   #onRelayLeg(header: Header, from: Endpoint, bytes: Uint8Array, now: Instant): void {
