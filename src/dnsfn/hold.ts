@@ -72,7 +72,10 @@ export class Hold<F extends DnsFlow> {
     const verdict = this.#judge(query, q, flow, now)
     // `fail = "closed"`: what we cannot serve now is not for the resolver's ears either.
     const leaks = this.#config.closed === true && verdict === 'pass' && q !== null && this.#isOurs(q.name)
-    return leaks && query !== null ? this.#answer(flow, query, { rcode: RCODE.SERVFAIL }) : verdict
+    if (leaks && query !== null) return this.#answer(flow, query, { rcode: RCODE.SERVFAIL })
+    // Its reply is not the late one to an earlier query with this id, which the host may never have seen the answer to.
+    if (verdict === 'pass' && query !== null && q !== null) this.#pending.passes(flow, query.id, q)
+    return verdict
   }
 
   #judge(query: DnsMessage | null, q: DnsQuestion | null, flow: F, now: Instant): HoldVerdict {

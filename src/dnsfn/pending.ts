@@ -101,6 +101,12 @@ export class PendingTable<F extends Flow> {
     this.#waiting.delete(p)
   }
 
+  /** The host sent the query again after it was answered, and it goes on: its reply is to come through. */
+  passes(flow: Flow, id: number, q: DnsQuestion): void {
+    const p = this.find(flow, id, q)
+    if (p?.state === 'eat') p.state = 'pass'
+  }
+
   /** A copy: its reader closes them as it goes. */
   waiting(): Pending<F>[] {
     return [...this.#waiting]
