@@ -50,7 +50,6 @@ export class Hold<F extends DnsFlow> {
   readonly #config: HoldConfig
   readonly #random: Random
   readonly #counters: Counters
-  /** What its counters are called by. */
   readonly #by: string
 
   constructor(config: HoldConfig, random: Random, counters: Counters) {
@@ -73,7 +72,6 @@ export class Hold<F extends DnsFlow> {
     // `fail = "closed"`: what we cannot serve now is not for the resolver's ears either.
     const leaks = this.#config.closed === true && verdict === 'pass' && q !== null && this.#isOurs(q.name)
     if (leaks && query !== null) return this.#answer(flow, query, { rcode: RCODE.SERVFAIL })
-    // Its reply is not the late one to an earlier query with this id, which the host may never have seen the answer to.
     if (verdict === 'pass' && query !== null && q !== null) this.#pending.passes(flow, query.id, q)
     return verdict
   }

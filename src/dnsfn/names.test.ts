@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest'
 import { parseIp } from '#ntm-lib/addr/ip.ts'
-import { isSubdomainOf, neverOurs, normalise, reverseAddress } from './names.ts'
+import { isSubdomainOf, neverOurs, reverseAddress } from './names.ts'
+import { readName, writeName } from './wire-name.ts'
+
+/** The one spelling under which names are compared and kept; null when it is no name. */
+function normalise(name: string): string | null {
+  const wire = writeName(name)
+  return wire === null ? null : (readName(wire, 0, false)?.text ?? null)
+}
 
 test.each([
   ['Www.Example.', 'www.example'],

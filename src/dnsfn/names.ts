@@ -1,13 +1,6 @@
 import type { Ip } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
-import { readName, writeName } from './wire-name.ts'
-
-/** The one spelling under which names are compared and kept: lower case, no trailing dot. Null when it is no name. */
-export function normalise(name: string): string | null {
-  const wire = writeName(name)
-  return wire === null ? null : (readName(wire, 0, false)?.text ?? null)
-}
 
 /** Whether `name` is `zone` or lies below it, by whole labels: `evilexample.org` is not in `example.org`. Both normalised. */
 export const isSubdomainOf = (name: string, zone: string): boolean =>

@@ -101,7 +101,7 @@ export class PendingTable<F extends Flow> {
     this.#waiting.delete(p)
   }
 
-  /** The host sent the query again after it was answered, and it goes on: its reply is to come through. */
+  /** The host sent the query again after it was answered (it may never have seen that), and it goes on: its reply is to come through. */
   passes(flow: Flow, id: number, q: DnsQuestion): void {
     const p = this.find(flow, id, q)
     if (p?.state === 'eat') p.state = 'pass'
