@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { bigFile } from './content.ts'
 import { LabError } from './ip.ts'
 import { type Lab, ROOT } from './netns.ts'
-import { type Program, until } from './process.ts'
+import type { Program } from './process.ts'
 
 /** One DNS zone the lab's resolver knows, as zone-file lines without SOA and NS, names relative to `origin`. */
 export type Zone = { readonly origin: string; readonly records: readonly string[] }
@@ -205,15 +205,6 @@ export async function iperf(lab: Lab, room: string): Promise<Program> {
   const running = lab.spawn(room, `${room}-iperf3`, where('iperf3'), ['-s', '--forceflush'])
   await running.line(/listening/i)
   return running
-}
-
-/** Waits until `host`:`port` answers TCP from inside `room`. */
-export function tcpOpen(lab: Lab, room: string, host: string, port: number, limitMs = 10_000): Promise<true> {
-  return until(
-    `TCP ${host}:${port} from ${room}`,
-    async () => ((await lab.run(room, 'bash', ['-c', `: </dev/tcp/${host}/${port}`])).code === 0 ? true : null),
-    limitMs,
-  )
 }
 
 /** Full path of a system program; throws LabError with what to do when it is missing. */

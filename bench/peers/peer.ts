@@ -28,7 +28,4 @@ export type BoxProcess = { readonly name: string; readonly pid: number }
 /** How to set a peer up, once it is known that it can be. */
 export type Peer = { readonly name: string; readonly version: string; build(): Promise<Arena> }
 
-/** Finds a peer on this machine, fetching it if need be; a sentence when it cannot be had. */
-export type FindPeer = () => Peer | Missing
-
 export const isMissing = (found: Peer | Missing): found is Missing => 'absent' in found

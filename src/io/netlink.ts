@@ -2,9 +2,8 @@ import type { PacketIo, Port } from '#native/packet-io/index.d.ts'
 import { ENOBUFS, errnoFault } from './fault.ts'
 import { packetIo } from './native.ts'
 
-/** `NETLINK_ROUTE` for links, addresses and routes; `NETLINK_NETFILTER` for nftables. */
+/** Links, addresses and routes. */
 export const NETLINK_ROUTE = 0
-export const NETLINK_NETFILTER = 12
 
 /** One message of a netlink datagram; `body` is only valid until the next call or event. */
 export type NetlinkMessage = {

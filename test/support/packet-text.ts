@@ -16,8 +16,5 @@ export function ends(p: Uint8Array): { from: string; to: string } {
 /** What follows an IP header without options or extensions. */
 export const behind = (p: Uint8Array): Uint8Array => p.slice(isFour(p) ? 20 : 40)
 
-/** Protocol number of such a packet. */
-export const protocolOf = (p: Uint8Array): number => p[isFour(p) ? 9 : 6] ?? 0
-
 /** Type and code of an ICMP message of either family. */
 export const head = (p: Uint8Array): number[] => [...behind(p).subarray(0, 2)]

@@ -1,7 +1,7 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { idFromRandom, type PathId, pathId } from '#ntm-lib/addr/ids.ts'
-import { host, type Prefix } from '#ntm-lib/addr/prefix.ts'
+import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import type { Identity } from '#ntm-lib/crypto/identity.ts'
 import { contractHash } from '#ntm-lib/crypto/schedule.ts'
@@ -125,7 +125,6 @@ export const B4 = '198.18.0.11'
 export const B6 = 'fd12:3456:789a::b'
 const NODE_A = [prefixOf(`${A4}/32`), prefixOf(`${A6}/128`)]
 const NODE_B = [prefixOf(`${B4}/32`), prefixOf(`${B6}/128`)]
-export const hostPrefix = host
 
 /** No relay, and none is looked for. */
 export const DIRECT = { way: 'direct', optimise: 'seed', relay: null } as const

@@ -88,11 +88,6 @@ export class Paths {
     return this.#bound.find4(ip) ?? this.#byDestination.find4(ip) ?? null
   }
 
-  /** The path for the inner IPv6 destination at `at`. */
-  to6(view: DataView, at: number): Path | null {
-    return this.#bound.find6(view, at) ?? this.#byDestination.find6(view, at) ?? null
-  }
-
   to(ip: Ip): Path | null {
     return this.#bound.find(ip) ?? this.#byDestination.find(ip) ?? null
   }

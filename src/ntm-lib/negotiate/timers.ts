@@ -92,7 +92,6 @@ export const TIMERS = {
   requestFirstWait: { millis: millis(300), source: 'protocol, Control: before the first measured round trip' },
   requestMinWait: { millis: millis(100), source: 'protocol, Control: RTO = max(100 ms, 2 × SRTT)' },
   requestMaxWait: { millis: seconds(3), source: 'a person waits for the answer' },
-  requestGiveUp: { millis: seconds(15), source: 'as setupGiveUp' },
   responseCache: { millis: seconds(60), source: 'longer than any retransmission of the same request' },
   hello1: { millis: millis(300), source: 'as tunnelRequest1' },
   hello2: { millis: millis(600), source: 'as tunnelRequest2' },
@@ -104,8 +103,6 @@ export const TIMERS = {
   silentSession: { millis: seconds(180), source: 'nine keep-alives of the slowest kind' },
   controlRekey: { millis: seconds(3600), source: 'wire' },
   queuedDirection: { millis: seconds(30), source: 'wire: the coordinator keeps directions for a silent node' },
-  pathSecretKept: { millis: seconds(60), source: 'wire, State: memory only, until delivery and this' },
-  restartSpread: { millis: seconds(60), source: 'security, Restart: idle nodes say hello again after a random part' },
 
   // Relay legs, SEED 002 §4.
   bindRefresh: { millis: seconds(20), source: 'wire' },
@@ -114,9 +111,6 @@ export const TIMERS = {
     millis: seconds(10),
     source: 'a relay that has not answered six Binds: half a refresh, so that a leg lives through one miss',
   },
-
-  // DNS on the wire.
-  dnsHold: { millis: seconds(2), source: 'wire: dns.hold' },
 } as const satisfies Readonly<Record<string, Timer>>
 
 /** Limits that are counts, bytes or shares rather than times; same sources. A key's own are in `crypto/seal.ts`. */

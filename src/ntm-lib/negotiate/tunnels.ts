@@ -197,11 +197,6 @@ export class Tunnels {
     return this.#core.paths.to4(ip)
   }
 
-  /** The same for the 16 bytes at `at`. */
-  pathTo6(view: DataView, at: number): Path | null {
-    return this.#core.paths.to6(view, at)
-  }
-
   /** Leads one virtual address into this path: terminators share a pool, so only their user knows whose a server is. */
   bind(ip: Ip, path: Path): void {
     this.#core.paths.bind(ip, path)

@@ -38,15 +38,6 @@ export const delta32 = (check: number, before: number, after: number): number =>
 export const deltaSum = (check: number, before: number, after: number): number =>
   ~fold((~check & 0xffff) + (~fold(before) & 0xffff) + fold(after)) & 0xffff
 
-/** The check after a 16-byte address changed from the one at `beforeAt` to the one at `afterAt`. */
-export const deltaAddress = (
-  check: number,
-  before: DataView,
-  beforeAt: number,
-  after: DataView,
-  afterAt: number,
-): number => deltaSum(check, sum(before, beforeAt, 16), sum(after, afterAt, 16))
-
 /** A UDP check of 0 means "none" (RFC 768): a computed zero is sent as its other form. */
 export const udpCheck = (check: number): number => (check === 0 ? 0xffff : check)
 

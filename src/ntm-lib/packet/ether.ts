@@ -47,14 +47,6 @@ export function readFrame(v: DataView, at: number, len: number, out: Frame): boo
   return true
 }
 
-export function setDestination(v: DataView, at: number, link: LinkAddr): void {
-  writeLink(v, at, link)
-}
-
-export function setSource(v: DataView, at: number, link: LinkAddr): void {
-  writeLink(v, at + 6, link)
-}
-
 /** Writes an untagged header. */
 export function write(v: DataView, at: number, to: LinkAddr, from: LinkAddr, type: number): void {
   writeLink(v, at, to)

@@ -8,7 +8,6 @@ export const ECHO_REQUEST = 8
 export const TIME_EXCEEDED = 11
 export const PARAMETER_PROBLEM = 12
 
-export const NET_UNREACHABLE = 0
 export const HOST_UNREACHABLE = 1
 export const PROTOCOL_UNREACHABLE = 2
 export const PORT_UNREACHABLE = 3

@@ -8,7 +8,6 @@ import { ICMP6 } from './protocol.ts'
 
 /** Neighbour discovery (RFC 4861). `at` is the ICMPv6 header; messages are valid only with hop limit 255. */
 export const ROUTER_SOLICITATION = 133
-export const ROUTER_ADVERTISEMENT = 134
 export const NEIGHBOUR_SOLICITATION = 135
 export const NEIGHBOUR_ADVERTISEMENT = 136
 /** Solicitation and advertisement without options. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { parseIp4 } from '../addr/ip4.ts'
 import { parseIp6 } from '../addr/ip6.ts'
 import { checksumsHold, icmp, packet4, packet6, tcp, udp, viewOf } from './build.ts'
-import { checkOf, delta16, delta32, deltaAddress, intact, sum } from './checksum.ts'
+import { checkOf, delta16, delta32, intact, sum } from './checksum.ts'
 import * as ip4 from './ip4.ts'
 import { ICMP4, ICMP6, TCP, UDP } from './protocol.ts'
 import {
@@ -41,10 +41,6 @@ describe('checksum deltas equal full sums', () => {
           const next = viewOf(addr).getUint32(0)
           v.setUint32(8, next)
           v.setUint16(0, delta32(v.getUint16(0), old32, next))
-          expect(intact(sum(v, 0, b.length))).toBe(true)
-          const old = viewOf(b.slice(12, 28))
-          b.set(addr, 12)
-          v.setUint16(0, deltaAddress(v.getUint16(0), old, 0, viewOf(addr), 0))
           expect(intact(sum(v, 0, b.length))).toBe(true)
         },
       ),

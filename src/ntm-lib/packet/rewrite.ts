@@ -33,7 +33,7 @@ export function rewriteDestination4(v: DataView, at: number, len: number, to: nu
 }
 
 /** In an ICMP error: changes the embedded packet's source if it is `from`. Whether it did. */
-export const rewriteEmbeddedSource4 = (v: DataView, at: number, len: number, from: number, to: number): boolean =>
+const rewriteEmbeddedSource4 = (v: DataView, at: number, len: number, from: number, to: number): boolean =>
   embedded4(v, at, len, ip4.SOURCE_AT, from, to)
 
 /** In an ICMP error: changes the embedded packet's destination if it is `from`. Whether it did. */
@@ -48,19 +48,6 @@ export function rewriteSource6(v: DataView, at: number, len: number, to: DataVie
 /** Changes the destination, and a matching embedded source. */
 export function rewriteDestination6(v: DataView, at: number, len: number, to: DataView, toAt: number): void {
   both6(v, at, len, ip6.DESTINATION_AT, ip6.SOURCE_AT, to, toAt)
-}
-
-/** In an ICMPv6 error: changes the embedded source if it equals the 16 bytes at `fromAt`. Whether it did. */
-export function rewriteEmbeddedSource6(
-  v: DataView,
-  at: number,
-  len: number,
-  from: DataView,
-  fromAt: number,
-  to: DataView,
-  toAt: number,
-): boolean {
-  return embedded6(v, at, len, ip6.SOURCE_AT, from, fromAt, to, toAt)
 }
 
 /** In an ICMPv6 error: changes the embedded destination if it equals the 16 bytes at `fromAt`. Whether it did. */
