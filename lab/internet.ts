@@ -56,6 +56,8 @@ export type SeatOptions = {
 export class Internet {
   readonly lab: Lab
   readonly sites = new Map<string, Site>()
+  /** Uplinks that have weather, by the room of the public machine or the site's name. `there` is from it, `back` to it. */
+  readonly links = new Map<string, WeatherLink>()
   #places = 0
   #ports = 0
 
@@ -172,7 +174,10 @@ export class Internet {
     ]
     let link: WeatherLink | null = null
     if (weather === undefined) this.lab.cable(a, b)
-    else link = await weatherLink(this.lab, { a, b, there: weather })
+    else {
+      link = await weatherLink(this.lab, { a, b, there: weather })
+      this.links.set(room, link)
+    }
     const addresses = (host: number): string[] => [
       ...(families === 6 ? [] : [`addr add ${net4(host)}/24`]),
       ...(families === 4 ? [] : [`addr add ${net6(host)}/64`]),

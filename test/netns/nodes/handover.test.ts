@@ -1,0 +1,95 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { doubled, lost } from '#lab/flow.ts'
+import { pause } from '#lab/process.ts'
+import { describeLab } from '#test/support/lab.ts'
+import { Moving } from './rig.ts'
+
+// A laptop moves while numbered datagrams run both ways, counted at both ends, or while it downloads 100 MB. Nothing here is timed: how long
+// a move takes is measured by `npm run bench:moves`.
+describeLab('hand-over on real kernels', () => {
+  let moving: Moving
+  let failed = false
+
+  beforeAll(async () => {
+    moving = await Moving.build()
+  })
+  afterEach(({ task }) => {
+    failed ||= task.result?.state === 'fail'
+  })
+  afterAll(() => {
+    if (failed) process.stderr.write(`the lab's logs: ${moving?.scene.lab.keepLogs('failed-handover')}\n`)
+    moving?.scene.dispose()
+  })
+
+  describe('two uplinks, planned switches there and back: no packet is lost', () => {
+    test.each([
+      ['g1', 'g2', 'desk', 'direct'],
+      ['home', 'cafe', 'desk', 'direct'],
+      ['home', 'six', 'desk', 'direct'],
+      ['sym1', 'sym2', 'plant', 'relay'],
+      ['sym1', 'six', 'plant', 'relay'],
+    ] as const)('%s and %s, to the %s, %s', async (first, second, peer, way) => {
+      const [a, b] = await moving.begin([first, second], peer, way)
+      if (a === undefined || b === undefined) throw new Error('no uplinks')
+      const flow = await moving.flowTo(peer)
+      const ways: string[] = []
+      const steps = [
+        () => {},
+        () => moving.prefer(b.link),
+        () => moving.prefer('auto'),
+        () => moving.metric(b, 200, 50),
+        () => moving.metric(b, 50, 200),
+        () => moving.metric(b, 200, 50),
+      ]
+      for (const step of steps) {
+        await step()
+        await pause(200)
+        ways.push(await moving.busiest())
+      }
+      // In the end the old one goes for good, and nobody minds.
+      moving.unplug(a)
+      await pause(700)
+      const { up, down } = await flow.close()
+      const story = ways.join(', ')
+      expect(up.sent.length, story).toBeGreaterThan(500)
+      expect(down.sent.length, story).toBeGreaterThan(500)
+      expect([lost(up), lost(down)], story).toEqual([[], []])
+      expect([doubled(up), doubled(down)], story).toEqual([0, 0])
+      expect(await moving.scene.way('laptop', peer)).toBe(way)
+      // And it did move each time: a switch that does not happen loses nothing either.
+      const [at, to] = [`${a.link} ${a.link}`, `${b.link} ${b.link}`]
+      expect(ways).toEqual([at, to, at, to, at, to])
+    })
+  })
+
+  describe('one uplink is pulled out and another plugged in: 100 MB arrive intact over one connection', () => {
+    test.each([
+      ['g1', 'home'],
+      ['home', 'cafe'],
+      ['home', 'six'],
+      ['six', 'home'],
+    ] as const)('from %s to %s', async (from, to) => {
+      const [seat] = await moving.begin([from], 'desk')
+      if (seat === undefined) throw new Error('no uplink')
+      const done = moving.download(`desk.${moving.scene.zone}`)
+      await pause(1500)
+      moving.unplug(seat)
+      await pause(300)
+      moving.plug(to)
+      await moving.intact(done)
+    })
+
+    test('from an ordinary server through the terminator: home, six and home again', async () => {
+      const [seat] = await moving.begin(['home'], 'web.example')
+      if (seat === undefined) throw new Error('no uplink')
+      const done = moving.download('web.example')
+      await pause(1200)
+      moving.unplug(seat)
+      const next = moving.plug('six')
+      await pause(1200)
+      moving.unplug(next)
+      moving.plug('home')
+      await moving.intact(done)
+    })
+  })
+})
