@@ -144,10 +144,9 @@ export class Moving {
   /** In the core of the Internet, where no end sees it: nothing passes any more between `here` and `there`, IPv4 prefixes, until `mend`. */
   cut(here: string, there: string): void {
     const one = (from: string, to: string): string => `ip saddr ${from} ip daddr ${to} drop`
-    this.scene.lab.nft(
-      'inet',
-      `table inet ntm-lab-cut { chain forward { type filter hook forward priority 0; ${one(here, there)}; ${one(there, here)}\n } }`,
-    )
+    const rules = [one(here, there), one(there, here)].join('\n')
+    const chain = `chain forward {\ntype filter hook forward priority 0\n${rules}\n}`
+    this.scene.lab.nft('inet', `table inet ntm-lab-cut {\n${chain}\n}\n`)
   }
 
   mend(): void {
