@@ -61,7 +61,8 @@ function listenUdp(at: Endpoint, take: DnsTake): Promise<UdpSocket> {
       })
       socket.on('message', (query, from) => {
         const ip = plainIp(from.address)
-        if (ip === null) return
+        // Nobody can be answered at port 0, but anybody can write it into a datagram; sending there throws.
+        if (ip === null || from.port === 0) return
         const reply = (said: Uint8Array | null): void => {
           if (said !== null && !closed) socket.send(said, from.port, from.address)
         }

@@ -6,6 +6,15 @@ import { describeLab } from '#test/support/lab.ts'
 // resolver ── Internet ── coordinator, authoritative for ntm.example on port 53, UDP and TCP; dig asks it directly and
 // through a real unbound that was told where the zone is.
 
+/** A DNS question over UDP with source port 0, which no ordinary socket can have: ntm.example NS. */
+const FROM_PORT_0 = `
+import socket, struct, sys
+question = bytes.fromhex('000100000001000000000000036e746d076578616d706c650000020001')
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+raw.sendto(struct.pack('!HHHH', 0, 53, 8 + len(question), 0) + question, (sys.argv[1], 53))
+print('sent')
+`
+
 describeLab('the coordinator is the authoritative server of its zone', () => {
   let scene: Scene
   let product: Product
@@ -54,6 +63,11 @@ describeLab('the coordinator is the authoritative server of its zone', () => {
       'AXFR',
     ])
     expect(transfer.stdout).toMatch(/Transfer failed/)
+  })
+
+  test('a question that comes from port 0 is answered by nobody, and harms nobody', async () => {
+    expect(await scene.lab.must('resolver', 'python3', ['-c', FROM_PORT_0, PLACE.coordinator.ip4])).toBe('sent\n')
+    expect(await dig('+short', 'ntm.example', 'NS')).toBe('coordinator.ntm.example.\n')
   })
 
   test('publish = "seed": real addresses as the seeds publish them', async () => {
