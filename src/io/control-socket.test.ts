@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -52,6 +52,21 @@ test('a socket that a dead program left is replaced, a living one is not', async
   expect(asked.answer).toEqual({ who: 'second' })
   await server.close()
   await asked.closed
+})
+
+test('something else than our program there is a fault, and nothing stays open', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'ntm-control-'))
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const path = join(dir, 'other.sock')
+  const left = Promise.withResolvers<void>()
+  const other = createServer((c) => {
+    c.on('close', () => left.resolve()).on('error', () => {})
+    c.resume().write('220 welcome\n')
+  })
+  await new Promise<void>((done) => other.listen(path, done))
+  onTestFinished(() => new Promise<void>((done) => void other.close(() => done())))
+  await expect(askControl(path, { ask: 'status' })).rejects.toMatchObject({ name: 'IoFault' })
+  await left.promise
 })
 
 test('nobody there is a fault with its code', async () => {

@@ -57,7 +57,11 @@ export async function askControl(
   const c = connect(path)
   const closed = new Promise<void>((done) => c.once('close', () => done()))
   const answer = await new Promise<unknown>((done, reject) => {
-    const refuse = (cause: unknown): void => reject(new IoFault(`ask ${path}`, cause))
+    const refuse = (cause: unknown): void => {
+      // What is there and says nothing of use would keep us waiting for its end.
+      c.destroy()
+      reject(new IoFault(`ask ${path}`, cause))
+    }
     let come = ''
     c.setTimeout(ANSWER_MS, () => refuse(new Error('no answer')))
     c.on('error', refuse)
