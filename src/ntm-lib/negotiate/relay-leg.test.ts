@@ -179,6 +179,7 @@ test('a Notice: unbound binds at once, unless the answer is on its way; an unhea
   expect(forgotten.take(notice('unbound', 0))).toEqual([{ out: 'bind', to: [place()], seq: 2 }])
   expect(forgotten.take(notice('unbound', 2))).toEqual([])
   // Told that even the Bind before was not heard: another one at once.
+  forgotten.now += 1000
   expect(forgotten.take(notice('unbound', 0))).toEqual([{ out: 'bind', to: [place()], seq: 3 }])
   const unheard = bound()
   expect(unheard.take(notice('unbound', 1)).map((o) => o.out)).toEqual(['confirm'])
@@ -187,6 +188,20 @@ test('a Notice: unbound binds at once, unless the answer is on its way; an unhea
   expect(others.take(notice('peer-unbound', 1))).toEqual([])
   expect(others.take(notice('expiring', 1)).map((o) => o.out)).toEqual(['bind'])
   expect(legState(others.leg)).toBe('bound')
+})
+
+test('a recorded Notice that is said all the time costs one Bind in a second at most, and never the leg', () => {
+  const r = bound()
+  let binds = 0
+  for (r.now = 2000; r.now < 12_000; r.now += 10) {
+    const out = r.take({ in: 'notice', reason: 'unbound', seq: 0 })
+    binds += out.filter((o) => o.out === 'bind').length
+    // The relay answers each.
+    if (out.some((o) => o.out === 'bind')) r.take(challenge(r.leg.seq))
+  }
+  expect(binds).toBeGreaterThan(5)
+  expect(binds).toBeLessThanOrEqual(13)
+  expect(legState(r.leg)).toBe('bound')
 })
 
 test('Challenges from elsewhere, of the future or of the past change nothing', () => {

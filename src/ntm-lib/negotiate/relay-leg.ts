@@ -1,6 +1,6 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { sameVia, type Via } from '../addr/via.ts'
-import { after, type Instant, type Millis, sooner } from '../base/time.ts'
+import { after, type Instant, type Millis, millis, sooner } from '../base/time.ts'
 import type { NoticeReason } from '../wire/relay-leg.ts'
 import { TIMERS } from './timers.ts'
 
@@ -25,6 +25,8 @@ export type Leg = {
   readonly confirming: Confirming | null
   /** When a bound leg binds again. */
   readonly refreshAt: Instant | null
+  /** Until when no Notice is heeded: a relay says one in a second, and whoever recorded one can say it more often. */
+  readonly deafUntil: Instant | null
 }
 
 export type Binding = {
@@ -79,6 +81,7 @@ export const noLeg = (seq = 0): Leg => ({
   binding: null,
   confirming: null,
   refreshAt: null,
+  deafUntil: null,
 })
 
 /** `unbound`, `binding` (not usable but for what follows a Bind) or `bound`. */
@@ -168,11 +171,13 @@ function onChallenge(leg: Leg, c: Extract<LegInput, { in: 'challenge' }>, now: I
   return { leg: next, out }
 }
 
-/** `unbound`: it forgot us, or did not hear our Confirm. It says so at most once in a second, so answering at once is no flood. */
-function onNotice(leg: Leg, reason: NoticeReason, seq: number, now: Instant): LegStep {
-  if (reason === 'expiring') return leg.binding === null ? bind(leg, now) : { leg, out: [] }
-  if (reason !== 'unbound') return { leg, out: [] }
-  if (leg.binding !== null && seq === leg.seq) return { leg, out: [] }
+/** `unbound`: it forgot us, or did not hear our Confirm. */
+function onNotice(start: Leg, reason: NoticeReason, seq: number, now: Instant): LegStep {
+  if (start.deafUntil !== null && now < start.deafUntil) return { leg: start, out: [] }
+  const leg: Leg = { ...start, deafUntil: after(now, NOTICE_PACE) }
+  if (reason === 'expiring') return leg.binding === null ? bind(leg, now) : { leg: start, out: [] }
+  if (reason !== 'unbound') return { leg: start, out: [] }
+  if (leg.binding !== null && seq === leg.seq) return { leg: start, out: [] }
   if (leg.confirming?.seq === seq) return { leg, out: [{ out: 'confirm', confirm: leg.confirming }] }
   return bind({ ...leg, bound: null, confirming: null }, now)
 }
@@ -195,3 +200,5 @@ const TOGETHER_COPIES = 2
 const QUICK_COPIES = 6
 /** Copies of a Confirm: 48 bytes each. */
 const CONFIRM_COPIES = 3
+/** A little less than the second between two of them, which a jittering network may shorten. */
+const NOTICE_PACE = millis(800)
