@@ -164,9 +164,9 @@ export function newHost(link: LinkAddr, now: Instant, news: { any: boolean }): H
   }
 }
 
-/** Time for a second family to show, and for any address at all. */
 /** One question of its own, a second of patience, and a little. */
 const TAKING = millis(1500)
+/** Time for a second family to show, and for any address at all. */
 const FAMILY_SHOWS = millis(10_000)
 const ADDRESS_SHOWS = millis(60_000)
 const MAX_USES = 4096
