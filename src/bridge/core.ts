@@ -19,6 +19,7 @@ import { answerArp, answerSolicitation } from './neighbour.ts'
 import { Outbound } from './outbound.ts'
 import { Routes } from './routes.ts'
 import { Seek } from './seek.ts'
+import { Sweep } from './sweep.ts'
 import type { BridgeIn, BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
 
 /**
@@ -43,6 +44,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   readonly #c = newClassified()
   readonly #f = ether.newFrame()
   readonly #seek: Seek
+  readonly #sweep: Sweep
   #out: BridgeOut[] = []
   /** Of the memories told last. */
   #kept = '[]'
@@ -54,8 +56,9 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     this.#dns = new DnsOnWire(config, this.hosts, random, counters)
     const parts = { config, hosts: this.hosts, routes: this.routes, counters }
     this.#outbound = new Outbound({ ...parts, say: (out) => this.#out.push(out) })
-    this.#inbound = new Inbound({ ...parts, say: (out) => this.#out.push(out) })
     this.#seek = new Seek(config, this.hosts)
+    this.#sweep = new Sweep(config, this.hosts)
+    this.#inbound = new Inbound({ ...parts, say: (out) => this.#out.push(out) }, this.#sweep)
     this.toTunnel = this.#outbound.toTunnel
     this.toCut = this.#outbound.toCut
     this.toHost = this.#inbound.toHost
@@ -64,6 +67,7 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
   handle(input: BridgeIn, now: Instant): void {
     if (input.in === 'zones') this.#dns.hold.setZones(input.zones)
     else if (input.in === 'granted') this.hosts.grant(input.hosts)
+    else if (input.in === 'subnets') this.#sweep.told(input.subnets, now)
     else if (input.in === 'visitor') this.#dns.hold.known.name(input, input.name, now)
     else if (input.in === 'remembered') {
       for (const one of input.hosts) this.hosts.recall(one, now)
@@ -120,21 +124,25 @@ export class BridgeCore implements Machine<BridgeIn, BridgeOut> {
     const at = slotAt(b, i)
     const len = b.lens[i] ?? 0
     if (!ether.readFrame(b.view, at, len, this.#f)) return
-    if (leg === 'host') learnFromHost(this.hosts, b.view, at, len, this.#f, now)
-    else learnFromNet(this.hosts, b.view, at, len, this.#f, now)
+    if (leg === 'net') return learnFromNet(this.hosts, b.view, at, len, this.#f, now)
+    learnFromHost(this.hosts, b.view, at, len, this.#f, now, this.#sweep.own)
+    this.#inbound.tick(now)
   }
 
   tick(now: Instant): void {
     this.#dns.hold.tick(now)
     this.hosts.sweep(now)
     this.#outbound.tick(now)
-    for (const frame of this.#seek.tick(now)) this.#out.push({ out: 'to-host', frame })
+    this.#inbound.tick(now)
+    for (const frame of [...this.#seek.tick(now), ...this.#sweep.tick(now), ...this.#sweep.echoes()])
+      this.#out.push({ out: 'to-host', frame })
     this.#remember(now)
   }
 
   deadline(): Instant | null {
     const first = sooner(this.#dns.hold.deadline(), this.#outbound.deadline())
-    return sooner(sooner(first, this.#seek.deadline()), this.#nextMemory)
+    const asking = sooner(this.#seek.deadline(), this.#sweep.deadline())
+    return sooner(sooner(first, asking), sooner(this.#inbound.deadline(), this.#nextMemory))
   }
 
   poll(): BridgeOut | null {

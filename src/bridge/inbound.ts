@@ -5,6 +5,7 @@ import { TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
+import { Awaited } from './awaited.ts'
 import { isVirtual } from './config.ts'
 import { putHead, wayTo } from './frame.ts'
 import { realFor } from './host.ts'
@@ -13,6 +14,7 @@ import { type KnownFlow, KnownFlows } from './known-flows.ts'
 import { Onward } from './onward.ts'
 import { KNOWN_FOR, type SideParts } from './outbound.ts'
 import { pairAt } from './pair-table.ts'
+import type { Sweep } from './sweep.ts'
 import type { Piece, Verdict } from './types.ts'
 
 /** Packets that tunnels delivered: made to go to the host's real address, and put into a frame for it where they lie. */
@@ -22,17 +24,23 @@ export class Inbound {
   readonly #known = new KnownFlows()
   readonly #onward = new Onward()
   readonly #complaints = new Complaints()
+  readonly #sweep: Pick<Sweep, 'wants'>
+  readonly #awaited = new Awaited()
   /** What the last packet to the host went by. */
   judged: KnownFlow | null = null
 
-  constructor(parts: SideParts) {
+  constructor(parts: SideParts, sweep: Pick<Sweep, 'wants'>) {
     this.#p = parts
+    this.#sweep = sweep
   }
 
   take(v: DataView, at: number, len: number, gso: number, now: Instant): Verdict {
     if (validInner(v, at, len) !== 'ok') return this.#drop('bad-inner')
     const flow = this.#known.find(v, at, this.#p.routes.changes, now) ?? this.#judge(v, at, now)
-    if (flow === 'no-host') this.#complain(v, at, len, now)
+    if (flow === 'no-host') {
+      if (this.#awaits(v, at, len, gso, now)) return 'consumed'
+      this.#complain(v, at, len, now)
+    }
     if (typeof flow === 'string') return this.#drop(flow)
     const { ip, tunnel, way } = flow
     this.judged = flow
@@ -42,6 +50,28 @@ export class Inbound {
     this.toHost.len = at + len - start
     this.toHost.gso = gso
     return 'to-host'
+  }
+
+  /** Packets that waited for their host go to it now, or nowhere. */
+  tick(now: Instant): void {
+    for (const { view, at, len } of this.#awaited.due(now)) {
+      if (this.take(view, at, len, 0, now) !== 'to-host') continue
+      const { at: start, len: bytes } = this.toHost
+      this.#p.say({ out: 'to-host', frame: new Uint8Array(view.buffer, start, bytes) })
+    }
+  }
+
+  deadline(): Instant | null {
+    return this.#awaited.deadline()
+  }
+
+  /** A host whose address is not known yet may tell it in a moment. */
+  #awaits(v: DataView, at: number, len: number, gso: number, now: Instant): boolean {
+    const host =
+      ip4.version(v, at) === 4
+        ? this.#p.hosts.byVip4(ip4.destination(v, at))
+        : this.#p.hosts.byVip6(ip6.destination(v, at))
+    return host !== null && this.#sweep.wants(host, now) && this.#awaited.keep(host, v, at, len, gso, now)
   }
 
   /** Whose packet it is, remembered for those that follow; or why it is nobody's. */

@@ -1,3 +1,4 @@
+import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import * as arp from '#ntm-lib/packet/arp.ts'
 import { destination, type Frame, outerType, source, TYPE_ARP, TYPE_IP4, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
@@ -14,15 +15,27 @@ import type { Hosts } from './hosts.ts'
 export const tagOf = (v: DataView, at: number, f: Frame): number =>
   f.tags === 0 ? 0 : ((outerType(v, at) << 16) | f.tci) >>> 0
 
-/** A frame a host sent: ARP, neighbour discovery, DHCP, or any other from which only its addresses are taken. `f` was read from the `len` bytes at `at`. */
-export function learnFromHost(hosts: Hosts, v: DataView, at: number, len: number, f: Frame, now: Instant): void {
+/** A frame a host sent: ARP, neighbour discovery, DHCP, or any other from which only its addresses are taken. `f` was read from the `len` bytes at `at`. `askers`: addresses of ours that ask for all there are (`sweep.ts`). */
+export function learnFromHost(
+  hosts: Hosts,
+  v: DataView,
+  at: number,
+  len: number,
+  f: Frame,
+  now: Instant,
+  askers: ReadonlySet<Ip4> = NOBODY,
+): void {
   const room = at + len - f.payloadAt
+  const before = hosts.byLink(source(v, at))
+  const addressed = before?.heard === true && before.ip4s.length > 0
   const h = hosts.meet(source(v, at), tagOf(v, at, f), now)
   if (h === null) return
   if (f.type === TYPE_ARP) {
     // A sender that speaks for another (proxy ARP) tells nothing about itself.
-    if (arp.isArp(v, f.payloadAt, room) && arp.senderLink(v, f.payloadAt) === h.link)
-      noteAddress(h, arp.senderIp(v, f.payloadAt), now)
+    if (!arp.isArp(v, f.payloadAt, room) || arp.senderLink(v, f.payloadAt) !== h.link) return
+    // Who is asked for a whole subnet and answers for more than one address answers for others.
+    const forUs = arp.operation(v, f.payloadAt) === arp.REPLY && askers.has(arp.targetIp(v, f.payloadAt))
+    if (!forUs || !addressed) noteAddress(h, arp.senderIp(v, f.payloadAt), now)
   } else if (f.type === TYPE_IP6) learnNeighbour(h, v, f.payloadAt, room, now)
   else if (f.type === TYPE_IP4) {
     const lease = dhcpAt(v, f.payloadAt, room)
@@ -48,6 +61,8 @@ export function learnFromNet(hosts: Hosts, v: DataView, at: number, len: number,
   h.gatewayIp = lease.router ?? h.gatewayIp
   h.resolver = lease.resolver ?? h.resolver
 }
+
+const NOBODY: ReadonlySet<Ip4> = new Set()
 
 function learnNeighbour(h: Host, v: DataView, at: number, room: number, now: Instant): void {
   const icmp = at + ip6.IP6_BYTES

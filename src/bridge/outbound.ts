@@ -2,11 +2,12 @@ import type { Ip } from '#ntm-lib/addr/ip.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import * as ether from '#ntm-lib/packet/ether.ts'
 import { fillTransport } from '#ntm-lib/packet/gso.ts'
+import * as icmp6 from '#ntm-lib/packet/icmp6.ts'
 import { validInner } from '#ntm-lib/packet/inner.ts'
 import * as ip4 from '#ntm-lib/packet/ip4.ts'
 import * as ip6 from '#ntm-lib/packet/ip6.ts'
 import * as ndp from '#ntm-lib/packet/ndp.ts'
-import { TCP, UDP } from '#ntm-lib/packet/protocol.ts'
+import { ICMP6, TCP, UDP } from '#ntm-lib/packet/protocol.ts'
 import { UnknownAddresses } from '#ntm-lib/plane/unknown-addresses.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import { CSUM_MISSING } from '#ntm-lib/ports/packet-port.ts'
@@ -22,6 +23,7 @@ import { tagOf } from './learn.ts'
 import { Onward } from './onward.ts'
 import { pairAt } from './pair-table.ts'
 import type { Routes, Tunnel } from './routes.ts'
+import { ECHO_ID } from './sweep.ts'
 import type { BridgeOut, Piece, ToTunnel, Verdict } from './types.ts'
 
 export type SideParts = {
@@ -81,6 +83,7 @@ export class Outbound {
     noteAddress(host, source, now)
     const far = ether.destination(v, frameAt)
     if (far !== config.box && hosts.byLink(far) === null) noteGateway(host, far)
+    if (!four && ip6.nextHeader(v, at) === ICMP6 && isSweepAnswer(v, at, len)) return this.#drop('sought')
     const ip = four ? host.vip4 : host.vip6
     if (ip === null) return this.#drop('no-grant')
     if ((four ? host.ip4s.length : host.ip6s.length) > 1) noteUse(host, to, source)
@@ -184,6 +187,12 @@ export class Outbound {
     return 'dropped'
   }
 }
+
+/** The answer to the question of `sweep.ts`: what it had to tell is its source. */
+const isSweepAnswer = (v: DataView, at: number, len: number): boolean =>
+  len >= ip6.IP6_BYTES + icmp6.ICMP_BYTES &&
+  icmp6.type(v, at + ip6.IP6_BYTES) === icmp6.ECHO_REPLY &&
+  icmp6.echoId(v, at + ip6.IP6_BYTES) === ECHO_ID
 
 function place(piece: Piece, at: number, len: number, gso: number): void {
   piece.at = at

@@ -1,6 +1,6 @@
 import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
-import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
+import type { Ip6 } from '#ntm-lib/addr/ip6.ts'
 import { after, type Instant, millis } from '#ntm-lib/base/time.ts'
 import * as arp from '#ntm-lib/packet/arp.ts'
 import { TYPE_ARP, TYPE_IP6 } from '#ntm-lib/packet/ether.ts'
@@ -9,6 +9,7 @@ import type { BridgeConfig } from './config.ts'
 import { newFrameFor, wayTo } from './frame.ts'
 import type { Host } from './host.ts'
 import { ASKS, type Hosts } from './hosts.ts'
+import { asker6 } from './sweep.ts'
 
 /**
  * Asks for hosts that are only remembered, and for addresses that a host was about to take: each at its own link address, for the addresses it had, as a neighbour would. Nobody else sees
@@ -27,9 +28,7 @@ export class Seek {
     this.#config = config
     this.#hosts = hosts
     const bases = config.virtual.map((p): Ip => p.base)
-    const base6 = ip6FromBytes((bases.find((ip) => !isIp4(ip)) as Ip6 | undefined) ?? new Uint8Array(16))
-    base6[15] = 1
-    this.#from6 = base6
+    this.#from6 = asker6(config)
     this.#from4 = ip4FromWord(((bases.find((ip) => isIp4(ip)) as Ip4 | undefined) ?? 0) + 1)
   }
 

@@ -1,4 +1,5 @@
 import type { Ip } from '#ntm-lib/addr/ip.ts'
+import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { HostClaim, HostGrant } from '#ntm-lib/wire/messages/common.ts'
 import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
@@ -26,7 +27,12 @@ export type BridgeDirected =
     })
   | { readonly ok: false; readonly why: RefusalCode | 'unreachable' }
 
+/** An IPv4 subnet that the box itself is in, at `own`. */
+export type Subnet = { readonly own: Ip4; readonly bits: number }
+
 export type BridgeIn =
+  /** Where silent hosts may be looked for, whenever it changes; never told, they are not looked for. */
+  | { readonly in: 'subnets'; readonly subnets: readonly Subnet[] }
   /** From the Registration Response: zones whose names are NTM names, normalised. */
   | { readonly in: 'zones'; readonly zones: readonly string[] }
   /** Whether the coordinator answers. While it does not, names that would need it pass untouched. */

@@ -132,8 +132,7 @@ export class Hold<F extends DnsFlow> {
   /** The outcome of the direction `id`. Unknown ids (answered twice, or too late to matter) are ignored. */
   directed(id: number, result: DirectedResult, now: Instant): void {
     const d = this.#directions.get(id)
-    if (d === undefined) return
-    this.#directions.delete(id)
+    if (d === undefined || !this.#directions.delete(id)) return
     this.#directing.delete(`${d.host} ${d.name}`)
     const families = this.#isOurs(d.name) && result.ok ? result.families || 3 : 3
     if (result.ok) this.known.learn(d.host, d.name, result, result.ttlSeconds, now, families)

@@ -1,3 +1,4 @@
+import type { HostShown } from '#bridge/host-list.ts'
 import { recall } from '#bridge/memory.ts'
 import type { BridgeDirected, BridgeIn, PresentHost } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
@@ -16,10 +17,13 @@ import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.t
 import type { BridgeConfig } from '../config/schema.ts'
 import type { BridgeFromPlane, BridgeToPlane } from '../worker/bridge-words.ts'
 import { openBox } from './box.ts'
+import { BoxStatus } from './box-status.ts'
+import { offerStatus, type Status } from './control.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
+import { followSubnets } from './subnets.ts'
 import { startPacketHost } from './thread-host.ts'
 import { followWays } from './uplinks.ts'
 import { Visits } from './visits.ts'
@@ -36,12 +40,14 @@ export async function startBridge(
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
   // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
   rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
+  const show = await offerStatus(config.control.socket, 'bridge', undo)
   const links = await listLinks()
   const names = config.bridge
   const bridge = needLink(links, names.bridge, 'bridge.bridge')
   for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
+  const told = new BoxStatus(made, box)
   const host = await startPacketHost<BridgeToPlane, BridgeFromPlane>({
     kind: 'bridge',
     role: null,
@@ -61,16 +67,20 @@ export async function startBridge(
     () => host.refresh(),
   )
   const shell: BridgeShell = new BridgeShell({
-    ...{ config, bridge, made, host, log, undo, fail },
+    ...{ config, bridge, made, told, host, log, undo, fail },
     touch: () => nodeShell.touch(),
   })
   const nodeShell = new NodeShell({
     node: made.node,
     host,
     clock: systemClock,
-    onEvent: (event) => shell.onEvent(event),
+    onEvent: (event) => {
+      told.onEvent(event, systemClock.now())
+      shell.onEvent(event)
+    },
   })
   undo.add(() => nodeShell.stop())
+  show(() => shell.status())
   await shell.resume()
   const notPlaces = [names.tap, names.host, names.net]
   const mover = { made, port: config.udp.port, log, touch: () => nodeShell.touch() }
@@ -85,6 +95,7 @@ type ShellParts = {
   readonly config: BridgeConfig
   readonly bridge: Link
   readonly made: NtmNode
+  readonly told: BoxStatus
   readonly host: PacketHost<BridgeToPlane>
   readonly log: Log
   readonly undo: Undo
@@ -125,11 +136,21 @@ class BridgeShell {
     this.#tell({ in: 'zones', zones })
   }
 
+  /** As `docs/operating.md` lists it. */
+  async status(): Promise<Status> {
+    const { host, told, config } = this.#p
+    const hosts = (await host.ask({ say: 'hosts' })) as HostShown[]
+    const { host: hostPort, net } = config.bridge
+    const wire = { ...(this.#keeper?.state ?? { state: 'down', missing: null }), host: hostPort, net }
+    return { ...told.head(), zones: this.#plan?.zones ?? [], wire, hosts, ...told.tail(systemClock.now()) }
+  }
+
   onOut(out: BridgeFromPlane): void {
     if (out.out === 'port-gone') return this.#keeper?.lost()
     if (out.out === 'claim-hosts') return this.#claim(out.hosts)
     if (out.out === 'remember') return this.#store.save(HOSTS, out.hosts)
     const { sought, why, sources } = out
+    this.#p.told.asked(String(out.id), sought)
     this.#p.made.node.direct(String(out.id), { sought, why, sources }, systemClock.now())
     this.#p.touch()
   }
@@ -205,6 +226,8 @@ class BridgeShell {
     })
     this.#tell({ in: 'remembered', hosts: recall(this.#store.load(HOSTS)) })
     await this.#keeper.start(undo)
+    if (!config.bridge.seek) return
+    followSubnets(undo, fail, bridge.name, (subnets) => this.#tell({ in: 'subnets', subnets }))
   }
 
   #closed(plan: Plan): readonly string[] {

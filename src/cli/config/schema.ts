@@ -17,6 +17,9 @@ const packets = z.strictObject({ workers: z.int().min(0).max(3).default(0) }).pr
 /** How a box finds and trusts its network: the enrolment token, inline or in a file beside the configuration. */
 const network = z.strictObject({ token: z.string().optional(), token_file: z.string().optional() }).prefault({})
 
+/** Where `ntm status` and `ntm down` find the running program. */
+const control = (role: string) => z.strictObject({ socket: z.string().default(`/run/ntm/${role}.sock`) }).prefault({})
+
 /** `ntm bridge`: `examples/bridge.toml` explains each key. */
 export const bridgeConfig = z.strictObject({
   role: z.literal('bridge'),
@@ -25,6 +28,7 @@ export const bridgeConfig = z.strictObject({
   udp,
   packets,
   log,
+  control: control('bridge'),
   bridge: z
     .strictObject({
       host: interfaceName.default('host0'),
@@ -32,6 +36,7 @@ export const bridgeConfig = z.strictObject({
       bridge: interfaceName.default('br0'),
       tap: interfaceName.default('ntmx0'),
       fail: z.enum(['open', 'closed']).default('open'),
+      seek: z.boolean().default(true),
     })
     .prefault({}),
   dns: z.strictObject({ hold_ms: z.int().min(100).max(2000).default(2000) }).prefault({}),
@@ -46,6 +51,7 @@ export const ttConfig = z.strictObject({
   udp,
   packets,
   log,
+  control: control('tt'),
   tt: z.strictObject({
     uplink: interfaceName,
     port: z.enum(['tun', 'raw']).default('tun'),
@@ -73,6 +79,7 @@ export const relayConfig = z.strictObject({
   network,
   udp,
   log,
+  control: control('relay'),
   relay: z
     .strictObject({
       endpoints: z.array(endpointOrAddress(4330)).max(8).default([]),
@@ -93,6 +100,7 @@ export const coordinatorConfig = z.strictObject({
   network: z.strictObject({ dir: z.string() }),
   udp,
   log,
+  control: control('coordinator'),
   dns: z
     .strictObject({
       listen: z.array(endpoint).default([]),
@@ -102,9 +110,6 @@ export const coordinatorConfig = z.strictObject({
   route: z.strictObject({ optimise: z.enum(['seed', 'ice']).default('ice') }).prefault({}),
 })
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>
-
-/** Where `ntm status` and `ntm down` find the running program. */
-const control = (role: string) => z.strictObject({ socket: z.string().default(`/run/ntm/${role}.sock`) }).prefault({})
 
 /** `ntm up`: `examples/node.toml` explains each key. */
 export const nodeConfig = z.strictObject({
