@@ -52,6 +52,11 @@ export class Product {
     })
   }
 
+  /** What `ntm status --json` says of the program of that role. */
+  status(role: 'coordinator' | 'tt' | 'bridge'): Promise<Readonly<Record<string, unknown>>> {
+    return this.#programs.status(role, role)
+  }
+
   async #box(role: 'tt' | 'bridge', name: string, changes: Settings): Promise<Program> {
     return this.#keep(role, await this.#programs.box(role, role, name, changes, { home: role }))
   }

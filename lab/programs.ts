@@ -96,7 +96,8 @@ export class Programs {
   async start(room: string, role: Role, home: string, changes: Settings): Promise<Program> {
     const example = readFileSync(join(ROOT, `examples/${role}.toml`), 'utf8')
     const state = role === 'coordinator' ? {} : { state: this.dir(`${home}/state`) }
-    const text = withSettings(example, { ...state, 'log.format': 'json', ...changes })
+    const own = { ...state, 'control.socket': this.socket(home), 'log.format': 'json' }
+    const text = withSettings(example, { ...own, ...changes })
     return this.run(room, role, this.lab.file(join(this.#home, `${home}/ntm.toml`), text))
   }
 
@@ -112,6 +113,16 @@ export class Programs {
   /** One `ntm` command to its end. */
   ntm(room: string, args: readonly string[]): Promise<string> {
     return this.lab.must(room, process.execPath, [NTM, ...args])
+  }
+
+  /** Where `ntm status` finds the program of that home. */
+  socket(home: string): string {
+    return join(this.lab.dir, this.#home, `${home}.sock`)
+  }
+
+  /** What `ntm status --json` says of the program of that home. */
+  async status(room: string, home: string): Promise<Readonly<Record<string, unknown>>> {
+    return JSON.parse(await this.ntm(room, ['status', '--json', '--socket', this.socket(home)]))
   }
 
   dir(name: string): string {

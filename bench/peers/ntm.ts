@@ -100,7 +100,10 @@ async function programs(lab: Lab, root: string): Promise<{ name: string; pid: nu
     lab.file(`${role}/token`, await cli(['token', 'create', '--dir', network, '--name', role, '--role', role]), 0o600)
   const start = async (room: string, role: string, changes: Parameters<typeof withSettings>[1]): Promise<number> => {
     const example = readFileSync(join(root, `examples/${role}.toml`), 'utf8')
-    const file = lab.file(`${role}/ntm.toml`, withSettings(example, { 'log.format': 'json', ...changes }))
+    const file = lab.file(
+      `${role}/ntm.toml`,
+      withSettings(example, { 'control.socket': join(lab.dir, `${role}.sock`), 'log.format': 'json', ...changes }),
+    )
     const program = lab.spawn(room, `ntm-${role}`, process.execPath, [ntmCommand, role, '--config', file])
     await program.line(/"event":"role\.ready"/, 20_000)
     return program.pid

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   up: async () => (await import('./commands/up.ts')).up,
   down: async () => (await import('./commands/down.ts')).down,
   status: async () => (await import('./commands/status.ts')).status,
+  ping: async () => (await import('./commands/ping.ts')).ping,
   uplink: async () => (await import('./commands/uplink.ts')).uplink,
   network: async () => (await import('./commands/network.ts')).network,
   member: async () => (await import('./commands/member.ts')).member,
@@ -50,6 +51,8 @@ const HELP = `ntm: NTMobile as an appliance
                                        end a running program in order; after a crash give names back
   ntm status [--config FILE | --socket PATH] [--json]
                                        what the running program does: addresses, coordinator, paths
+  ntm ping NAME [--config FILE | --socket PATH] [--count N]
+                                       ping, and which path it takes: direct or through a relay, and why
   ntm uplink [--config FILE | --socket PATH] --prefer INTERFACE|auto
                                        which way out the running terminal is to take first
   ntm check FILE                       check a configuration without starting

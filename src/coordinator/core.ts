@@ -134,6 +134,9 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     return this.#legs.size
   }
 
+  /** Paths that this relay has been asked to forward. */
+  relayedBy = (relay: NodeId): number => this.#legs.at(relay).length
+
   /** Puts on disk what answers will need, while others are asked. To be called once everything said has been sent. */
   writeAhead(): void {
     this.#pool.writeAhead(this.#p.calendar.today())

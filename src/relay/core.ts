@@ -20,7 +20,7 @@ import { Legs } from './legs.ts'
 import { Load } from './load.ts'
 import { Parked } from './parked.ts'
 import { type RelaySettings, stricter } from './settings.ts'
-import { boundPlace, otherLeg, RelayTable } from './table.ts'
+import { boundPlace, otherLeg, pendingPlace, RelayTable } from './table.ts'
 
 export type RelayParts = {
   readonly settings: RelaySettings
@@ -75,6 +75,14 @@ export class RelayCore {
   /** Paths in the table. */
   get paths(): number {
     return this.#table.size
+  }
+
+  /** Ends with a bound address, and ends with one that waits for its Confirm. */
+  get legs(): { readonly bound: number; readonly pending: number } {
+    const { ports } = this.#table
+    const count = (place: (leg: number) => number): number =>
+      [...this.#table.rows()].flatMap((r) => [2 * r, 2 * r + 1]).filter((leg) => ports[place(leg)] !== 0).length
+    return { bound: count(boundPlace), pending: count(pendingPlace) }
   }
 
   /** 0 to 100: the largest of bytes, packets and paths against what there may be. */

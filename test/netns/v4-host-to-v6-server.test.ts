@@ -10,10 +10,11 @@ import { describeLab } from '#test/support/lab.ts'
 describeLab('an unmodified IPv4-only host reaches an IPv6-only server by its name', () => {
   let scene: Scene
   let untouched: string
+  let product: Product
   beforeAll(async () => {
     scene = await v4HostToV6Server()
     untouched = await hostState(scene)
-    const product = new Product(scene)
+    product = new Product(scene)
     await product.initNetwork()
     await product.coordinator()
     await product.tt()
@@ -26,6 +27,13 @@ describeLab('an unmodified IPv4-only host reaches an IPv6-only server by its nam
       expect(await check.run(scene)).not.toBe('')
     })
   }
+
+  test('the status of the terminator tells who uses it', async () => {
+    const said = await product.status('tt')
+    expect(said).toMatchObject({ role: 'tt', edge: { families: [4, 6] }, tables: { customers: 1 } })
+    expect(said['paths']).toMatchObject([{ state: 'open', way: 'direct', why: null }])
+    expect(Number((said['tables'] as { servers: number }).servers)).toBeGreaterThan(0)
+  })
 
   test('the host is as it was', async () => {
     expect(await hostState(scene)).toBe(untouched)

@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { socketOf } from '../compose/control.ts'
 import { loadConfig } from '../config/load.ts'
 import { UsageError } from '../usage-error.ts'
 
@@ -9,8 +8,7 @@ export function socketsOf(o: { readonly config?: string; readonly socket?: strin
   if (o.config !== undefined && o.socket !== undefined) throw new UsageError('give --config or --socket, not both')
   if (o.socket !== undefined) return [o.socket]
   if (o.config === undefined) return everySocket()
-  const config = loadConfig(o.config)
-  return ['control' in config ? config.control.socket : socketOf(config.role)]
+  return [loadConfig(o.config).control.socket]
 }
 
 function everySocket(): string[] {

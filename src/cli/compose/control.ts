@@ -33,8 +33,18 @@ export async function offerControl(path: string, source: StatusSource, undo: Und
   undo.add(() => server.close())
 }
 
-/** Where the running program listens when nothing else is configured. */
-export const socketOf = (role: string): string => `/run/ntm/${role}.sock`
+/** The same for a role that is told nothing but `down`; it says that it is starting until it is given its `status`. */
+export async function offerStatus(
+  path: string,
+  role: string,
+  undo: Undo,
+): Promise<(status: () => Status | Promise<Status>) => void> {
+  let status = (): Status | Promise<Status> => ({ starting: true })
+  await offerControl(path, { role, status: () => status() }, undo)
+  return (real) => {
+    status = real
+  }
+}
 
 /** The word of a running program's that is an answer; IoFault when it says that it has none. */
 export function told(path: string, answer: unknown): Status {

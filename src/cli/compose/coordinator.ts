@@ -8,12 +8,15 @@ import { nodeCrypto } from '#io/crypto-node.ts'
 import { serveDns } from '#io/dns-server.ts'
 import { SqliteStore } from '#io/store-sqlite.ts'
 import { openUdp } from '#io/udp-native.ts'
+import type { NodeId } from '#ntm-lib/addr/ids.ts'
 import { type Instant, sooner } from '#ntm-lib/base/time.ts'
 import { fingerprintOf } from '#ntm-lib/crypto/schedule.ts'
 import { ControlServer } from '#ntm-lib/negotiate/control-server.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { CoordinatorConfig } from '../config/schema.ts'
+import { offerStatus } from './control.ts'
+import { coordinatorStatus } from './coordinator-status.ts'
 import { databaseFile, loadNetwork } from './network-dir.ts'
 import { tellCounters, type Undo } from './process.ts'
 
@@ -21,6 +24,7 @@ import { tellCounters, type Undo } from './process.ts'
 export async function startCoordinator(config: CoordinatorConfig, log: Log, undo: Undo): Promise<void> {
   const dir = resolve(config.network.dir)
   const network = loadNetwork(dir)
+  const show = await offerStatus(config.control.socket, 'coordinator', undo)
   const store = new SqliteStore(databaseFile(dir))
   undo.add(() => store.close())
   const counters = new CounterMap()
@@ -71,6 +75,8 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
   tellCounters(log, counters, () => ({ provisional: core.provisional, boxes: core.presences.all().length }))
 
   const now = (): Instant => systemClock.now()
+  const lastHeard = (node: NodeId): Instant | null => server.heardAt(node)
+  show(() => coordinatorStatus({ network, core, store, counters, lastHeard, settings }, now(), systemCalendar.today()))
   const settle = (): void => {
     for (;;) {
       const out = server.poll()

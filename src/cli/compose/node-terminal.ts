@@ -6,8 +6,7 @@ import type { Keystore } from '#io/keystore.ts'
 import { NodeCore } from '#node/core.ts'
 import { reverseZones } from '#node/reverse.ts'
 import type { NodeCoreOut, NodeDirected, NodeIn } from '#node/types.ts'
-import { nodeKey } from '#ntm-lib/addr/ids.ts'
-import { type Ip, ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
+import { ipText, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
@@ -16,9 +15,10 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { NodeConfig } from '../config/schema.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
+import type { BoxStatus } from './box-status.ts'
 import { giveAddresses } from './node-device.ts'
 import { NodeNames } from './node-names.ts'
-import { type NodeFacts, Troubles } from './node-status.ts'
+import type { NodeFacts } from './node-status.ts'
 import type { NtmNode } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import type { Undo } from './process.ts'
@@ -27,6 +27,7 @@ export type TerminalParts = {
   readonly config: NodeConfig
   readonly store: Keystore
   readonly made: NtmNode
+  readonly box: BoxStatus
   readonly host: PacketHost<TunIn>
   /** The TUN device's name. */
   readonly device: string
@@ -44,16 +45,9 @@ export class Terminal {
   readonly #core: NodeCore<DnsAsked>
   readonly #alarm: Alarm
   readonly #names: NodeNames
-  readonly #troubles = new Troubles()
-  /** What was asked for, by tag, for the trouble's name. */
-  readonly #asked = new Map<string, string>()
-  /** Names of the boxes we had paths with, by `nodeKey`. */
-  readonly #peers = new Map<string, string>()
   #answer: RegistrationResponse | null = null
   #following: Promise<void> = Promise.resolve()
   #tellRegistered: () => void = () => {}
-  /** Why the coordinator did not serve us lately; null when it does. */
-  coordinatorError: string | null = null
   /** Resolves when NTM names work for the first time. */
   readonly registered = new Promise<void>((resolve) => {
     this.#tellRegistered = resolve
@@ -77,15 +71,8 @@ export class Terminal {
   }
 
   /** What the status shows of us. */
-  facts(): Pick<NodeFacts, 'name' | 'pair' | 'zones' | 'names' | 'troubles'> {
-    const { made } = this.#p
-    return {
-      name: made.name,
-      pair: this.#answer,
-      zones: this.#answer?.zones ?? [],
-      names: this.#names,
-      troubles: this.#troubles,
-    }
+  facts(): Pick<NodeFacts, 'zones' | 'names'> {
+    return { zones: this.#answer?.zones ?? [], names: this.#names }
   }
 
   /** This machine's addresses were found, or changed. */
@@ -112,10 +99,8 @@ export class Terminal {
         this.#following = this.#following.then(() => this.#onRegistered(event.answer, event.first)).catch(this.#p.fail)
         return
       case 'refused':
-        this.coordinatorError = `${event.code}: ${event.text}`
         return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
-        this.coordinatorError = 'does not answer'
         return log.warn('coordinator.lost')
       case 'directed':
         return this.#onDirected(event.tag, event.result)
@@ -123,11 +108,6 @@ export class Terminal {
         // A terminal is there to be reached.
         made.node.accept(event.transaction, event.message, { ttlSeconds: 0, families: 0 }, now)
         return touch()
-      case 'path-open':
-        return this.#met(event.contractHash)
-      case 'path-gone':
-        this.#troubles.note(this.#peers.get(nodeKey(event.peer)) ?? nodeKey(event.peer), event.why, now)
-        return
       default:
         // The packet side sees paths for itself.
         return
@@ -142,7 +122,6 @@ export class Terminal {
     if (before !== null && String(before.virtual.map(prefixText)) !== ranges) {
       throw new IoFault('follow the network', new Error('its virtual ranges changed; start again to use the new ones'))
     }
-    this.coordinatorError = null
     if (before === null || pairText(before) !== pairText(answer)) await giveAddresses(device, answer, answer.virtual)
     this.#answer = answer
     const { zones, virtual } = answer
@@ -155,12 +134,7 @@ export class Terminal {
   }
 
   #onDirected(tag: string, result: Directed): void {
-    const about = this.#asked.get(tag) ?? tag
-    this.#asked.delete(tag)
-    if (!result.ok) {
-      this.#troubles.note(about, `${result.code}: ${result.text}`, systemClock.now())
-      this.#p.log.info('direction.refused', { code: result.code, text: result.text })
-    }
+    if (!result.ok) this.#p.log.info('direction.refused', { code: result.code, text: result.text })
     this.#feed({ in: 'directed', tag, result: directed(result) })
   }
 
@@ -175,7 +149,7 @@ export class Terminal {
   }
 
   #do(o: NodeCoreOut<DnsAsked>): void {
-    const { made, host, touch } = this.#p
+    const { made, box, host, touch } = this.#p
     switch (o.out) {
       case 'answer':
         return o.asker.reply(o.bytes)
@@ -184,7 +158,7 @@ export class Terminal {
           this.#feed({ in: 'reply', flow: o.flow, bytes }),
         )
       case 'direct':
-        this.#asked.set(o.tag, o.sought.by === 'name' ? o.sought.name : o.sought.by === 'vip' ? text(o.sought.vip) : '')
+        box.asked(o.tag, o.sought)
         made.node.direct(o.tag, { sought: o.sought, why: o.why, sources: o.sources }, systemClock.now())
         return touch()
       case 'route':
@@ -195,15 +169,6 @@ export class Terminal {
         return o satisfies never
     }
   }
-
-  /** Keeps the peer's name beyond the life of its path. */
-  #met(contractHash: Uint8Array): void {
-    const peer = this.#p.made.node.tunnels.byContract(contractHash)?.peer
-    if (peer === undefined) return
-    const oldest = this.#peers.keys().next().value
-    if (this.#peers.size >= MOST_PEERS && oldest !== undefined) this.#peers.delete(oldest)
-    this.#peers.set(nodeKey(peer.node), peer.name)
-  }
 }
 
 function directed(result: Directed): NodeDirected {
@@ -212,6 +177,4 @@ function directed(result: Directed): NodeDirected {
   return { ok: true, row, ttlSeconds: target?.ttlSeconds ?? 0, pair: target }
 }
 
-const MOST_PEERS = 1024
-const text = (ip: Ip): string => ipText(ip)
 const pairText = (p: VirtualPair): string => `${ipText(p.vip4)} ${ipText(p.vip6)}`

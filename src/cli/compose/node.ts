@@ -1,7 +1,6 @@
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { Keystore } from '#io/keystore.ts'
-import { endpointText } from '#ntm-lib/addr/endpoint.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { Via } from '#ntm-lib/addr/via.ts'
 import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
@@ -13,6 +12,7 @@ import type { NodeConfig } from '../config/schema.ts'
 import type { TunPlaneConfig, TunPlaneStarted } from '../worker/tun-plane.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
 import { openBox } from './box.ts'
+import { BoxStatus } from './box-status.ts'
 import { offerControl, type Request, type Status } from './control.ts'
 import { uplinkMtu } from './node-device.ts'
 import { resolverFile } from './node-names.ts'
@@ -65,25 +65,20 @@ export async function startNode(
     () => host.refresh(),
   )
   const { device } = host.started as TunPlaneStarted
+  const told = new BoxStatus(made, box)
   const terminal: Terminal = new Terminal({
-    ...{ config, store, made, host, device, log, counters, undo, fail },
+    ...{ config, store, made, box: told, host, device, log, counters, undo, fail },
     touch: () => nodeShell.touch(),
   })
-  status = () => {
-    const now = systemClock.now()
-    const coordinator = {
-      state: made.node.state,
-      at: box.endpoints.map(endpointText),
-      lastError: terminal.coordinatorError,
-    }
-    const paths = made.node.tunnels.list(now)
-    return nodeStatus({ ...terminal.facts(), device, coordinator, dns: config.dns, paths }, now)
-  }
+  status = () => nodeStatus({ ...terminal.facts(), box: told, device, dns: config.dns }, systemClock.now())
   const nodeShell = new NodeShell({
     node: made.node,
     host,
     clock: systemClock,
-    onEvent: (event) => terminal.onEvent(event),
+    onEvent: (event) => {
+      told.onEvent(event, systemClock.now())
+      terminal.onEvent(event)
+    },
   })
   undo.add(() => nodeShell.stop())
   const uplinks: Uplinks = followUplinks(

@@ -7,7 +7,7 @@ import type { NtmNode } from './ntm-node.ts'
 export type RelayShellParts = {
   readonly made: NtmNode
   readonly log: Log
-  readonly ask: (input: RelayIn) => Promise<RelaySays>
+  readonly ask: (input: Exclude<RelayIn, { say: 'legs' }>) => Promise<RelaySays>
   /** What the packet side last said of its load. */
   readonly onLoad: (percent: number) => void
   /** The node was used: its outputs are due. */

@@ -1,11 +1,14 @@
 import { systemCalendar, systemClock } from '#io/clock.ts'
+import { endpointText } from '#ntm-lib/addr/endpoint.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { RelayConfig } from '../config/schema.ts'
-import type { RelayIn, RelayPlaneConfig, RelaySays } from '../worker/relay-words.ts'
+import type { RelayIn, RelayPlaneConfig, RelaySays, RelayShown } from '../worker/relay-words.ts'
 import { openBox } from './box.ts'
+import { BoxStatus, countsBelow } from './box-status.ts'
+import { offerStatus, type Status } from './control.ts'
 import { NodeShell } from './node-shell.ts'
 import { makeNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
@@ -22,6 +25,7 @@ export async function startRelay(
   fail: (why: Error) => void,
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
+  const show = await offerStatus(config.control.socket, 'relay', undo)
   const counters = new CounterMap()
   let load = 0
   const made = makeNode({
@@ -78,7 +82,33 @@ export async function startRelay(
     },
     () => host.refresh(),
   )
-  const nodeShell = new NodeShell({ node: made.node, host, clock: systemClock, onEvent: (e) => shell.onEvent(e) })
+  const told = new BoxStatus(made, box)
+  show(async () => {
+    await host.refresh()
+    const { paths, loadPercent } = await shell.look()
+    const legs = (await host.ask({ say: 'legs' })) as RelayShown
+    const { most_paths: mostPaths, ...limits } = config.relay
+    const at = made.where.candidates.map((c) => endpointText(c.endpoint))
+    const forwarding = { paths, mostPaths, ...legs, loadPercent, ...forwarded(counters) }
+    const { troubles } = told.tail(systemClock.now())
+    return {
+      ...told.head(),
+      at,
+      forwarding,
+      limits: limitsOf(limits),
+      refused: countsBelow(counters, REFUSED),
+      troubles,
+    }
+  })
+  const nodeShell = new NodeShell({
+    node: made.node,
+    host,
+    clock: systemClock,
+    onEvent: (event) => {
+      told.onEvent(event, systemClock.now())
+      shell.onEvent(event)
+    },
+  })
   undo.add(() => nodeShell.stop())
   if (announced.length === 0) {
     followWays(undo, fail, { made, port: config.udp.port, log, touch: () => nodeShell.touch() }, { interfaces: [] })
@@ -98,6 +128,22 @@ const settingsOf = ({ relay }: RelayConfig): RelayPlaneConfig => ({
   echoesPerSecond: relay.echoes_per_second,
 })
 
+const forwarded = (counters: CounterMap) => ({
+  datagrams: counters.get('relay.forward.datagrams'),
+  bytes: counters.get('relay.forward.bytes'),
+})
+
+/** 0 is none. */
+const limitsOf = (l: Omit<RelayConfig['relay'], 'most_paths'>): Status => ({
+  mbitPerSecond: l.mbit_per_second,
+  packetsPerSecond: l.packets_per_second,
+  pathMbitPerSecond: l.path_mbit_per_second,
+  pathPacketsPerSecond: l.path_packets_per_second,
+  echoesPerSecond: l.echoes_per_second,
+})
+
+/** Datagrams that were not forwarded, by reason. */
+const REFUSED = 'relay.drop.'
 /** A relay is where many paths' bursts meet. */
 const BUFFER_BYTES = 16 << 20
 const LOOK_MS = 5000

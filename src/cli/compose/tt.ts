@@ -2,6 +2,7 @@ import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
+import { endpointText } from '#ntm-lib/addr/endpoint.ts'
 import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
@@ -17,6 +18,8 @@ import { startTtPlane } from '../worker/tt-plane.ts'
 import type { TtIn, TtOut, TtPlaneConfig, TtTables } from '../worker/tt-words.ts'
 import { followAddresses } from './addresses.ts'
 import { type Box, openBox } from './box.ts'
+import { BoxStatus } from './box-status.ts'
+import { offerStatus } from './control.ts'
 import { Edge } from './edge.ts'
 import { makeRawPair, setUpTun } from './edge-device.ts'
 import { startInlineHost } from './inline-host.ts'
@@ -37,6 +40,7 @@ export async function startTt(
   fail: (why: Error) => void,
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
+  const show = await offerStatus(config.control.socket, 'tt', undo)
   // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
   rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
   const link = (await listLinks()).find((l) => l.name === config.tt.uplink)
@@ -75,9 +79,24 @@ export async function startTt(
   tellCounters(
     log,
     counters,
-    async () => ({ paths: made.node.tunnels.size, ...((await host.ask({ say: 'tables' })) as TtTables) }),
+    async () => {
+      const { customers, flows, servers } = (await host.ask({ say: 'tables' })) as TtTables
+      return { paths: made.node.tunnels.size, customers, flows, servers }
+    },
     () => host.refresh(),
   )
+  const told = new BoxStatus(made, box)
+  show(async () => {
+    const tables = (await host.ask({ say: 'tables' })) as TtTables
+    const { uplink, port, resolvers } = config.tt
+    const edge = {
+      uplink,
+      port,
+      families: familiesOf(config, await listAddresses()),
+      resolvers: resolvers.map(endpointText),
+    }
+    return { ...told.head(), edge, tables, ...told.tail(systemClock.now()) }
+  })
   const shell: TtShell = new TtShell({
     made,
     log,
@@ -98,7 +117,10 @@ export async function startTt(
     node: made.node,
     host,
     clock: systemClock,
-    onEvent: (event) => shell.onEvent(event),
+    onEvent: (event) => {
+      told.onEvent(event, systemClock.now())
+      shell.onEvent(event)
+    },
   })
   undo.add(() => nodeShell.stop())
   const mover = { made, port: config.udp.port, log, touch: () => nodeShell.touch() }

@@ -55,6 +55,11 @@ export class WireKeeper {
     await this.#settle()
   }
 
+  /** Whether frames are taken off it; the port that is waited for while they are not. */
+  get state(): { readonly state: 'up' | 'down'; readonly missing: string | null } {
+    return { state: this.#isUp ? 'up' : 'down', missing: this.#missing === '' ? null : this.#missing }
+  }
+
   /** The packet side found an interface of the wire removed. */
   lost(): void {
     this.#on = []

@@ -49,6 +49,7 @@ export class BridgeFollowerPlane implements RolePlane<BridgeToPlane> {
       case 'wire-down':
         return this.stop()
       case 'let-go':
+      case 'hosts':
       case 'core':
         return
       default:

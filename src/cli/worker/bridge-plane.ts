@@ -1,4 +1,5 @@
 import { BridgeCore } from '#bridge/core.ts'
+import { hostList } from '#bridge/host-list.ts'
 import type { BridgeIn } from '#bridge/types.ts'
 import { systemRandom } from '#io/clock.ts'
 import type { PortCounters } from '#io/native.ts'
@@ -43,6 +44,9 @@ class BridgePlane implements RolePlane<BridgeToPlane> {
       case 'let-go':
         this.#begun().tick(after(now, FAR))
         return this.#settle(now)
+      case 'hosts':
+        // Before the network's plan is known nobody looks after hosts.
+        return this.#core === null ? [] : hostList(this.#core.hosts.all(), now)
       case 'core':
         return this.#tell(input.input, now)
       default:

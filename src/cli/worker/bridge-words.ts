@@ -14,6 +14,8 @@ export type BridgeToPlane =
   | { readonly say: 'wire-down' }
   /** Asked, before the end: everything held is let go now, replies and names alike. */
   | { readonly say: 'let-go' }
+  /** Asked: the hosts behind the bridge, `HostShown[]`. */
+  | { readonly say: 'hosts' }
   | { readonly say: 'core'; readonly input: Exclude<BridgeIn, { in: 'tunnel-mtu' | 'tunnel-ends' | 'tunnel-gone' }> }
 
 /** From it. */

@@ -3,7 +3,7 @@ import { nodeCrypto } from '#io/crypto-node.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
 import type { DatagramRuns } from '#ntm-lib/plane/engine.ts'
 import { RelayCore } from '#relay/core.ts'
-import type { RelayIn, RelayPlaneConfig, RelaySays } from './relay-words.ts'
+import type { RelayIn, RelayPlaneConfig, RelaySays, RelayShown } from './relay-words.ts'
 import type { RoleParts, RolePlane, StartRole } from './role-plane.ts'
 
 export const startRelayPlane: StartRole<RelayPlaneConfig, RelayIn, never> = async (config, parts) => ({
@@ -35,7 +35,8 @@ class RelayPlane implements RolePlane<RelayIn> {
     })
   }
 
-  handle(input: RelayIn, now: Instant): RelaySays {
+  handle(input: RelayIn, now: Instant): RelaySays | RelayShown {
+    if (input.say === 'legs') return this.#core.legs
     let refused: RelaySays['refused'] = null
     if (input.say === 'direct') refused = this.#core.direct(input.direction, now)
     else if (input.say === 'release') this.#core.release(input.pathId)

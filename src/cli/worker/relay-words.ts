@@ -9,8 +9,13 @@ export type RelayIn =
   | { readonly say: 'direct'; readonly direction: RelayDirection }
   | { readonly say: 'release'; readonly pathId: number }
   | { readonly say: 'load' }
+  /** Asked: a `RelayShown`. */
+  | { readonly say: 'legs' }
 
-/** What `ask` answers; `refused` only ever after `direct`. */
+/** Ends that are bound, and those whose last Bind came from elsewhere and waits for its Confirm. */
+export type RelayShown = { readonly bound: number; readonly pending: number }
+
+/** What `ask` answers to the others; `refused` only ever after `direct`. */
 export type RelaySays = {
   readonly refused: RefusalCode | null
   readonly paths: number

@@ -76,6 +76,7 @@ class TtPlane implements RolePlane<TtIn> {
           customers: this.#customers.size,
           flows: running?.wire.flows.size ?? 0,
           servers: running?.table.total ?? 0,
+          serversEach: SERVERS_PER_NODE,
         }
         return tables
       }

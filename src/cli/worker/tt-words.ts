@@ -45,7 +45,13 @@ export type TtIn =
   /** Asked: how full the tables are, a `TtTables`. */
   | { readonly say: 'tables' }
 
-export type TtTables = { readonly customers: number; readonly flows: number; readonly servers: number }
+export type TtTables = {
+  readonly customers: number
+  readonly flows: number
+  readonly servers: number
+  /** Servers that one customer may know at a time. */
+  readonly serversEach: number
+}
 
 /** From it. `families`: bit 0 = reachable over IPv4, bit 1 = over IPv6. */
 export type TtOut =

@@ -74,10 +74,9 @@ export class ControlServer {
     this.#cookies = new CookieMaker(suite)
   }
 
-  /** The live session of a node; null when it has none. */
-  peer(node: NodeId): ControlPeer | null {
-    return this.#known.get(nodeKey(node))?.session?.peer ?? null
-  }
+  /** The live session of a node, and when it was heard last; null when it has none. */
+  peer = (node: NodeId): ControlPeer | null => this.#known.get(nodeKey(node))?.session?.peer ?? null
+  heardAt = (node: NodeId): Instant | null => this.#known.get(nodeKey(node))?.session?.heardAt ?? null
 
   /** Sends a request to a node; false when it has no session. A `response` or `silent` event with `tag` follows. */
   request(node: NodeId, tag: string, message: Request, timeout: Millis, now: Instant): boolean {

@@ -33,6 +33,7 @@ describeLab('members and pools', () => {
       `${name}/ntm.toml`,
       withSettings(readFileSync(join(ROOT, 'examples/tt.toml'), 'utf8'), {
         state: join(rig.scene.lab.dir, name, 'state'),
+        'control.socket': join(rig.scene.lab.dir, `${name}.sock`),
         'log.format': 'json',
         'network.token_file': secret,
         'tt.uplink': 'eth0',

@@ -45,6 +45,40 @@ describeLab('from a laptop to a host behind a bridge', () => {
     expect(await rig.ping('hostb', `laptop.${ZONE}`)).toBe(3)
   })
 
+  test('the status of everybody: why the path is relayed, who is behind the bridge', async () => {
+    const { programs, lab } = rig.scene
+    const relayed = { state: 'open', way: 'relay', why: 'both-natted', at: `${rig.scene.relays[0]?.ip4}:4330` }
+    const laptop = await programs.status('laptop', 'laptop')
+    expect(laptop).toMatchObject({ role: 'node', paths: [{ peer: B, ...relayed }] })
+    const bridge = await programs.status('bridgeb', 'bridge-b')
+    expect(bridge).toMatchObject({
+      ...{ role: 'bridge', name: B, zones: [ZONE], coordinator: { state: 'registered', lastError: null } },
+      wire: { state: 'up', host: 'host0', net: 'net0', missing: null },
+      paths: [{ peer: `laptop.${ZONE}`, ...relayed }],
+    })
+    const real = await rig.scene.addresses('hostb', 'eth0', 4)
+    expect(bridge['hosts']).toMatchObject([
+      { name: 'hostb', heard: true, real: expect.arrayContaining(real), families: [4, 6] },
+    ])
+    const relay = await programs.status('relay1', 'relay1')
+    expect(relay).toMatchObject({ role: 'relay', forwarding: { paths: 1, bound: 2, pending: 0, mostPaths: 4096 } })
+    expect(JSON.stringify(relay)).not.toContain('"datagrams":0')
+    const coordinator = await programs.status('coordinator', 'coordinator')
+    expect(coordinator).toMatchObject({ role: 'coordinator', zones: [ZONE], relayed: 1, optimise: 'ice' })
+    expect((coordinator['members'] as { present: unknown[] }).present).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: B, role: 'bridge', ip4: 'natted', hosts: 1 }),
+        expect.objectContaining({ name: `laptop.${ZONE}`, role: 'node', ip4: 'natted' }),
+        expect.objectContaining({ role: 'relay', ip4: 'open', paths: 1 }),
+      ]),
+    )
+    const told = await programs.ntm('laptop', ['ping', B, '--count', '2', '--socket', programs.socket('laptop')])
+    expect(told).toContain('2 received')
+    expect(told).toContain('why a relay: both ends are behind NATs')
+    for (const home of ['bridge-b', 'relay1', 'coordinator'])
+      expect((await lab.must('laptop', 'stat', ['-c', '%a', programs.socket(home)])).trim()).toBe('600')
+  })
+
   test('the bridge says who reached whom, and by which way', () => {
     const told = rig.lines('b').filter((l) => l.event.startsWith('inbound.'))
     expect(told).toContainEqual(
