@@ -1,6 +1,7 @@
 import { idFromRandom, type NodeId, nodeKey, type PathId, pathId } from '#ntm-lib/addr/ids.ts'
 import { type Ip, sameIp } from '#ntm-lib/addr/ip.ts'
 import { contains, host, type Prefix } from '#ntm-lib/addr/prefix.ts'
+import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
 import { same } from '#ntm-lib/base/bytes.ts'
 import { type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
@@ -29,6 +30,8 @@ export type ContractParts = {
   readonly keys: Pick<CoordinatorKeys, 'fingerprint'>
   /** Told of every contract that ended before its lease. */
   readonly ended: (row: ContractRow) => void
+  /** Every pair of a box of another zone, its own first; null for boxes of ours. */
+  readonly pairsAbroad: (node: NodeId) => readonly VirtualPair[] | null
 }
 
 /** The contracts between pairs of boxes: made, looked up, extended and ended. */
@@ -71,7 +74,8 @@ export class Contracts {
   allowed(member: Member): Prefix[] {
     const { store, settings } = this.#p
     if ((member.roles & ROLE_TT) !== 0) return [settings.plan.servers4, settings.plan.servers6]
-    const pairs = [member.pair, ...store.hostsOf(member.node).map((h) => h.pair)]
+    const own = (): VirtualPair[] => [member.pair, ...store.hostsOf(member.node).map((h) => h.pair)]
+    const pairs = this.#p.pairsAbroad(member.node) ?? own()
     return pairs.flatMap((pair) => [host(pair.vip4), host(pair.vip6)])
   }
 

@@ -2,52 +2,27 @@ import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
 import { same } from '#ntm-lib/base/bytes.ts'
 import { Queue } from '#ntm-lib/base/queue.ts'
 import { type Instant, instant, seconds, sooner } from '#ntm-lib/base/time.ts'
-import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { ControlPeer, ControlPolicy, ControlServerEvent } from '#ntm-lib/negotiate/control-events.ts'
-import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
-import type { Counters } from '#ntm-lib/ports/counters.ts'
-import type { Log } from '#ntm-lib/ports/log.ts'
-import type { Calendar, Machine, Random } from '#ntm-lib/ports/machine.ts'
+import type { Machine } from '#ntm-lib/ports/machine.ts'
 import type { Request, Response } from '#ntm-lib/wire/message.ts'
 import type { PathClose } from '#ntm-lib/wire/messages/direction.ts'
 import { Contracts } from './contracts.ts'
+import type { CoordinatorOut, CoordinatorParts } from './core-parts.ts'
 import { Directions } from './direction.ts'
 import type { DirectionParts } from './direction-parts.ts'
 import { ownEnds } from './ends.ts'
 import { Enrolment } from './enrol.ts'
+import { Federation, reachingAbroad, withGuests } from './federation.ts'
+import { Guests } from './guests.ts'
 import { Moves } from './moves.ts'
 import { NOTICE, Notices } from './notices.ts'
+import { type LinkEvent, NO_OTHER_ZONES } from './other-zones.ts'
 import { ServerPool } from './pool.ts'
 import { PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 import { Registrar } from './registration.ts'
 import { RelayLegs, UNAWAITED } from './relay-legs.ts'
 import { Revocations } from './revocation.ts'
-import type { Sessions } from './sessions.ts'
-import type { CoordinatorKeys, CoordinatorSettings } from './settings.ts'
-
-export type CoordinatorParts = {
-  readonly sessions: Sessions
-  readonly store: CoordinatorStore
-  readonly suite: CryptoSuite
-  readonly calendar: Calendar
-  readonly random: Random
-  readonly log: Log
-  readonly counters: Counters
-  readonly settings: CoordinatorSettings
-  readonly keys: CoordinatorKeys
-}
-
-/** What happened, for people and for whoever publishes records; nothing has to be done about it. */
-export type CoordinatorOut =
-  | { readonly event: 'enrolled' | 'online' | 'offline' | 'revoked'; readonly node: NodeId; readonly name: string }
-  | {
-      readonly event: 'directed'
-      readonly initiator: NodeId
-      readonly peer: NodeId
-      readonly target: string
-      readonly how: 'new' | 'standing'
-    }
 
 /**
  * The Direction Coordinator: members, virtual addresses, locations, directions (SEED 002 §3, SEED 003 §3, SEED 000 §4).
@@ -65,16 +40,23 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   readonly #notices: Notices
   readonly #moves: Moves
   readonly #revocations: Revocations
+  readonly #federation: Federation
   #now: Instant = instant(0)
   readonly #out = new Queue<CoordinatorOut>(1024)
 
-  constructor(parts: CoordinatorParts) {
+  constructor({ zones = NO_OTHER_ZONES, ...given }: CoordinatorParts) {
     const { presences } = this
-    const { settings, store, suite } = parts
+    const { settings, store, suite } = given
+    const parts = { ...given, zones, sessions: reachingAbroad(given.sessions, store, zones) }
     this.#p = parts
-    this.#legs = new RelayLegs({ ...parts, presences })
-    const ends = ownEnds({ ...parts, presences })
-    const contracts = new Contracts({ ...parts, ended: ({ hash }) => this.#legs.release(hash, this.#now) })
+    const guests = new Guests(parts)
+    const ends = withGuests(ownEnds({ ...parts, presences }), guests)
+    this.#legs = new RelayLegs({ ...parts, presences, locate: (node) => ends.location(node) })
+    const contracts = new Contracts({
+      ...parts,
+      ended: ({ hash }) => this.#legs.release(hash, this.#now),
+      pairsAbroad: (node) => guests.get(node)?.pairs ?? null,
+    })
     this.#contracts = contracts
     const lastPacket = this.#contracts.lastPacket.bind(this.#contracts)
     this.#pool = new ServerPool(store, settings.plan, suite, lastPacket, settings.serversPerNode)
@@ -97,7 +79,10 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
       },
     }
     this.#directions = new Directions(making)
-    this.#moves = new Moves(making)
+    this.#moves = new Moves(making, (node, row, now) => this.#federation.moved(node, row, now))
+    const { keys } = parts
+    const others = { zones, guests, keys, suite, directions: this.#directions, moves: this.#moves }
+    this.#federation = new Federation({ ...making, ...others })
     this.#revocations = new Revocations({
       ...parts,
       contracts,
@@ -116,8 +101,9 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     })
   }
 
-  admits(node: NodeId, staticKey: Uint8Array): 'yes' | 'unknown' | 'revoked' {
-    return this.#enrolment.admits(node, staticKey)
+  admits(node: NodeId, staticKey: Uint8Array, roles = 0): 'yes' | 'unknown' | 'revoked' {
+    const known = this.#enrolment.admits(node, staticKey)
+    return known === 'unknown' && this.#federation.admits(roles) ? 'yes' : known
   }
 
   tokenPsk(tokenId: Uint8Array): Uint8Array | null {
@@ -126,7 +112,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
 
   /** Half-made things in memory: directions and Relay Directions under way, addresses promised. All 0 when quiet. */
   get provisional(): number {
-    return this.#directions.open + this.#legs.open + this.#moves.open + this.#pool.provisional
+    return this.#directions.open + this.#federation.open + this.#legs.open + this.#moves.open + this.#pool.provisional
   }
 
   /** Contracts that go or may go through a relay. */
@@ -146,6 +132,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     this.#now = now
     switch (event.event) {
       case 'established':
+        if (this.#isStranger(event.peer)) this.#federation.established(event.peer, now)
         return
       case 'request':
         return this.#onRequest(event.peer, event.transaction, event.message, now)
@@ -171,11 +158,20 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     this.#legs.tick(now)
     this.#notices.tick(now)
     this.#moves.tick(now)
+    this.#federation.tick(now)
   }
 
   deadline(): Instant | null {
     const first = sooner(this.#directions.deadline(), this.#legs.deadline())
-    return sooner(sooner(first, this.#notices.deadline()), this.#moves.deadline())
+    const second = sooner(this.#notices.deadline(), this.#moves.deadline())
+    return sooner(sooner(first, second), this.#federation.deadline())
+  }
+
+  /** What the links to other coordinators tell. */
+  onLink(event: LinkEvent, now: Instant): void {
+    this.#now = now
+    const wanted = this.#federation.onLink(event, now)
+    if (event.event !== 'sought') this.#late(event.tag, wanted)
   }
 
   poll(): CoordinatorOut | null {
@@ -195,10 +191,13 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
   }
 
   #onRequest(peer: ControlPeer, transaction: string, message: Request, now: Instant): void {
+    if (this.#isStranger(peer)) return this.#federation.handle(peer, transaction, message, now)
     // A token opens the door to a membership, and to nothing else.
     if (message.kind !== 'direction-request' || peer.tokenId !== null)
       return this.#p.sessions.respond(transaction, this.#respond(peer, message, now), now)
-    if (!this.#moves.ask(peer.node, transaction, message, now)) this.#directions.ask(peer, transaction, message, now)
+    const { node } = peer
+    if (this.#federation.ask(node, transaction, message, now)) return
+    if (!this.#moves.ask(node, transaction, message, now)) this.#directions.ask(node, transaction, message, now)
   }
 
   #respond(peer: ControlPeer, message: Request, now: Instant): Response {
@@ -258,6 +257,9 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     this.#p.store.transaction(() => {
       for (const row of rows) this.#contracts.end(row)
     })
+    for (const { initiator, correspondent, hash } of rows)
+      for (const end of [initiator, correspondent])
+        if (this.#p.store.member(end) === null) this.#close(end, hash, 'lost', now)
     this.#moves.relayLost(peer.node, now)
     this.#p.log.info('node.restarted', { node: nodeKey(peer.node), contracts: rows.length })
   }
@@ -269,6 +271,7 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
     const presence = this.presences.get(peer.node)
     this.presences.remove(peer.node)
     this.#directions.gone(peer.node, now)
+    this.#federation.gone(peer.node)
     this.#moves.relayLost(peer.node, now)
     if (presence === null) return
     const name = this.#p.store.member(peer.node)?.name ?? ''
@@ -278,6 +281,11 @@ export class CoordinatorCore implements Machine<ControlServerEvent, CoordinatorO
 
   #close(node: NodeId, hash: Uint8Array, reason: PathClose['reason'], now: Instant): void {
     this.#p.sessions.request(node, 'close', { kind: 'path-close', contractHash: hash, reason }, seconds(5), now)
+  }
+
+  /** Neither a member nor somebody with a token: at most another coordinator. */
+  #isStranger({ node, tokenId }: ControlPeer): boolean {
+    return tokenId === null && this.#p.store.member(node) === null
   }
 
   #late(tag: string, wanted: boolean): void {

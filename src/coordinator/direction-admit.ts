@@ -9,7 +9,7 @@ import { refusal } from './refuse.ts'
 
 /** Why this node may not ask for this now; null when it may. */
 export function mayAsk(p: DirectionParts, node: NodeId, request: DirectionRequest): Refusal | null {
-  const [member, presence] = [p.store.member(node), p.presences.get(node)]
+  const [member, presence] = [p.ends.member(node), p.ends.location(node)]
   if (member === null || member.revoked || presence === null) return refusal('not-registered', 'register first', 1000)
   if (presence.expires * 1000 <= p.calendar.today()) return refusal('expired', 'renew the membership first')
   return p.contracts.owns(member, request.sources) ? null : refusal('forbidden', 'a source that is not of this box')

@@ -129,7 +129,7 @@ export const foundTarget = (job: Job, found: { ttlSeconds: number; families: num
 
 /** How long these two may have a path from now on, in seconds. */
 export function leaseFor(p: DirectionParts, job: Job, peer: Member): number {
-  const initiator = p.store.member(job.initiator)
+  const initiator = p.ends.member(job.initiator)
   return initiator === null ? 1 : p.contracts.leaseSeconds(initiator, peer)
 }
 

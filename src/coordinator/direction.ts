@@ -2,7 +2,7 @@ import { nodeKey } from '#ntm-lib/addr/ids.ts'
 import { same } from '#ntm-lib/base/bytes.ts'
 import { Expiring } from '#ntm-lib/base/expiring.ts'
 import { after, type Instant, type Millis, millis, sooner } from '#ntm-lib/base/time.ts'
-import type { ControlPeer, TransactionKey } from '#ntm-lib/negotiate/control-events.ts'
+import type { TransactionKey } from '#ntm-lib/negotiate/control-events.ts'
 import { lower, type Member, pairKey } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Response } from '#ntm-lib/wire/message.ts'
 import type { DirectionRequest, PathAccept, PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
@@ -48,8 +48,13 @@ export class Directions {
   }
 
   /** Takes a Direction Request; answered once, by a direction or a refusal, within `DIRECTION_MILLIS`. */
-  ask(peer: ControlPeer, transaction: TransactionKey, request: DirectionRequest, now: Instant): void {
-    this.#ask(peer.node, { transaction, request, deadline: after(now, DIRECTION_MILLIS) }, now)
+  ask(node: Member['node'], transaction: TransactionKey, request: DirectionRequest, now: Instant): void {
+    this.#ask(node, { transaction, request, deadline: after(now, DIRECTION_MILLIS) }, now)
+  }
+
+  /** Whether a contract of this pair (`pairKey`) is being made now. */
+  makes(pair: string): boolean {
+    return this.#jobs.holder(pair) !== null
   }
 
   /** Takes the answer to a request of ours; false when nobody waits for this tag. */
@@ -113,7 +118,7 @@ export class Directions {
   #start(job: Job, now: Instant): void {
     this.#unlock(job, now)
     if (!this.#jobs.has(job)) return
-    const initiator = this.#p.presences.get(job.initiator)
+    const initiator = this.#p.ends.location(job.initiator)
     const peer = correspondentFor(this.#p, job, (key) => this.#suspects.get(key) === true)
     if ('code' in peer) return this.#fail(job, peer, now)
     if (initiator === null) return this.#fail(job, SILENT, now)
@@ -150,7 +155,7 @@ export class Directions {
   }
 
   #route(job: Job, peer: Member, decision: Decision, now: Instant): void {
-    const initiator = this.#p.store.member(job.initiator)
+    const initiator = this.#p.ends.member(job.initiator)
     if (initiator === null) return this.#fail(job, SILENT, now)
     const tag = this.#jobs.tag(job)
     const relayed = (state: RoutingState, at: Instant): void => this.#relayed(job, state, at)

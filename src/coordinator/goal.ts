@@ -3,6 +3,7 @@ import { ipText } from '#ntm-lib/addr/ip.ts'
 import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Sought } from '#ntm-lib/wire/messages/direction.ts'
 import type { Refusal } from '#ntm-lib/wire/messages/refusal.ts'
+import type { Ends } from './ends.ts'
 import { byName, isThere, type Named, ofHost, ofMember } from './hosts.ts'
 import type { ServerPool } from './pool.ts'
 import type { PresenceTable } from './presence.ts'
@@ -19,6 +20,8 @@ export type GoalWorld = {
   readonly pool: ServerPool
   readonly presences: PresenceTable
   readonly zone: string
+  /** Boxes of other zones too, where they are known. */
+  readonly ends: Pick<Ends, 'member'>
 }
 
 /**
@@ -35,7 +38,7 @@ export function goalOf(sought: Sought, asker: NodeId, world: GoalWorld): Goal | 
       return isServerName(name) ? { to: 'server', name } : refusal('unknown-name', 'not a name of an Internet server')
     }
     case 'node': {
-      const member = store.member(sought.node)
+      const member = world.ends.member(sought.node)
       return toNode(member === null ? null : ofMember(member, world), asker, null)
     }
     case 'vip': {

@@ -9,6 +9,7 @@ import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { DirectionRequest } from '#ntm-lib/wire/messages/direction.ts'
 import { mayAsk } from './direction-admit.ts'
 import type { DirectionParts } from './direction-parts.ts'
+import { madeAbroad } from './foreign-end.ts'
 import { goalOf } from './goal.ts'
 import { placeKey } from './presence.ts'
 import { refusal } from './refuse.ts'
@@ -17,6 +18,7 @@ import { whereaboutsFor } from './whereabouts.ts'
 
 /** What is to be told about one contract: to these ends, by key. */
 type Errand = { readonly hash: Uint8Array; readonly tell: Map<string, NodeId> }
+type Abroad = (node: NodeId, row: ContractRow, now: Instant) => void
 type Asked = { readonly place: string; readonly at: Instant }
 
 /**
@@ -29,10 +31,13 @@ export class Moves {
   readonly #asked = new Expiring<string, Asked>(8192)
   /** Spread over time: a coordinator with many relayed paths loses them all at once. */
   readonly #errands = new Map<string, Errand>()
+  readonly #abroad: Abroad
   #slice: { until: Instant; left: number } | null = null
 
-  constructor(parts: DirectionParts) {
+  /** `abroad` is told of ends of ours whose contract another zone's coordinator made. */
+  constructor(parts: DirectionParts, abroad: Abroad) {
     this.#p = parts
+    this.#abroad = abroad
   }
 
   /** Contracts whose ends are still to be told something. */
@@ -66,7 +71,10 @@ export class Moves {
 
   /** A node proved that it is elsewhere: all its live peers are told, and each path that has no relay may get one now. */
   moved(node: NodeId, now: Instant): void {
-    for (const row of this.#p.store.contractsOf(node)) this.#errand(row.hash, [otherEnd(row, node)], now)
+    for (const row of this.#p.store.contractsOf(node)) {
+      if (madeAbroad(this.#p.store, row)) this.#abroad(node, row, now)
+      else this.#errand(row.hash, [otherEnd(row, node)], now)
+    }
     this.#run(now)
   }
 
@@ -130,7 +138,7 @@ export class Moves {
   #repeated(node: NodeId, hash: Uint8Array, now: Instant): 'first' | 'again' | 'at once' {
     const key = `${nodeKey(node)} ${hex(hash)}`
     const before = this.#asked.get(key)
-    const presence = this.#p.presences.get(node)
+    const presence = this.#p.ends.location(node)
     const place = presence === null ? '' : placeKey(presence)
     if (before !== undefined && now < after(before.at, MOMENT)) return 'at once'
     this.#asked.set(key, { place, at: now }, after(now, LATELY))

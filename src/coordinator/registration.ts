@@ -21,6 +21,7 @@ import type { RelayOffer } from '#ntm-lib/wire/messages/relay.ts'
 import { membershipEnd } from './contracts.ts'
 import { behindNat, usableCandidates } from './locate.ts'
 import { hostVip6, nextNodeVip4 } from './node-addresses.ts'
+import type { OtherZones } from './other-zones.ts'
 import { limited, type PresenceTable } from './presence.ts'
 import { refusal } from './refuse.ts'
 import { relayOffers } from './relay-choice.ts'
@@ -38,6 +39,7 @@ export type RegistrarParts = {
   readonly keys: Pick<CoordinatorKeys, 'chain'>
   readonly presences: PresenceTable
   readonly sessions: Pick<Sessions, 'peer'>
+  readonly zones: Pick<OtherZones, 'zones'>
   /** A node came up with another boot id: what it held in memory is gone. */
   readonly restarted: (peer: ControlPeer, now: Instant) => void
   /** A node proved that it is elsewhere. */
@@ -135,7 +137,7 @@ export class Registrar {
       ...member.pair,
       hosts,
       virtual: [nodes4, servers4, nodes6, servers6],
-      zones: [settings.zone],
+      zones: [settings.zone, ...this.#p.zones.zones].slice(0, 64),
       descriptors: keys.chain,
       relays: this.#offers(member),
       keepAliveSeconds: keepAliveOf(settings, member.roles, nat),

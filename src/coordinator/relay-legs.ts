@@ -33,6 +33,8 @@ export type Legs = Wanted & {
 export type RelayLegsParts = {
   readonly sessions: Sessions
   readonly presences: PresenceTable
+  /** Where an end is, of whatever zone. */
+  readonly locate: (node: NodeId) => Presence | null
   readonly random: Random
   readonly calendar: Calendar
   readonly log: Log
@@ -212,7 +214,7 @@ export class RelayLegs {
     const { presences, sessions, calendar } = this.#p
     const key = current === null ? null : nodeKey(current.relay)
     return chooseRelay({
-      ends: [wanted.contract.opener, wanted.contract.acceptor].flatMap((n) => presences.get(n) ?? []),
+      ends: [wanted.contract.opener, wanted.contract.acceptor].flatMap((n) => this.#p.locate(n) ?? []),
       present: presences.all().filter((p) => sessions.peer(p.node) !== null),
       today: calendar.today(),
       tried,

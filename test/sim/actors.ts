@@ -1,4 +1,5 @@
 import { CoordinatorCore } from '#coordinator/core.ts'
+import { Links } from '#coordinator/links.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
@@ -222,27 +223,41 @@ export class BoxActor implements Actor {
 
 /** One start of the coordinator's program. */
 export class CoordinatorActor implements Actor {
-  readonly name = 'dc'
+  readonly name: string
   readonly server: ControlServer
+  readonly links: Links
   readonly core: CoordinatorCore
   readonly counters = new CounterMap()
+  readonly #system: Home
   #now: Instant
 
-  constructor(system: Home, suite: CryptoSuite) {
+  constructor(system: Home, suite: CryptoSuite, name = 'dc') {
+    this.name = name
+    this.#system = system
     this.#now = system.now
     const { root, issuer, coordinator } = system.network
     const { fingerprint } = root
     const calendar = { today: () => system.today() }
-    const log = system.logOf('dc')
+    const log = system.logOf(name)
+    const counters = this.counters
+    this.links = new Links({
+      ...{ suite, calendar, log, counters, fingerprint, rootKey: root.public, chain: coordinator.chain },
+      ...{ self: coordinator.static, endpoints: system.endpoints, zone: system.settings.zone },
+    })
+    for (const { zone, lead } of system.federation) this.links.configure(zone, lead, this.#now)
     this.server = new ControlServer({
       callee: { suite, self: coordinator.static, fingerprint },
-      policy: { admits: (node, key) => this.core.admits(node, key), tokenPsk: (id) => this.core.tokenPsk(id) },
+      policy: {
+        admits: (node, key, roles) => this.core.admits(node, key, roles),
+        tokenPsk: (id) => this.core.tokenPsk(id),
+      },
       words: () => ({ time: system.today(), keepAliveSeconds: 20, revocationVersion: 0 }),
       log,
       counters: this.counters,
     })
     this.core = new CoordinatorCore({
       sessions: this.server,
+      zones: this.links,
       store: system.store,
       suite,
       calendar,
@@ -256,27 +271,31 @@ export class CoordinatorActor implements Actor {
 
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     this.#now = now
-    this.server.handle(from, bytes, now)
+    if (!this.links.handle(from, bytes, now)) this.server.handle(from, bytes, now)
   }
 
   tick(now: Instant): void {
     this.#now = now
     this.server.tick(now)
+    this.links.tick(now)
     this.core.tick(now)
   }
 
   deadline(): Instant | null {
-    return sooner(this.server.deadline(), this.core.deadline())
+    return sooner(sooner(this.server.deadline(), this.links.deadline()), this.core.deadline())
   }
 
   poll(): Sent | null {
     for (;;) {
       const out = this.server.poll()
-      if (out === null || out.out === 'send') {
-        while (this.core.poll() !== null);
-        return out
-      }
-      this.core.handle(out.event, this.#now)
+      if (out?.out === 'event') this.core.handle(out.event, this.#now)
+      if (out?.out === 'send') return out
+      const link = this.links.poll()
+      if (link?.out === 'send') return link
+      if (link?.out === 'event') this.core.onLink(link.event, this.#now)
+      if (link?.out === 'find') this.links.found(link.name, this.#system.lookUp(link.name), this.#now)
+      while (this.core.poll() !== null);
+      if (out === null && link === null) return null
     }
   }
 }

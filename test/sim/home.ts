@@ -1,8 +1,10 @@
-import { makeNetwork, makeToken, type Network } from '#coordinator/network.ts'
+import { extendNetwork, makeNetwork, makeToken, type Network } from '#coordinator/network.ts'
+import type { Lead } from '#coordinator/other-zones.ts'
 import { type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
 import { MemoryStore } from '#coordinator/store-memory.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Instant, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import { makeMembership, type Signer } from '#ntm-lib/crypto/identity.ts'
@@ -30,6 +32,8 @@ export type HomeWish = {
   /** Where the coordinator is; written into tokens and records. */
   readonly endpoints: readonly Endpoint[]
   readonly settings: Partial<CoordinatorSettings>
+  /** Another zone of the network that this one has; `own` is its slice of the nodes' addresses. */
+  readonly extends?: { readonly home: Home; readonly zone: string; readonly own: Prefix }
 }
 
 /** One NTM network as its operator has it: keys, store, calendar, logs, and the boxes' disks. */
@@ -41,18 +45,26 @@ export class Home {
   readonly logged: Record<string, Logged[]> = {}
   /** Added to the calendar: memberships age without anybody's keep-alives being played. */
   aged = 0
+  /** Other zones' coordinators as the operator wrote them down. */
+  readonly federation: { readonly zone: string; readonly lead: Lead }[] = []
+  /** What DNS says of a name's coordinator. */
+  lookUp: (name: string) => Lead | null = () => null
   readonly #clock: { readonly now: Instant }
   readonly #seed: number
   #starts = 0
 
-  constructor({ seed, clock, endpoints, settings }: HomeWish) {
+  constructor({ seed, clock, endpoints, settings, extends: other }: HomeWish) {
     this.#seed = seed
     this.#clock = clock
     this.endpoints = endpoints
     const calendar = { today: () => this.today() }
-    this.network = makeNetwork({ name: 'dc.ntm.example', zone: 'ntm.example', suite: this.suite(), calendar })
+    const zone = other?.zone ?? 'ntm.example'
+    const wish = { name: `dc.${zone}`, zone, suite: this.suite(), calendar }
+    this.network =
+      other === undefined ? makeNetwork(wish) : extendNetwork({ ...wish, ...other.home.network, slice4: other.own })
     const plan = { ...this.network.plan, ...settings.plan }
-    const own = { zone: 'ntm.example', endpoints, nameServers: ['ns.ntm.example'] }
+    const slice = other === undefined ? null : { own: other.own, given: [] }
+    const own = { zone, endpoints, slice, nameServers: [`ns.${zone}`] }
     this.settings = { ...DEFAULT_SETTINGS, ...own, ...settings, plan }
   }
 
@@ -85,7 +97,7 @@ export class Home {
   disk(name: string, roles: number): Disk {
     const { root, plan, coordinator } = this.network
     const suite = this.suite()
-    const fqdn = `${name}.ntm.example`
+    const fqdn = `${name}.${this.settings.zone}`
     const made = makeToken({
       name: fqdn,
       roles,

@@ -1,4 +1,5 @@
-import { CoordinatorCore, type CoordinatorOut } from '#coordinator/core.ts'
+import { CoordinatorCore } from '#coordinator/core.ts'
+import type { CoordinatorOut } from '#coordinator/core-parts.ts'
 import { makeNetwork, makeToken, type Network } from '#coordinator/network.ts'
 import type { Sessions } from '#coordinator/sessions.ts'
 import { type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'

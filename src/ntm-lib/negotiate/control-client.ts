@@ -97,6 +97,17 @@ export class ControlClient {
     this.#sendAll(this.#transactions.answer(transaction, message, now))
   }
 
+  /** Whether a datagram is for this client, where several share one socket. */
+  awaits(bytes: Uint8Array): boolean {
+    const header = readHeader(bytes)
+    if (!header.ok) return false
+    const { cls, id } = header.value
+    const channel = this.#live?.channel
+    if (cls === CLASS_CONTROL) return id === channel?.own
+    if (cls === CLASS_RESET) return id === channel?.peer
+    return cls === CLASS_CONTROL_HANDSHAKE && id === this.#calling?.hello.session
+  }
+
   /** Classes 1 and 2, and session resets. */
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
     const header = readHeader(bytes)

@@ -39,8 +39,8 @@ export type ControlServerEvent =
 
 /** What the sessions must know about who may speak; the coordinator implements it over its store. */
 export interface ControlPolicy {
-  /** Whether a node with this static key may hold a session. */
-  admits(node: NodeId, staticKey: Uint8Array): 'yes' | 'unknown' | 'revoked'
+  /** Whether a node with this static key, which says it has these roles, may hold a session. */
+  admits(node: NodeId, staticKey: Uint8Array, roles: number): 'yes' | 'unknown' | 'revoked'
   /** The 32-byte pre-shared key of an unused (or this node's own) enrolment token; null when there is none. */
   tokenPsk(tokenId: Uint8Array): Uint8Array | null
 }

@@ -160,7 +160,7 @@ export class ControlServer {
     if (!called.ok) return this.#drop(called.fault)
     const { staticKey, payload } = called.value
     const node = nodeIdOf(callee.suite, staticKey)
-    const admitted = tokenId === null ? policy.admits(node, staticKey) : 'yes'
+    const admitted = tokenId === null ? policy.admits(node, staticKey, payload.roles) : 'yes'
     if (admitted !== 'yes') {
       this.#warn(nodeKey(node), 'control.not-admitted', { why: admitted, node: nodeKey(node) }, now)
       return this.#drop(`${admitted}-node`)

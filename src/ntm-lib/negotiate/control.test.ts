@@ -62,7 +62,7 @@ class Wire {
   freshServer(): ControlServer {
     return new ControlServer({
       callee: { suite: nodeCrypto, self: this.serverKey, fingerprint: NETWORK },
-      policy: { admits: (n, k) => this.policy.admits(n, k), tokenPsk: (t) => this.policy.tokenPsk(t) },
+      policy: { admits: (n, k, r) => this.policy.admits(n, k, r), tokenPsk: (t) => this.policy.tokenPsk(t) },
       words: () => ({ time: wallTime(0), keepAliveSeconds: 20, revocationVersion: 0 }),
       log: quiet,
       counters: this.counters,
