@@ -70,19 +70,21 @@ export class Abroad {
 
   /** Takes a Direction Request for somebody in another zone; false for all others. */
   ask(node: NodeId, transaction: TransactionKey, request: DirectionRequest, now: Instant): boolean {
+    const name = 'name' in request.sought ? canonical(request.sought.name) : ''
     const zone = this.#zoneOf(node, request.sought)
-    if (zone === null) return false
+    const seek = zone === null && request.sought.by === 'peer' && !covers(this.#p.zone, name)
+    if (zone === null && !seek) return false
     const no = mayAsk(this.#p, node, request) ?? this.#tooMany(node)
     if (no !== null) {
       refuse(this.#p, node, transaction, no, now)
       return true
     }
-    const name = request.sought.by === 'name' ? canonical(request.sought.name) : ''
     const tag = `abroad ${++this.#tags}`
     const deadline = after(now, PATIENCE)
     const task: Task = { tag, node, transaction, request, zone, name, deadline, retryAt: null, lost: null }
     this.#tasks.set(tag, task)
-    this.#send(task, now)
+    if (seek) this.#p.zones.seek(name, now)
+    else this.#send(task, now)
     return true
   }
 
@@ -108,6 +110,16 @@ export class Abroad {
     const task = this.#tasks.get(tag)
     if (task !== undefined) this.#refuse(task, UNREACHABLE, now)
     return task !== undefined
+  }
+
+  /** Whose a name is turned out; null: nobody's that can be proven. */
+  sought(name: string, zone: string | null, now: Instant): void {
+    for (const task of [...this.#tasks.values()]) {
+      if (task.zone !== null || task.name !== name) continue
+      task.zone = zone
+      if (zone === null) this.#refuse(task, refusal('unknown-name', 'no coordinator of this network has it'), now)
+      else this.#send(task, now)
+    }
   }
 
   /** A box of ours is elsewhere: the coordinator that made this contract tells the other end. */
@@ -146,7 +158,8 @@ export class Abroad {
   #zoneOf(node: NodeId, sought: Sought): string | null {
     const { store, zones } = this.#p
     switch (sought.by) {
-      case 'name': {
+      case 'name':
+      case 'peer': {
         const name = canonical(sought.name)
         return covers(this.#p.zone, name) ? null : zones.zoneOf(name)
       }

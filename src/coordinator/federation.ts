@@ -112,6 +112,7 @@ export class Federation {
       case 'silent':
         return this.#abroad.silent(event.tag, now)
       case 'sought':
+        this.#abroad.sought(event.name, event.zone, now)
         return true
       default:
         return event satisfies never

@@ -37,6 +37,8 @@ export function goalOf(sought: Sought, asker: NodeId, world: GoalWorld): Goal | 
       if (name === world.zone || name.endsWith(`.${world.zone}`)) return toNode(byName(name, world), asker, world)
       return isServerName(name) ? { to: 'server', name } : refusal('unknown-name', 'not a name of an Internet server')
     }
+    case 'peer':
+      return toNode(below(sought.name, world.zone) ? byName(canonical(sought.name), world) : null, asker, world)
     case 'node': {
       const member = world.ends.member(sought.node)
       return toNode(member === null ? null : ofMember(member, world), asker, null)
@@ -57,6 +59,8 @@ export function goalOf(sought: Sought, asker: NodeId, world: GoalWorld): Goal | 
       return sought satisfies never
   }
 }
+
+const below = (name: string, zone: string): boolean => canonical(name).endsWith(`.${zone}`)
 
 /** The key under which equal wishes of one node share one direction. */
 export const goalKey = (goal: Goal): string =>

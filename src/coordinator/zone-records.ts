@@ -1,14 +1,13 @@
 import { addressRecord, CLASS_IN, type DnsRecord, TYPE } from '#dnsfn/message.ts'
 import { writeName } from '#dnsfn/wire-name.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
+import type { Fingerprint, NodeId } from '#ntm-lib/addr/ids.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { type Ip6, ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import { be32, concat } from '#ntm-lib/base/bytes.ts'
 import { invariant } from '#ntm-lib/base/invariant.ts'
 import { encodeNtmService, encodeNtmv4, encodeNtmv6, type Published } from '#ntm-lib/dns/records.ts'
-import type { Member } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Named } from './hosts.ts'
 import { behindNat } from './locate.ts'
 import type { Presence } from './presence.ts'
@@ -65,17 +64,18 @@ export function nodeRecords(
   ]
 }
 
-/** `_ntm._udp.<name>`: whom to ask for this box, in one query. */
+/** `_ntm._udp.<name>`: whom to ask for this box (of the zone itself: the coordinator), in one query. */
 export function serviceRecord(
   owner: string,
-  member: Member,
-  fingerprint: Fingerprint,
+  node: NodeId,
+  { fingerprint, coordinatorKey }: { readonly fingerprint: Fingerprint; readonly coordinatorKey: Uint8Array },
   s: CoordinatorSettings,
 ): DnsRecord {
   const hints4 = s.endpoints.map((e) => e.ip).filter((ip) => isIp4(ip))
   const hints6 = s.endpoints.map((e) => e.ip).filter((ip): ip is Ip6 => !isIp4(ip))
   const port = s.endpoints[0]?.port ?? 4330
-  const data = encodeNtmService({ priority: 1, target: '', port, hints4, hints6, node: member.node, fingerprint })
+  const network = { node, fingerprint, coordinatorKey }
+  const data = encodeNtmService({ priority: 1, target: '', port, hints4, hints6, ...network })
   return { name: owner, type: TYPE.SVCB, class: CLASS_IN, ttl: s.dns.recordTtlSeconds, data }
 }
 

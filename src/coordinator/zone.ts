@@ -2,6 +2,8 @@ import { buildAnswer, CLASS_IN, type DnsMessage, type DnsRecord, parseMessage, R
 import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
 import type { Ip } from '#ntm-lib/addr/ip.ts'
 import type { Instant } from '#ntm-lib/base/time.ts'
+import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
+import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import { SERVICE_LABELS } from '#ntm-lib/dns/records.ts'
 import type { CoordinatorStore } from '#ntm-lib/ports/coordinator-store.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
@@ -13,9 +15,11 @@ import { glue, nameServerRecords, nodeRecords, serviceRecord, soa } from './zone
 
 export type ZoneParts = {
   readonly store: CoordinatorStore
+  readonly suite: CryptoSuite
   readonly presences: PresenceTable
   readonly settings: CoordinatorSettings
   readonly fingerprint: Fingerprint
+  readonly coordinatorKey: Uint8Array
   readonly counters: Counters
 }
 
@@ -71,13 +75,15 @@ export class Zone {
   }
 
   #at(name: string): Node {
-    const { settings, presences, fingerprint } = this.#p
+    const { settings, presences, suite } = this.#p
     if (name === settings.zone) return [this.#soa(), ...nameServerRecords(settings)]
     if (settings.nameServers.includes(name)) return glue(name, settings)
     const service = `${SERVICE_LABELS}.`
     if (name.startsWith(service)) {
-      const named = byName(name.slice(service.length), this.#p)
-      return named === null ? null : [serviceRecord(name, named.member, fingerprint, settings)]
+      const of = name.slice(service.length)
+      const own = of === settings.zone ? nodeIdOf(suite, this.#p.coordinatorKey) : null
+      const node = own ?? byName(of, this.#p)?.member.node ?? null
+      return node === null ? null : [serviceRecord(name, node, this.#p, settings)]
     }
     const named = byName(name, this.#p)
     if (named !== null) return nodeRecords(named, presences.get(named.member.node), settings)
@@ -95,6 +101,7 @@ export class Zone {
         addWithParents(all, `_udp.${m.name}`, settings.zone)
         for (const h of store.hostsOf(m.node)) addWithParents(all, `_udp.${ofHost(m, h).name}`, settings.zone)
       }
+      addWithParents(all, `_udp.${settings.zone}`, settings.zone)
       for (const ns of settings.nameServers) addWithParents(all, ns, settings.zone)
       this.#names = { serial, all }
     }

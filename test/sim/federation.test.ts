@@ -52,3 +52,25 @@ test.each([1, 2, 3, 4, 5, 6])('directions that cross between the zones end in on
     expect([...box.tunnels.paths()].map((p) => hex(p.contractHash))).toEqual(w.rows('a'))
   expect([w.dcA.core.provisional, w.dcB.core.provisional]).toEqual([0, 0])
 })
+
+test("found by DNS alone: a name that its asker knows to be a box's, of a zone nobody configured", () => {
+  const w = new Twins({ configured: false })
+  const { laptop, device } = w.boxes()
+  const asked: string[] = []
+  w.a.lookUp = (name) => {
+    asked.push(name)
+    return name === 'device.b.example' ? w.lead('b') : null
+  }
+  expect(w.up()).toBe(true)
+  const there = w.resolve(laptop, 'device.b.example', seconds(2), 'peer')
+  expect(there).toMatchObject({ ok: true, target: { name: 'device.b.example' } })
+  expect(w.ping(laptop, device, there)).toBe(true)
+  // B found A by the hello that A said.
+  expect(w.resolve(device, 'laptop.ntm.example', seconds(2), 'peer')).toMatchObject({ ok: true })
+  expect(asked).toEqual(['device.b.example'])
+  // A name of nobody's is asked for once in a while, and an ordinary name never.
+  expect(w.resolve(laptop, 'www.c.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
+  expect(w.resolve(laptop, 'www.c.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
+  expect(w.resolve(laptop, 'web.d.example')).toMatchObject({ ok: false, code: 'peer-silent' })
+  expect(asked).toEqual(['device.b.example', 'www.c.example'])
+})

@@ -118,9 +118,9 @@ export class Twins {
     )
   }
 
-  resolve(box: BoxActor, name: string, limit: Millis = seconds(2)): Directed {
+  resolve(box: BoxActor, name: string, limit: Millis = seconds(2), by: 'name' | 'peer' = 'name'): Directed {
     box.directed.delete(name)
-    box.ask(name, this.world.now)
+    box.node.direct(name, { sought: { by, name }, why: 'dns', sources: [] }, this.world.now)
     this.world.run(() => box.answered(name) !== null, limit)
     return box.answered(name) ?? { ok: false, code: 'timeout', text: 'the test waited in vain' }
   }

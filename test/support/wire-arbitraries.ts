@@ -78,6 +78,7 @@ const sought = fc.oneof(
   fc.record({ by: fc.constant('name'), name: text(255) }),
   fc.record({ by: fc.constant('vip'), vip: ip }),
   fc.record({ by: fc.constant('node'), node }),
+  fc.record({ by: fc.constant('peer'), name: text(255) }),
 )
 const why = fc.constantFrom('dns' as const, 'data' as const, 'moved' as const, 'reset' as const, 'renew' as const)
 const foreignEnd = fc.record({
@@ -304,6 +305,7 @@ export const ntmService: fc.Arbitrary<NtmService> = fc.record({
   hints6: listed(ip6),
   node,
   fingerprint: print,
+  coordinatorKey: maybe(bytes(32)),
 })
 
 const head = (cls: HeaderClass, flags: number, word: number, id: number, counter: number): Header => {

@@ -182,7 +182,7 @@ export const CODECS = {
     }),
     { sequence: true, lenient: true },
   ),
-  'ntm-service': codec(decodeNtmService, encodeNtmService, any.ntmService, { lenient: true }),
+  'ntm-service': codec(decodeNtmService, encodeNtmService, any.ntmService, { lenient: true, sequence: true }),
 } as const satisfies Readonly<Record<string, Codec>>
 
 function tags() {

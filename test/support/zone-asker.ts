@@ -1,6 +1,7 @@
 import dnsPacket from 'dns-packet'
 import { expect } from 'vitest'
 import { Zone } from '#coordinator/zone.ts'
+import { nodeCrypto } from '#io/crypto-node.ts'
 import { type Ip, parseIp } from '#ntm-lib/addr/ip.ts'
 import { instant } from '#ntm-lib/base/time.ts'
 import type { CoordinatorWorld } from './coordinator-world.ts'
@@ -17,7 +18,10 @@ export const ASKER = parseIp('192.0.2.53') as Ip
 
 /** The zone as the world's coordinator serves it now; not after its restart. */
 export const zoneOf = ({ store, settings, counters, core, network }: CoordinatorWorld): Zone =>
-  new Zone({ store, presences: core.presences, settings, fingerprint: network.root.fingerprint, counters })
+  new Zone({
+    ...{ store, presences: core.presences, settings, counters, suite: nodeCrypto },
+    ...{ fingerprint: network.root.fingerprint, coordinatorKey: network.coordinator.static.public },
+  })
 
 /** One question to a zone, and the answer as `dns-packet` reads it. */
 export function ask(zone: Zone, name: string, type: string, transport: 'udp' | 'tcp' = 'udp') {

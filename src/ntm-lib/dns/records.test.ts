@@ -67,13 +67,13 @@ describe('records of the private types come through another DNS library unchange
 })
 
 describe('service records', () => {
-  const service = { priority: 1, target: 'dc.test', port: 4330, hints4: [], hints6: [] }
+  const service = { priority: 1, target: 'dc.test', port: 4330, hints4: [], hints6: [], coordinatorKey: null }
   const whole = { ...service, node: new Uint8Array(16) as never, fingerprint: new Uint8Array(16) as never }
 
   test('parameters we do not know are passed over', () => {
     const svcb = decodeSvcb(encodeNtmService(whole))
     if (!svcb.ok) throw new Error(svcb.fault)
-    const params = [...svcb.value.params, { key: 65282, value: Uint8Array.of(1) }]
+    const params = [...svcb.value.params, { key: 65300, value: Uint8Array.of(1) }]
     expect(decodeNtmService(encodeSvcb({ ...svcb.value, params }))).toEqual({ ok: true, value: whole })
   })
 

@@ -4,7 +4,18 @@ import type { Ip6 } from '../addr/ip6.ts'
 import { type Decoded, ok, refuse } from '../base/decoded.ts'
 import { invariant } from '../base/invariant.ts'
 import { fingerprintField, ip4, ip6, nodeIdField } from '../wire/address-field.ts'
-import { type AnyFields, type Field, type Fields, readFields, u8, u16, u32, where, writeFields } from '../wire/field.ts'
+import {
+  type AnyFields,
+  type Field,
+  type Fields,
+  fixed,
+  readFields,
+  u8,
+  u16,
+  u32,
+  where,
+  writeFields,
+} from '../wire/field.ts'
 import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
 import { decodeSvcb, encodeSvcb, KEY_IPV4HINT, KEY_IPV6HINT, KEY_MANDATORY, KEY_PORT, type SvcParam } from './svcb.ts'
@@ -17,6 +28,7 @@ export const SERVICE_LABELS = '_ntm._udp'
 /** SvcParamKeys from the private range (RFC 9460 §14.3.2). */
 export const KEY_NODE_ID = 65280
 export const KEY_FINGERPRINT = 65281
+export const KEY_COORDINATOR = 65282
 
 /** Everything a correspondent needs to know to ask for a path to this node. */
 export type NtmRecord<Address extends Ip4 | Ip6> = {
@@ -53,6 +65,8 @@ export type NtmService = {
   readonly hints6: readonly Ip6[]
   readonly node: NodeId
   readonly fingerprint: Fingerprint
+  /** The coordinator's static public key, 32 bytes; it proves nothing by itself. Null: another zone cannot call it. */
+  readonly coordinatorKey: Uint8Array | null
 }
 
 export const encodeNtmv4 = (record: NtmRecord<Ip4>): Uint8Array => encodeRecord(ip4, record)
@@ -68,6 +82,7 @@ export function encodeNtmService(s: NtmService): Uint8Array {
   if (s.hints6.length > 0) params.push({ key: KEY_IPV6HINT, value: written(ip6, ...s.hints6) })
   params.push({ key: KEY_NODE_ID, value: written(nodeIdField, s.node) })
   params.push({ key: KEY_FINGERPRINT, value: written(fingerprintField, s.fingerprint) })
+  if (s.coordinatorKey !== null) params.push({ key: KEY_COORDINATOR, value: written(staticKey, s.coordinatorKey) })
   return encodeSvcb({ priority: s.priority, target: s.target, params })
 }
 
@@ -83,13 +98,17 @@ export function decodeNtmService(rdata: Uint8Array): Decoded<NtmService> {
   const whole = [ports, nodes, prints].every((r) => r.fault === null && r.left === 0)
   // RFC 9460 §8: a mandatory key we do not understand makes the record useless; §7.3: an empty hint is malformed.
   const mandatory = readAll(u16, value(KEY_MANDATORY))?.every((key) => KNOWN_KEYS.has(key)) ?? false
+  const coordinator = params.find((p) => p.key === KEY_COORDINATOR)?.value ?? null
+  const shortKey = coordinator !== null && coordinator.length !== 32
   const emptyHint = params.some((p) => (p.key === KEY_IPV4HINT || p.key === KEY_IPV6HINT) && p.value.length === 0)
-  if (priority === 0 || !whole || !mandatory || emptyHint || hints4 === null || hints6 === null)
+  if (priority === 0 || !whole || !mandatory || emptyHint || shortKey || hints4 === null || hints6 === null)
     return refuse('bad-value')
-  return ok({ priority, target, ...found, hints4, hints6 })
+  return ok({ priority, target, ...found, hints4, hints6, coordinatorKey: coordinator?.slice() ?? null })
 }
 
-const KNOWN_KEYS: ReadonlySet<number> = new Set([KEY_PORT, KEY_IPV4HINT, KEY_IPV6HINT, KEY_NODE_ID, KEY_FINGERPRINT])
+const OURS = [KEY_NODE_ID, KEY_FINGERPRINT, KEY_COORDINATOR]
+const KNOWN_KEYS: ReadonlySet<number> = new Set([KEY_PORT, KEY_IPV4HINT, KEY_IPV6HINT, ...OURS])
+const staticKey = fixed<Uint8Array>(32)
 const SEED_BIT = 1
 const RECORD_VERSION = 1
 const port = where(u16, 'not 0', (v) => v !== 0)

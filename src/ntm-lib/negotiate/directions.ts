@@ -116,7 +116,9 @@ export class Directions {
 
   tick(now: Instant): void {
     for (const [tag, p] of this.#pending) {
-      if (p.until <= now) this.end(tag, { ok: false, code: 'timeout', text: 'no path in time' })
+      if (p.until > now) continue
+      const text = p.response === null ? 'no answer from the coordinator in time' : 'no path in time'
+      this.end(tag, { ok: false, code: 'timeout', text })
     }
   }
 
@@ -132,6 +134,7 @@ export class Directions {
 
   /** Who may answer. A name of an NTM zone is a node's; any other may be an ordinary server's, which a terminator leads to. */
   #expected({ sought }: Wanted, { target }: DirectionResponse): Expected {
+    if (sought.by === 'peer') return { peerName: sought.name }
     if (sought.by === 'name') {
       return target === null || this.#isOurs(sought.name)
         ? { peerName: sought.name }

@@ -25,6 +25,8 @@ export type Sought =
   | { readonly by: 'name'; readonly name: string }
   | { readonly by: 'vip'; readonly vip: Ip }
   | { readonly by: 'node'; readonly node: NodeId }
+  /** The name of a box of the network, in whatever zone; never an ordinary server's. */
+  | { readonly by: 'peer'; readonly name: string }
 
 /** `moved`: one of the ends is elsewhere now, or nothing comes from the peer any more. */
 export type DirectionWhy = 'dns' | 'data' | 'moved' | 'reset' | 'renew'
@@ -125,13 +127,14 @@ export type PathClose = {
 export type PathCloseResponse = { readonly kind: 'path-close-response' }
 
 export const sought: Field<Sought> = {
-  type: 'u8: 0 name (text8), 1 virtual address (ip), 2 Node ID',
+  type: 'u8: 0 name (text8), 1 virtual address (ip), 2 Node ID, 3 name of a box (text8)',
   size: '1 + n',
   read: (r) => {
     const by = r.u8()
     if (by === 0) return { by: 'name', name: soughtName.read(r) }
     if (by === 1) return { by: 'vip', vip: ip.read(r) }
-    if (by > 2) r.refuse('bad-value')
+    if (by === 3) return { by: 'peer', name: soughtName.read(r) }
+    if (by > 3) r.refuse('bad-value')
     return { by: 'node', node: nodeIdField.read(r) }
   },
   write: (w, v) => {
@@ -145,6 +148,9 @@ export const sought: Field<Sought> = {
       case 'node':
         w.u8(2)
         return nodeIdField.write(w, v.node)
+      case 'peer':
+        w.u8(3)
+        return soughtName.write(w, v.name)
       default:
         unreachable(v)
     }
