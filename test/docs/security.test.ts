@@ -29,6 +29,6 @@ test('every attack test that docs/security.md names exists', () => {
 
 test('the attacks of this stage are all there', () => {
   const numbers = new Set(rows.map((r) => r.nr))
-  for (const nr of [1, 2, 3, 4, 5, 6, 7, 10, 13, 14, 15]) expect(numbers, `attack ${nr}`).toContain(nr)
+  for (const nr of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15]) expect(numbers, `attack ${nr}`).toContain(nr)
   expect(rows.length).toBeGreaterThan(30)
 })
