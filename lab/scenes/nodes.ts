@@ -61,6 +61,8 @@ export type NodeStatus = {
     readonly at: string | null
     readonly ageSeconds: number | null
   }[]
+  /** What went wrong lately, and with whom. */
+  readonly troubles: readonly { readonly about: string; readonly what: string }[]
 }
 
 export async function nodes(options: NodesOptions = {}): Promise<NodesScene> {
