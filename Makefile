@@ -7,7 +7,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Targets share one lab machine and one output: never side by side.
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint bench native clean need-root
+.PHONY: help setup demo test check lint bench grid native clean need-root
 
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
 ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
@@ -36,6 +36,9 @@ lint: setup ## lint and format only
 
 bench: need-root setup ## measure beside other tunnels; ARGS=--quick for a look (root)
 	@exec scripts/run-node bench/run.ts $(ARGS)
+
+grid: setup ## who reaches whom, and how: makes docs/nat-grid.md anew
+	@exec scripts/run-node tools/nat-grid.ts
 
 native: ## build the packet addon
 	@$(MAKE) -s -C native/packet-io

@@ -1,5 +1,5 @@
 import { BIG_BYTES } from './content.ts'
-import { DEVICE, DeviceDownload, fetchPage, laptopAndDevice, startAll } from './device-download.ts'
+import { DEVICE, DeviceDownload, fetchPage, laptopAndDevice, pathOf, startAll } from './device-download.ts'
 import { LabError } from './ip.ts'
 import type { Story } from './story.ts'
 
@@ -29,12 +29,20 @@ export async function tellLaptop(story: Story): Promise<void> {
       () => fetchPage(scene),
       (page) => page,
     )
+    const way = (when: string): Promise<string> =>
+      story.step(
+        `${when}, ntm status: which way`,
+        () => pathOf(scene),
+        (text) => text,
+      )
+    await way('now')
     const download = await DeviceDownload.begin(scene)
     await story.step(
       `while it downloads ${BIG_BYTES / 1e6} MB: from the IPv4 network to the IPv6-only one`,
       () => download.move(),
       (ms) => `first answer of the device ${Math.round(ms)} ms after the new address could be used`,
     )
+    await way('there')
     const cost = await story.step(
       'the download goes on over the same connection',
       () => download.end(),

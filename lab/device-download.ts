@@ -38,6 +38,16 @@ export async function fetchPage({ lab }: TwoBridges): Promise<string> {
   return page.trim()
 }
 
+/** What `ntm status` on the laptop says of the path to the device. LabError when there is none. */
+export async function pathOf({ programs }: TwoBridges): Promise<string> {
+  const { paths } = await programs.status('laptop', 'laptop')
+  const path = (paths as { peer: string; way: string; at: string; rttMs: number | null }[]).find(
+    (p) => p.peer === DEVICE,
+  )
+  if (path === undefined) throw new LabError(`no path to ${DEVICE}`)
+  return `${path.way}, ${path.at}${path.rttMs === null ? '' : `, ${path.rttMs} ms`}`
+}
+
 /** A download that is under way while the laptop changes networks. */
 export class DeviceDownload {
   readonly #scene: TwoBridges
