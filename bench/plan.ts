@@ -23,10 +23,16 @@ export const MEASURES = [
   'translate',
   'relay',
   'names',
+  'setup',
+  'moves',
 ] as const
 /** What is only done when asked for. */
 export const ON_REQUEST = ['udp128-to-host'] as const
 export type MeasureName = (typeof MEASURES)[number] | (typeof ON_REQUEST)[number]
+
+/** Measured in the peers' arenas; the others have labs of their own. */
+export type ComparedName = Exclude<MeasureName, (typeof ALONE)[number]>
+export const ALONE = ['translate', 'relay', 'names', 'setup', 'moves'] as const
 
 export type Plan = {
   readonly rounds: number
@@ -43,11 +49,7 @@ export const FULL: Plan = { rounds: 5, tcpSeconds: 2, otherTcpSeconds: 1, udpMil
 export const QUICK: Plan = { rounds: 2, tcpSeconds: 1, otherTcpSeconds: 1, udpMillis: 200, pings: 60, loadSeconds: 2 }
 
 /** Does one measure in all arenas. `product` is the directory of the code that is measured. */
-export function measure(
-  name: Exclude<MeasureName, 'names' | 'translate' | 'relay'>,
-  c: Circuit & Plan,
-  product: string,
-): Promise<Row[]> {
+export function measure(name: ComparedName, c: Circuit & Plan, product: string): Promise<Row[]> {
   switch (name) {
     case 'tcp1':
       return measureTcp(c, { streams: 1, seconds: c.tcpSeconds, offloads: true })

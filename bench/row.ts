@@ -1,6 +1,18 @@
 import { type Stats, stats } from './stats.ts'
 
-export const GROUPS = ['tcp', 'udp', 'latency', 'cpu', 'memory', 'link', 'translate', 'relay', 'names'] as const
+export const GROUPS = [
+  'tcp',
+  'udp',
+  'latency',
+  'cpu',
+  'memory',
+  'link',
+  'translate',
+  'relay',
+  'names',
+  'setup',
+  'moves',
+] as const
 export type Group = (typeof GROUPS)[number]
 export type Unit = 'ms' | 'Mbit/s' | 'µs' | 'packets' | 'kpps' | 'MiB' | 'ratio'
 

@@ -7,13 +7,15 @@ import { ROOT, whyNoLab } from '#lab/netns.ts'
 import { charts } from './charts.ts'
 import { measureRelay } from './measures/relay.ts'
 import { measureTranslation } from './measures/translate.ts'
+import { measureMoves } from './moves.ts'
 import { measureEverythingOfNames } from './names.ts'
 import { buildAll } from './peers/all.ts'
 import { PEERS } from './peers/peer.ts'
-import { FULL, MEASURES, type MeasureName, measure, ON_REQUEST, QUICK } from './plan.ts'
+import { ALONE, type ComparedName, FULL, MEASURES, type MeasureName, measure, ON_REQUEST, QUICK } from './plan.ts'
 import { ratios } from './ratios.ts'
 import { markdown, type Report, report } from './report.ts'
 import type { Row } from './row.ts'
+import { measureSetup } from './setup.ts'
 
 /**
  * `npm run bench` (root): measures the product beside its peers, prints tables, and leaves `latest.json`, `latest.md` and charts.
@@ -56,7 +58,7 @@ async function main(): Promise<number> {
   const rows: Row[] = []
   const peers: Record<string, string> = {}
   const plan = { ...(asked.quick ? QUICK : FULL), ...(asked.rounds === null ? {} : { rounds: asked.rounds }) }
-  const compared = asked.measures.filter((name) => name !== 'names' && name !== 'translate' && name !== 'relay')
+  const compared = asked.measures.filter((name): name is ComparedName => !ALONE.some((alone) => alone === name))
   if (compared.length > 0) {
     const built = await buildAll(asked.peers, asked.product, say)
     Object.assign(peers, built.peers)
@@ -83,6 +85,12 @@ async function main(): Promise<number> {
   }
   if (asked.measures.includes('names'))
     await attempt('names', async () => rows.push(...(await measureEverythingOfNames(asked.quick, say))))
+  for (const [name, measureAlone] of [
+    ['setup', measureSetup],
+    ['moves', measureMoves],
+  ] as const)
+    if (asked.measures.includes(name))
+      await attempt(name, async () => rows.push(...(await measureAlone(asked.quick, say))))
 
   const whole = asked.isWhole && !asked.quick && failed.length === 0
   const all = Object.entries(ratios(rows))
