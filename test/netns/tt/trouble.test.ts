@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
-import { pause } from '#lab/process.ts'
+import { until } from '#lab/process.ts'
 import { Product } from '#lab/product.ts'
 import { PLACE, type Scene, v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { describeLab } from '#test/support/lab.ts'
@@ -33,13 +33,20 @@ describeLab('a terminator whose interfaces change under load', () => {
       scene.lab.ip('tt', `link set ${PLACE.tt.link} mtu ${mtu}`)
       scene.lab.ip('inet', `link set tt mtu ${mtu}`)
     }
+    const toWeb = async (): Promise<number> =>
+      Number(await scene.lab.must('inet', 'cat', ['/sys/class/net/web6/statistics/tx_bytes']))
     // A shaped path, so that the change comes in the middle.
     await scene.lab.must('inet', 'tc', ['qdisc', 'add', 'dev', 'web6', 'root', 'tbf', 'rate', '200mbit', 'burst', '256k', 'latency', '50ms']) // biome-ignore format: one command
-    const call = scene.lab.must('host', process.execPath, [program, 'call', PLACE.web6.name, '5001', bytes])
-    await pause(800)
+    const before = await toWeb()
+    const call = scene.lab.must('host', process.execPath, [program, 'call', PLACE.web6.name, '5001', bytes], { limitMs: 100_000 }) // biome-ignore format: one command
+    const carried = (least: number): Promise<true> =>
+      until(`${least} bytes`, async () => ((await toWeb()) - before >= least ? true : null), 60_000)
+    await carried(10_000_000)
     uplink(1300)
-    await pause(600)
+    await carried(25_000_000)
     uplink(1500)
+    // In the middle it was, whatever the machine does besides.
+    expect((await toWeb()) - before).toBeLessThan(55_000_000)
     await call
     await scene.lab.must('inet', 'tc', ['qdisc', 'del', 'dev', 'web6', 'root'])
     await server.stop()

@@ -45,6 +45,10 @@ export function healing(
 
 export const isPrompt = (q: Query): boolean => q.answers[0] !== undefined && q.answers[0].t - q.asked <= PROMPT_MS
 
+/** By how much the stream itself was late with a query that it asks every `periodMs`: what a busy machine does to everything. */
+export const lagOf = (all: readonly Query[], periodMs: number): number =>
+  Math.max(0, ...all.slice(1).map((q, i) => q.asked - (all[i]?.asked ?? q.asked) - periodMs))
+
 /** What `tcp-stream.ts hear` said: one entry per 100 ms. */
 export const gapsOf = (stream: Program): { readonly t: number; readonly chunks: number; readonly gapMs: number }[] =>
   linesOf(stream) as { t: number; chunks: number; gapMs: number }[]
