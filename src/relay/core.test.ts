@@ -128,6 +128,21 @@ describe('binding', () => {
     expect(got).toBe(Math.floor((3 * (64 + 256) - 48 - 256) / 64))
   })
 
+  test('it tells how many ends are bound, and how many have still to prove where they are', () => {
+    const w = new World()
+    const { core } = w.relay
+    expect(core.legs).toEqual({ bound: 0, pending: 0 })
+    w.send(ALICE, bind(0, 1))
+    expect(core.legs).toEqual({ bound: 0, pending: 1 })
+    w.bound(0, ALICE, 2)
+    w.bound(1, BOB)
+    expect(core.legs).toEqual({ bound: 2, pending: 0 })
+    w.send(ALICE_MOVED, bind(0, 3))
+    expect(core.legs).toEqual({ bound: 2, pending: 1 })
+    w.relay.release(IDS[0])
+    expect(core.legs).toEqual({ bound: 0, pending: 0 })
+  })
+
   test('a Challenge, a Notice and an Echo are what their readers expect', () => {
     const w = new World()
     const [challenge] = w.send(ALICE, bind(0, 7))
