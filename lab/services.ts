@@ -6,6 +6,9 @@ import { LabError } from './ip.ts'
 import { type Lab, ROOT } from './netns.ts'
 import type { Program } from './process.ts'
 
+/** A zone whose own name server the lab's resolver asks. */
+export type Delegation = { readonly origin: string; readonly at: string }
+
 /** One DNS zone the lab's resolver knows, as zone-file lines without SOA and NS, names relative to `origin`. */
 export type Zone = { readonly origin: string; readonly records: readonly string[] }
 
@@ -13,13 +16,19 @@ export type Zone = { readonly origin: string; readonly records: readonly string[
  * A recursive resolver (unbound) that finds the given zones, and an empty root: names elsewhere do not exist. It answers
  * as a resolver does (RA set, TTLs counting down, negative answers cached), because the zones serve its own iterator.
  */
-export async function resolver(lab: Lab, room: string, zones: readonly Zone[]): Promise<Program> {
+export async function resolver(
+  lab: Lab,
+  room: string,
+  zones: readonly Zone[],
+  delegations: readonly Delegation[] = [],
+): Promise<Program> {
   const all = [...zones.map(zoneFile), { origin: '.', text: ROOT_ZONE }]
   const blocks = all.map(({ origin, text }) => {
     const file = lab.file(`${room}-zone-${origin === '.' ? 'root' : origin}`, text)
     return `auth-zone:\n  name: "${origin}"\n  zonefile: "${file}"\n  for-downstream: no\n  for-upstream: yes\n  fallback-enabled: no`
   })
-  const names = zones.map((zone) => `  local-zone: "${zone.origin}" transparent`)
+  const stubs = delegations.map(({ origin, at }) => `stub-zone:\n  name: "${origin}"\n  stub-addr: ${at}`)
+  const names = [...zones, ...delegations].map((zone) => `  local-zone: "${zone.origin}" transparent`)
   const config = lab.file(
     `${room}-unbound.conf`,
     `server:
@@ -44,6 +53,7 @@ ${names.join('\n')}
 remote-control:
   control-enable: no
 ${blocks.join('\n')}
+${stubs.join('\n')}
 `,
   )
   // A copy, because AppArmor (where it is on) ties /usr/sbin/unbound to files below /etc/unbound.

@@ -61,6 +61,7 @@ const HELP = `ntm: NTMobile as an appliance
                                        make a network: root key, issuer, coordinator certificate
   ntm network extend --dir DIR --to DIR2 --zone ZONE2 --endpoint ADDRESS:PORT --nodes4 PREFIX
                                        another zone of the same network, with a coordinator of its own
+  ntm network show --dir DIR           what a coordinator of another zone has to know to call this one
   ntm token create --dir DIR --name NAME --role bridge|tt|relay|node [--hours N]
                                        make a one-time enrolment token, printed on standard output
   ntm member revoke --dir DIR --name NAME

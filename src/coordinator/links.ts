@@ -1,7 +1,7 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { type NodeId, nodeKey } from '#ntm-lib/addr/ids.ts'
 import { Expiring } from '#ntm-lib/base/expiring.ts'
-import { after, type Instant, type Millis, seconds, sooner } from '#ntm-lib/base/time.ts'
+import { after, type Instant, type Millis, millis, seconds, sooner } from '#ntm-lib/base/time.ts'
 import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import type { Request } from '#ntm-lib/wire/message.ts'
 import { Link, type LinkParts } from './link.ts'
@@ -10,6 +10,13 @@ import { covers, type Lead, type LinkEvent, type LinksOut, type OtherZones } fro
 export type LinksParts = Omit<LinkParts, 'lead'> & {
   /** Our own zone: no other coordinator speaks for it. */
   readonly zone: string
+}
+
+type Parked = {
+  readonly zone: string
+  readonly tag: string
+  readonly message: Request
+  readonly until: Instant
 }
 
 type Entry = { readonly link: Link; readonly fixed: boolean; usedAt: Instant }
@@ -24,6 +31,11 @@ export class Links implements OtherZones {
   readonly #seeking = new Map<string, { link: Link | null; until: Instant }>()
   /** Names that led nowhere, for a while. */
   readonly #nowhere = new Expiring<string, true>(4096)
+  /** Zones that the operator named without saying where: asked of DNS when they are needed. */
+  readonly #hoped = new Set<string>()
+  /** Until when DNS is waited for, by zone. */
+  readonly #finding = new Map<string, Instant>()
+  #parked: Parked[] = []
   readonly #out: LinksOut[] = []
 
   constructor(parts: LinksParts) {
@@ -35,8 +47,15 @@ export class Links implements OtherZones {
     this.#open(lead, zone, true, now)
   }
 
+  /** The operator names another zone; where its coordinator is DNS says. */
+  hope(zone: string, now: Instant): void {
+    this.#hoped.add(zone)
+    this.#find(zone, now)
+  }
+
   get zones(): readonly string[] {
-    return [...new Set([...this.#entries.values()].flatMap(({ link }) => link.zone ?? []))].toSorted()
+    const linked = [...this.#entries.values()].flatMap(({ link }) => link.zone ?? [])
+    return [...new Set([...linked, ...this.#hoped])].toSorted()
   }
 
   /** Zones whose coordinator can be asked now. */
@@ -51,7 +70,7 @@ export class Links implements OtherZones {
 
   request(zone: string, tag: string, message: Request, patience: Millis, now: Instant): boolean {
     const entry = this.#of(zone)
-    if (entry === null) return false
+    if (entry === null) return this.#park({ zone, tag, message, until: after(now, patience) }, now)
     entry.usedAt = now
     entry.link.request(tag, message, patience, now)
     this.#drain(entry.link)
@@ -69,6 +88,10 @@ export class Links implements OtherZones {
 
   /** What DNS says of the coordinator for `name`; null: it is no NTM name. */
   found(name: string, lead: Lead | null, now: Instant): void {
+    if (this.#finding.delete(name)) {
+      if (lead !== null) this.#open(lead, name, false, now)
+      this.#unpark((p) => p.zone === name, now)
+    }
     const seeking = this.#seeking.get(name)
     if (seeking === undefined) return
     if (lead === null) return this.#settle(name, null, now)
@@ -98,6 +121,7 @@ export class Links implements OtherZones {
       link.tick(now)
       this.#drain(link)
     }
+    for (const [zone, until] of this.#finding) if (until <= now) this.found(zone, null, now)
     this.#nowhere.sweep(now)
     for (const [name, { until }] of this.#seeking) if (until <= now) this.#settle(name, null, now)
     this.#resolve(now)
@@ -107,11 +131,35 @@ export class Links implements OtherZones {
     let first = this.#nowhere.deadline()
     for (const { link } of this.#entries.values()) first = sooner(first, link.deadline())
     for (const { until } of this.#seeking.values()) first = sooner(first, until)
+    for (const until of this.#finding.values()) first = sooner(first, until)
     return first
   }
 
   poll(): LinksOut | null {
     return this.#out.shift() ?? null
+  }
+
+  #find(zone: string, now: Instant): void {
+    if (this.#finding.has(zone) || this.#of(zone) !== null) return
+    this.#finding.set(zone, after(now, SEEK))
+    this.#out.push({ out: 'find', name: zone })
+  }
+
+  #park(parked: Parked, now: Instant): boolean {
+    if (!this.#hoped.has(parked.zone) || this.#parked.length >= MAX_PARKED) return false
+    this.#parked.push(parked)
+    this.#find(parked.zone, now)
+    return true
+  }
+
+  /** There is a link for these now, or none in time. */
+  #unpark(which: (parked: Parked) => boolean, now: Instant): void {
+    const out = this.#parked.filter(which)
+    this.#parked = this.#parked.filter((p) => !which(p))
+    for (const { zone, tag, message, until } of out) {
+      if (this.#of(zone) === null || until <= now) this.#tell({ event: 'silent', tag })
+      else this.request(zone, tag, message, millis(until - now), now)
+    }
   }
 
   #of(zone: string): Entry | null {
@@ -167,6 +215,7 @@ export class Links implements OtherZones {
 
 const MAX_LINKS = 64
 const MAX_SEEKING = 256
+const MAX_PARKED = 1024
 /** Under the time in which a direction is answered. */
 const SEEK = seconds(1.2)
 const NOWHERE = seconds(30)

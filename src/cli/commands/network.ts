@@ -2,7 +2,7 @@ import { extendNetwork, makeNetwork } from '#coordinator/network.ts'
 import { systemCalendar } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { SqliteStore } from '#io/store-sqlite.ts'
-import { type Endpoint, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
+import { type Endpoint, endpointText, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { isIp4 } from '#ntm-lib/addr/ip.ts'
 import { covers, overlaps, type Prefix, parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
@@ -12,12 +12,13 @@ import { databaseFile, loadNetwork, loadRoot, networkExists, saveNetwork, saveSl
 import { virtualRanges } from '../compose/virtual-ranges.ts'
 import { UsageError } from '../usage-error.ts'
 
-/** `ntm network init | extend`: makes a network's keys, or those of another zone of it, in a directory. Never overwrites one. */
+/** `ntm network init | extend | show`: makes a network's keys, or those of another zone of it, in a directory. Never overwrites one. */
 export async function network(args: readonly string[]): Promise<number> {
   const [verb, ...rest] = args
   if (verb === 'init') return init(rest)
   if (verb === 'extend') return extend(rest)
-  throw new UsageError('the actions are "init" and "extend"')
+  if (verb === 'show') return show(rest)
+  throw new UsageError('the actions are "init", "extend" and "show"')
 }
 
 /** Root, issuer and coordinator of a new network. */
@@ -82,6 +83,16 @@ function extend(args: readonly string[]): number {
       `  nodes    ${prefixText(slice4)}\n` +
       `  start the coordinator of ${first.zone} again: it keeps off this range from then on\n`,
   )
+  return 0
+}
+
+/** What the operators of other zones write into their coordinators' `[[federation]]`. */
+function show(args: readonly string[]): number {
+  const { dir } = options(args, ['dir'], [])
+  const { zone, endpoints, coordinator } = loadNetwork(dir)
+  const at = endpoints.map((e) => JSON.stringify(endpointText(e))).join(', ')
+  const lines = ['[[federation]]', `zone = ${JSON.stringify(zone)}`, `endpoints = [${at}]`]
+  process.stdout.write(`${lines.join('\n')}\nkey = "${hex(coordinator.static.public)}"\n`)
   return 0
 }
 

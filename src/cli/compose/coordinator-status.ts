@@ -1,4 +1,5 @@
 import type { CoordinatorCore } from '#coordinator/core.ts'
+import type { Links } from '#coordinator/links.ts'
 import { reach } from '#coordinator/locate.ts'
 import type { Presence } from '#coordinator/presence.ts'
 import type { CoordinatorSettings } from '#coordinator/settings.ts'
@@ -17,6 +18,7 @@ export type CoordinatorFacts = {
   readonly core: Pick<CoordinatorCore, 'presences' | 'provisional' | 'relayed' | 'relayedBy'>
   readonly store: Pick<CoordinatorStore, 'members' | 'member' | 'contractsOf'>
   readonly counters: CounterMap
+  readonly links: Pick<Links, 'zones' | 'up'>
   readonly lastHeard: (node: NodeId) => Instant | null
   readonly settings: Pick<CoordinatorSettings, 'zone' | 'plan' | 'optimise' | 'endpoints'>
 }
@@ -33,7 +35,8 @@ export function coordinatorStatus(f: CoordinatorFacts, now: Instant, today: Wall
   )
   return {
     name: f.network.name,
-    zones: [settings.zone],
+    zones: [settings.zone, ...f.links.zones],
+    federation: f.links.zones.map((zone) => ({ zone, up: f.links.up.includes(zone) })),
     endpoints: settings.endpoints.map(endpointText),
     virtual: [nodes4, servers4, nodes6, servers6].map(prefixText),
     optimise: settings.optimise,

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { CoordinatorCore } from '#coordinator/core.ts'
+import { Links } from '#coordinator/links.ts'
 import { type CoordinatorKeys, type CoordinatorSettings, DEFAULT_SETTINGS } from '#coordinator/settings.ts'
 import { Zone } from '#coordinator/zone.ts'
 import { Alarm } from '#io/alarm.ts'
@@ -16,6 +17,7 @@ import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { CoordinatorConfig } from '../config/schema.ts'
 import { offerStatus } from './control.ts'
+import { CoordinatorFinder } from './coordinator-finder.ts'
 import { coordinatorStatus } from './coordinator-status.ts'
 import { databaseFile, loadNetwork } from './network-dir.ts'
 import { tellCounters, type Undo } from './process.ts'
@@ -49,9 +51,21 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
   const udp = openUdp({ port: config.udp.port })
   undo.add(() => udp.close())
 
+  const now = (): Instant => systemClock.now()
+  const links = new Links({
+    ...{ suite: nodeCrypto, calendar: systemCalendar, log, counters, fingerprint, rootKey: keys.rootKey },
+    ...{ chain: keys.chain, self: network.coordinator.static, endpoints: network.endpoints, zone: network.zone },
+  })
+  for (const { zone, endpoints, key } of config.federation)
+    if (key === undefined) links.hope(zone, now())
+    else links.configure(zone, { endpoints, key }, now())
+
   const server: ControlServer = new ControlServer({
     callee: { suite: nodeCrypto, self: network.coordinator.static, fingerprint },
-    policy: { admits: (node, key) => core.admits(node, key), tokenPsk: (id) => core.tokenPsk(id) },
+    policy: {
+      admits: (node, key, roles) => core.admits(node, key, roles),
+      tokenPsk: (id) => core.tokenPsk(id),
+    },
     words: () => ({
       time: systemCalendar.today(),
       keepAliveSeconds: settings.keepAliveNatSeconds,
@@ -62,6 +76,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
   })
   const core = new CoordinatorCore({
     sessions: server,
+    zones: links,
     store,
     suite: nodeCrypto,
     calendar: systemCalendar,
@@ -74,9 +89,17 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
 
   tellCounters(log, counters, () => ({ provisional: core.provisional, boxes: core.presences.all().length }))
 
-  const now = (): Instant => systemClock.now()
   const lastHeard = (node: NodeId): Instant | null => server.heardAt(node)
-  show(() => coordinatorStatus({ network, core, store, counters, lastHeard, settings }, now(), systemCalendar.today()))
+  show(() =>
+    coordinatorStatus({ network, core, store, links, counters, lastHeard, settings }, now(), systemCalendar.today()),
+  )
+  const finder = new CoordinatorFinder(config.dns.resolvers, fingerprint, counters)
+  undo.add(() => finder.close())
+  const lookUp = (name: string): void =>
+    finder.find(name, (lead) => {
+      links.found(name, lead, now())
+      settle()
+    })
   const settle = (): void => {
     for (;;) {
       const out = server.poll()
@@ -84,21 +107,27 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
       if (out.out === 'send') udp.send(out.to, out.bytes)
       else core.handle(out.event, now())
     }
+    for (let out = links.poll(); out !== null; out = links.poll()) {
+      if (out.out === 'send') udp.send(out.to, out.bytes)
+      else if (out.out === 'event') core.onLink(out.event, now())
+      else lookUp(out.name)
+    }
     // Stories for people: they are in the log already.
     while (core.poll() !== null);
     // The disk takes from 0.2 to 10 ms: it does so while a terminator thinks, not while a host waits.
     udp.flush()
     core.writeAhead()
-    alarm.set(sooner(server.deadline(), core.deadline()))
+    alarm.set(sooner(sooner(server.deadline(), links.deadline()), core.deadline()))
   }
   const alarm = new Alarm(systemClock, () => {
     server.tick(now())
+    links.tick(now())
     core.tick(now())
     settle()
   })
   undo.add(() => alarm.stop())
   udp.onDatagram((from, bytes) => {
-    server.handle(from, bytes, now())
+    if (!links.handle(from, bytes, now())) server.handle(from, bytes, now())
     settle()
   })
   // `ntm member revoke` writes into the same database.
@@ -107,7 +136,9 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
     settle()
   }, 1000)
   undo.add(() => clearInterval(second))
-  const zone = new Zone({ store, presences: core.presences, settings, fingerprint, counters })
+  const coordinatorKey = network.coordinator.static.public
+  const parts = { store, suite: nodeCrypto, settings, fingerprint, coordinatorKey, counters }
+  const zone = new Zone({ ...parts, presences: core.presences })
   const dns = await serveDns(config.dns.listen, (query, from, transport) => zone.answer(query, from, transport, now()))
   undo.add(() => dns.close())
   log.info('coordinator.network', { name: network.name, zone: network.zone, port: udp.port })

@@ -1,6 +1,15 @@
 import { z } from 'zod'
 import { family } from '#ntm-lib/addr/ip.ts'
-import { addressRange, endpoint, endpointOrAddress, interfaceName, port, prefix } from './values.ts'
+import {
+  addressRange,
+  endpoint,
+  endpointOrAddress,
+  interfaceName,
+  port,
+  prefix,
+  staticKey,
+  zoneName,
+} from './values.ts'
 
 const log = z
   .strictObject({
@@ -105,9 +114,19 @@ export const coordinatorConfig = z.strictObject({
     .strictObject({
       listen: z.array(endpoint).default([]),
       publish: z.enum(['none', 'seed']).default('none'),
+      resolvers: z.array(endpointOrAddress(53)).default([]),
     })
     .prefault({}),
   route: z.strictObject({ optimise: z.enum(['seed', 'ice']).default('ice') }).prefault({}),
+  federation: z
+    .array(
+      z
+        .strictObject({ zone: zoneName, endpoints: z.array(endpoint).max(8).default([]), key: staticKey.optional() })
+        .refine(({ endpoints, key }) => (key === undefined) === (endpoints.length === 0), {
+          error: 'expected endpoints and key, or neither: then DNS says where the coordinator is',
+        }),
+    )
+    .default([]),
 })
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>
 

@@ -3,6 +3,8 @@ import { type Endpoint, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
 import { family, type Ip, ipBytes, parseIp } from '#ntm-lib/addr/ip.ts'
 import { type Ip4, parseIp4 } from '#ntm-lib/addr/ip4.ts'
 import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
+import { unhex } from '#ntm-lib/base/hex.ts'
+import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
 
 /** A string that `parse` must accept; `example` completes the sentence "expected …, for example …". */
 function parsed<T>(what: string, example: string, parse: (text: string) => T | null): z.ZodType<T, string> {
@@ -50,3 +52,14 @@ export const interfaceName: z.ZodType<string, string> = parsed(
   (t) => (/^[^\s/]{1,15}$/.test(t) ? t : null),
 )
 export const port = z.int().min(1).max(65535)
+/** A DNS zone, lower case without the last dot. */
+export const zoneName: z.ZodType<string, string> = parsed('a DNS zone', 'b.example', (text) => {
+  const zone = text.toLowerCase().replace(/\.$/, '')
+  return isCanonicalName(zone) && zone.includes('.') && !zone.startsWith('.') ? zone : null
+})
+/** An X25519 public key in hex, as `ntm network show` prints it. */
+export const staticKey: z.ZodType<Uint8Array, string> = parsed(
+  'a public key of 64 hex digits',
+  '09'.repeat(32),
+  (text) => (/^[0-9a-fA-F]{64}$/.test(text) ? unhex(text.toLowerCase()) : null),
+)

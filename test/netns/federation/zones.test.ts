@@ -1,0 +1,53 @@
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { ROOT } from '#lab/netns.ts'
+import { until } from '#lab/process.ts'
+import { describeLab } from '#test/support/lab.ts'
+import { TwoZones } from './place.ts'
+
+// Two coordinators of one network, each with a zone of its own: alice is a.example's, bob is b.example's.
+describeLab('two zones of one network', () => {
+  describe.each(['config', 'dns'] as const)('their coordinators found by %s', (found) => {
+    let place: TwoZones
+    let failed = false
+    beforeAll(async () => {
+      place = await TwoZones.up(found)
+    })
+    afterEach(({ task }) => {
+      failed ||= task.result?.state === 'fail'
+    })
+    afterAll(() => place?.dispose(failed ? `failed-federation-${found}` : null))
+
+    const ping = async (room: string, name: string): Promise<string> => {
+      const done = await place.lab.run(room, 'ping', ['-4', '-c3', '-i0.2', '-W3', name])
+      return done.stdout + done.stderr
+    }
+
+    test('each pings the other by name', async () => {
+      await until('the links', async () => {
+        const [a, b] = await Promise.all([place.a.status('dca', 'coordinator'), place.b.status('dcb', 'coordinator')])
+        const up = (s: typeof a, zone: string) => JSON.stringify(s['federation']).includes(`"zone":"${zone}","up":true`)
+        return up(a, 'b.example') && up(b, 'a.example') ? true : null
+      })
+      expect(await ping('alice', 'bob.b.example')).toContain('3 received')
+      expect(await ping('bob', 'alice.a.example')).toContain('3 received')
+    })
+
+    test('a conversation over TCP goes on while one of them moves to another uplink', async () => {
+      const program = join(ROOT, 'test/netns/programs/talk.ts')
+      const serve = [program, 'serve', '7022', '8080', 'bob']
+      await place.lab.spawn('bob', 'bob-talk', process.execPath, serve).line(/ready/)
+      const heardAt = async (): Promise<string> => {
+        const { paths } = (await place.b.status('bob', 'bob')) as { paths: { peer: string; at: string | null }[] }
+        return paths.find((p) => p.peer === 'alice.a.example')?.at?.split(':')[0] ?? 'nowhere'
+      }
+      const before = await heardAt()
+      const talk = place.lab.must('alice', process.execPath, [program, 'talk', 'bob.b.example', '7022', '4', '400'])
+      await place.a.ntm('alice', ['uplink', '--socket', place.a.socket('alice'), '--prefer', 'eth1'])
+      expect(JSON.parse(await talk)).toMatchObject({ lines: 400, same: true })
+      const after = await heardAt()
+      expect([before, after]).not.toContain('nowhere')
+      expect(after).not.toBe(before)
+    })
+  })
+})
