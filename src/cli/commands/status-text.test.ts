@@ -111,11 +111,17 @@ test("a terminator's, a relay's and a coordinator's status", () => {
   ]
   const coordinator = {
     ...{ ...HEAD, role: 'coordinator', zones: ['ntm.example'], optimise: 'ice' },
+    federation: [
+      { zone: 'b.example', up: true },
+      { zone: 'c.example', up: false },
+    ],
     members: { known: 5, revoked: 1, present },
     ...{ contracts: 4, relayed: 3, underWay: 0, directions: { new: 4 }, refused: {} },
   }
   expect(statusText(coordinator)).toBe(`coordinator x.ntm.example   process 7, up 1 h 6 min
   zones        ntm.example
+  other zone   b.example   its coordinator answers
+  other zone   c.example   out of reach
   members      2 of 5 here   1 revoked
   bridge       b1   203.0.113.2:4330   IPv4 natted   2 hosts   seen 4 s ago
   relay        r1   192.0.2.9:4330   IPv4 open, IPv6 open   3 paths, load 4 %   seen 1 s ago

@@ -65,6 +65,9 @@ const LINES: Readonly<Record<string, LineOf>> = {
       ),
     ]),
   ),
+  federation: each(({ zone, up }) =>
+    row('other zone', [text(zone), up === true ? 'its coordinator answers' : 'out of reach']),
+  ),
   members: one(membersLines),
   optimise: (v) => row('routes', [`route.optimise = ${text(v)}`]),
   contracts: (v, { relayed, underWay }) =>
