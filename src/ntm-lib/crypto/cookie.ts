@@ -2,8 +2,9 @@ import type { Endpoint } from '../addr/endpoint.ts'
 import { ipBytes } from '../addr/ip.ts'
 import { be16, concat } from '../base/bytes.ts'
 import { invariant } from '../base/invariant.ts'
-import { after, type Instant, millis } from '../base/time.ts'
+import type { Instant } from '../base/time.ts'
 import { HEADER_BYTES } from '../wire/header.ts'
+import { PassingSecret } from './passing-secret.ts'
 import { cookieSealKey, mac16 } from './schedule.ts'
 import { CHACHA20_POLY1305, type CryptoSuite } from './suite.ts'
 
@@ -12,8 +13,6 @@ export const TAGS_BYTES = 32
 export const COOKIE_BYTES = 16
 /** Header 16, nonce 16, sealed cookie 32. */
 export const COOKIE_DATAGRAM_BYTES = 64
-/** How long one secret of the cookie maker is used; the one before is honoured as long again. */
-export const COOKIE_SECRET_LIFE = millis(120_000)
 
 /** Fills the last 32 bytes of a handshake datagram in place. Without a cookie tag 2 is zero. */
 export function writeTags(
@@ -51,41 +50,24 @@ export function checkTag2(suite: CryptoSuite, datagram: Uint8Array, cookie: Uint
  */
 export class CookieMaker {
   readonly #suite: CryptoSuite
-  #secret: Uint8Array
-  #previous: Uint8Array | null = null
-  #renewAt: Instant | null = null
+  readonly #secret: PassingSecret
 
   constructor(suite: CryptoSuite) {
     this.#suite = suite
-    this.#secret = suite.random(32)
+    this.#secret = new PassingSecret(suite)
   }
 
   cookieFor(from: Endpoint, now: Instant): Uint8Array {
-    this.#renew(now)
-    return this.#cookie(this.#secret, from)
+    return this.#cookie(this.#secret.current(now), from)
   }
 
   /** Whether tag 2 of a datagram from `from` was made with a cookie of ours that is still honoured. */
   proves(datagram: Uint8Array, from: Endpoint, now: Instant): boolean {
-    this.#renew(now)
-    return [this.#secret, this.#previous].some(
-      (secret) => secret !== null && checkTag2(this.#suite, datagram, this.#cookie(secret, from)),
-    )
+    return this.#secret.some((secret) => checkTag2(this.#suite, datagram, this.#cookie(secret, from)), now)
   }
 
   #cookie(secret: Uint8Array, from: Endpoint): Uint8Array {
     return mac16(this.#suite, secret, ipBytes(from.ip), be16(from.port))
-  }
-
-  /** Counted from first use, and lazily: a maker nobody asks has no timer. */
-  #renew(now: Instant): void {
-    if (this.#renewAt !== null && now < this.#renewAt) return
-    if (this.#renewAt !== null) {
-      const skipped = now >= after(this.#renewAt, COOKIE_SECRET_LIFE)
-      this.#previous = skipped ? null : this.#secret
-      this.#secret = this.#suite.random(32)
-    }
-    this.#renewAt = after(now, COOKIE_SECRET_LIFE)
   }
 }
 

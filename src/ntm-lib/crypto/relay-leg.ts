@@ -3,10 +3,10 @@ import type { PathId } from '../addr/ids.ts'
 import { ipBytes } from '../addr/ip.ts'
 import { ascii, be16 } from '../base/bytes.ts'
 import { invariant } from '../base/invariant.ts'
-import { after, type Instant } from '../base/time.ts'
+import type { Instant } from '../base/time.ts'
 import type { Direction } from '../wire/capsulated.ts'
 import { HEADER_BYTES, setU48 } from '../wire/header.ts'
-import { COOKIE_SECRET_LIFE } from './cookie.ts'
+import { PassingSecret } from './passing-secret.ts'
 import { mac16 } from './schedule.ts'
 import type { CryptoSuite } from './suite.ts'
 
@@ -49,38 +49,25 @@ export const relayCookie = (
 ): Uint8Array =>
   mac16(suite, secret, be48(path), Uint8Array.of(direction), ipBytes(from.ip), be16(from.port), be48(seq))
 
-/** A relay's secret for cookies: renewed every 120 s, the one before is honoured as long again. */
+/** Makes and checks a relay's cookies, `relayCookie`. */
 export class RelayCookies {
   readonly #suite: CryptoSuite
-  #secret: Uint8Array
-  #previous: Uint8Array | null = null
-  #renewAt: Instant | null = null
+  readonly #secret: PassingSecret
 
   constructor(suite: CryptoSuite) {
     this.#suite = suite
-    this.#secret = suite.random(32)
+    this.#secret = new PassingSecret(suite)
   }
 
   cookieFor(path: PathId, direction: Direction, from: Endpoint, seq: number, now: Instant): Uint8Array {
-    this.#renew(now)
-    return relayCookie(this.#suite, this.#secret, path, direction, from, seq)
+    return relayCookie(this.#suite, this.#secret.current(now), path, direction, from, seq)
   }
 
   proves(cookie: Uint8Array, path: PathId, direction: Direction, from: Endpoint, seq: number, now: Instant): boolean {
-    this.#renew(now)
-    return [this.#secret, this.#previous].some(
-      (secret) =>
-        secret !== null && this.#suite.equal(cookie, relayCookie(this.#suite, secret, path, direction, from, seq)),
+    return this.#secret.some(
+      (secret) => this.#suite.equal(cookie, relayCookie(this.#suite, secret, path, direction, from, seq)),
+      now,
     )
-  }
-
-  #renew(now: Instant): void {
-    if (this.#renewAt !== null && now < this.#renewAt) return
-    if (this.#renewAt !== null) {
-      this.#previous = now >= after(this.#renewAt, COOKIE_SECRET_LIFE) ? null : this.#secret
-      this.#secret = this.#suite.random(32)
-    }
-    this.#renewAt = after(now, COOKIE_SECRET_LIFE)
   }
 }
 
