@@ -210,3 +210,15 @@ function watchSignals(): void {
 /** Repository root; programs of the product are started from here. */
 export const ROOT = join(import.meta.dirname, '..')
 const RUN_ROOT = join(ROOT, '.run')
+
+/** Builds something in a new lab; when that fails the logs are kept, and nothing else is. */
+export async function inNewLab<T>(build: (lab: Lab) => Promise<T>): Promise<T> {
+  const lab = new Lab()
+  try {
+    return await build(lab)
+  } catch (fault) {
+    process.stderr.write(`the lab's logs: ${lab.keepLogs('failed-lab')}\n`)
+    lab.dispose()
+    throw fault
+  }
+}

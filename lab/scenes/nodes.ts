@@ -1,5 +1,5 @@
 import { Internet, type Seat, type SeatOptions, type Site, type SiteKind, type SiteOptions } from '../internet.ts'
-import { Lab } from '../netns.ts'
+import { inNewLab, type Lab } from '../netns.ts'
 import type { Program } from '../process.ts'
 import { Programs, type Settings } from '../programs.ts'
 import { authority, resolver, webServer, type Zone } from '../services.ts'
@@ -65,16 +65,7 @@ export type NodeStatus = {
   readonly troubles: readonly { readonly about: string; readonly what: string }[]
 }
 
-export async function nodes(options: NodesOptions = {}): Promise<NodesScene> {
-  const lab = new Lab()
-  try {
-    return await build(lab, options)
-  } catch (fault) {
-    process.stderr.write(`the lab's logs: ${lab.keepLogs('failed-lab')}\n`)
-    lab.dispose()
-    throw fault
-  }
-}
+export const nodes = (options: NodesOptions = {}): Promise<NodesScene> => inNewLab((lab) => build(lab, options))
 
 async function build(lab: Lab, options: NodesOptions): Promise<NodesScene> {
   const { zone = 'ntm.example', weather = {} } = options

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Internet, type Seat, type Site, type SiteKind } from '../internet.ts'
 import { LabError } from '../ip.ts'
-import { Lab, ROOT } from '../netns.ts'
+import { inNewLab, type Lab, ROOT } from '../netns.ts'
 import { type Program, until } from '../process.ts'
 import { Programs, type Settings } from '../programs.ts'
 import { dhcpClient, lanServices, resolver, type Zone } from '../services.ts'
@@ -75,16 +75,8 @@ export type TwoBridges = {
 export const ZONE = 'ntm.example'
 
 /** Builds the scene. Takes about three seconds. */
-export async function twoBridges(options: TwoBridgesOptions = {}): Promise<TwoBridges> {
-  const lab = new Lab()
-  try {
-    return await build(lab, options)
-  } catch (fault) {
-    process.stderr.write(`the lab's logs: ${lab.keepLogs('failed-lab')}\n`)
-    lab.dispose()
-    throw fault
-  }
-}
+export const twoBridges = (options: TwoBridgesOptions = {}): Promise<TwoBridges> =>
+  inNewLab((lab) => build(lab, options))
 
 async function build(lab: Lab, options: TwoBridgesOptions): Promise<TwoBridges> {
   const net = new Internet(lab)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { weatherLink } from '../links.ts'
 import { type NatKind, natRuleset, udpLifetime } from '../nat.ts'
-import { Lab, type Plug, ROOT } from '../netns.ts'
+import { inNewLab, type Lab, type Plug, ROOT } from '../netns.ts'
 import type { Program } from '../process.ts'
 import { authority, dhcpClient, iperf, lanServices, resolver, udpEcho, webServer, type Zone } from '../services.ts'
 import type { Weather } from '../weather.ts'
@@ -77,16 +77,7 @@ export type Scene = {
 }
 
 /** Builds the scene: namespaces, links, routes, NAT, DHCP, DNS, web servers. Takes about two seconds. */
-export async function v4HostToV6Server(options: SceneOptions = {}): Promise<Scene> {
-  const lab = new Lab()
-  try {
-    return await build(lab, options)
-  } catch (fault) {
-    process.stderr.write(`the lab's logs: ${lab.keepLogs('failed-lab')}\n`)
-    lab.dispose()
-    throw fault
-  }
-}
+export const v4HostToV6Server = (options: SceneOptions = {}): Promise<Scene> => inNewLab((lab) => build(lab, options))
 
 async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
   rooms(lab)
