@@ -17,6 +17,7 @@ import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.t
 import type { BridgeConfig } from '../config/schema.ts'
 import type { BridgeFromPlane, BridgeToPlane } from '../worker/bridge-words.ts'
 import { openBox } from './box.ts'
+import { onBoxEvent } from './box-events.ts'
 import { BoxStatus } from './box-status.ts'
 import { offerStatus, type Status } from './control.ts'
 import { NodeShell } from './node-shell.ts'
@@ -160,17 +161,15 @@ class BridgeShell {
     switch (event.event) {
       case 'enrolled':
       case 'renewed':
-        made.enrolled(event.chain)
-        return log.info(`box.${event.event}`)
+      case 'refused':
+        return onBoxEvent(made, log, event)
       case 'registered':
         // One after the other: a second answer while the first still brings the wire up must not count as ready.
         this.#following = this.#following.then(() => this.#onRegistered(event.answer, event.first)).catch(this.#p.fail)
         return
-      case 'refused':
-        return log.error('box.refused', { code: event.code, text: event.text })
       case 'offline':
         this.#tell({ in: 'online', online: false })
-        return log.warn('coordinator.lost')
+        return onBoxEvent(made, log, event)
       case 'directed':
         return this.#onDirected(Number(event.tag), event.result)
       case 'asked':

@@ -15,6 +15,7 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { NodeConfig } from '../config/schema.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
+import { onBoxEvent } from './box-events.ts'
 import type { BoxStatus } from './box-status.ts'
 import { giveAddresses } from './node-device.ts'
 import { NodeNames } from './node-names.ts'
@@ -92,16 +93,13 @@ export class Terminal {
     switch (event.event) {
       case 'enrolled':
       case 'renewed':
-        made.enrolled(event.chain)
-        return log.info(`box.${event.event}`)
+      case 'refused':
+      case 'offline':
+        return onBoxEvent(made, log, event)
       case 'registered':
         // One after the other: a second answer while the first still gives addresses must not count as ready.
         this.#following = this.#following.then(() => this.#onRegistered(event.answer, event.first)).catch(this.#p.fail)
         return
-      case 'refused':
-        return log.error('box.refused', { code: event.code, text: event.text })
-      case 'offline':
-        return log.warn('coordinator.lost')
       case 'directed':
         return this.#onDirected(event.tag, event.result)
       case 'asked':

@@ -1,13 +1,10 @@
 import { systemCalendar, systemClock } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { Keystore } from '#io/keystore.ts'
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
-import type { Via } from '#ntm-lib/addr/via.ts'
 import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
-import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
 import type { NodeConfig } from '../config/schema.ts'
 import type { TunPlaneConfig, TunPlaneStarted } from '../worker/tun-plane.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
@@ -22,7 +19,7 @@ import { Terminal } from './node-terminal.ts'
 import { makeNode, REHEARSALS } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { startPacketHost } from './thread-host.ts'
-import { followUplinks, type Uplinks } from './uplinks.ts'
+import { followWays } from './uplinks.ts'
 
 /** Joins an NTM terminal's core to its node, its TUN device and this machine's names. Resolves when NTM names work, or after a while. */
 export async function startNode(
@@ -81,20 +78,11 @@ export async function startNode(
     },
   })
   undo.add(() => nodeShell.stop())
-  const uplinks: Uplinks = followUplinks(
-    undo,
-    fail,
-    (vias) => {
-      if (undo.isStopping) return
-      made.where.candidates = candidatesOf(vias, config.udp.port)
-      made.where.version++
-      log.info('box.moved', { ways: vias.length })
-      terminal.moved()
-      made.node.setVias(vias, systemClock.now())
-      nodeShell.touch()
-    },
-    { interfaces: [device] },
-  )
+  const touch = (): void => {
+    terminal.moved()
+    nodeShell.touch()
+  }
+  const uplinks = followWays(undo, fail, { made, port: config.udp.port, log, touch }, { interfaces: [device] })
   order = ({ ask, uplink }) => {
     if (ask !== 'uplink' || (typeof uplink !== 'string' && uplink !== null)) return null
     return { uplink, isWayOut: uplinks.prefer(uplink) }
@@ -105,13 +93,6 @@ export async function startNode(
   await Promise.race([terminal.registered, waited, undo.stopping])
 }
 
-/** Every address we send from is one to be reached at, the best way first. */
-export const candidatesOf = (vias: readonly Via[], port: number): readonly Candidate[] =>
-  vias
-    .slice(0, MOST_CANDIDATES)
-    .map(({ ip }, i) => ({ type: 'local', endpoint: { ip, port }, priority: (isIp4(ip) ? 100 : 110) - i }))
-
 /** What an Ethernet takes: larger inner packets are not let in by any path. */
 const DEVICE_MTU = 1500
 const READY_MS = 10_000
-const MOST_CANDIDATES = 8

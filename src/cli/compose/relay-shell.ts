@@ -2,6 +2,7 @@ import { systemClock } from '#io/clock.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import type { RelayIn, RelaySays } from '../worker/relay-words.ts'
+import { onBoxEvent } from './box-events.ts'
 import type { NtmNode } from './ntm-node.ts'
 
 export type RelayShellParts = {
@@ -29,15 +30,12 @@ export class RelayShell {
     switch (event.event) {
       case 'enrolled':
       case 'renewed':
-        made.enrolled(event.chain)
-        return log.info(`box.${event.event}`)
+      case 'refused':
+      case 'offline':
+        return onBoxEvent(made, log, event)
       case 'registered':
         if (event.first) log.info('box.registered')
         return this.#p.ready()
-      case 'refused':
-        return log.error('box.refused', { code: event.code, text: event.text })
-      case 'offline':
-        return log.warn('coordinator.lost')
       case 'relay-asked':
         return void this.#onAsked(event).catch(fail)
       case 'asked':

@@ -8,6 +8,7 @@ import { decodeContract } from '#ntm-lib/wire/contract.ts'
 import type { PathExtend, RouteDirection } from '#ntm-lib/wire/messages/direction.ts'
 import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import type { TtIn, TtOut, VirtualPlan } from '../worker/tt-words.ts'
+import { onBoxEvent } from './box-events.ts'
 import type { NtmNode } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 
@@ -41,15 +42,12 @@ export class TtShell {
     switch (event.event) {
       case 'enrolled':
       case 'renewed':
-        made.enrolled(event.chain)
-        return log.info(`box.${event.event}`)
+      case 'refused':
+      case 'offline':
+        return onBoxEvent(made, log, event)
       case 'registered':
         this.#starting = this.#starting.then(() => this.#onRegistered(event.answer)).catch(this.#p.fail)
         return
-      case 'refused':
-        return log.error('box.refused', { code: event.code, text: event.text })
-      case 'offline':
-        return log.warn('coordinator.lost')
       case 'asked':
         return this.#onAsked(event.transaction, event.message)
       case 'path-gone':
