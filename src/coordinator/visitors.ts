@@ -47,7 +47,11 @@ export class Visitors {
 
   /** A session of somebody who is no member. */
   established({ node }: ControlPeer, now: Instant): void {
-    if (this.#zones.get(nodeKey(node)) === undefined) this.#strangers.set(nodeKey(node), node, after(now, HELLO_TIME))
+    const key = nodeKey(node)
+    if (this.#zones.get(key) !== undefined) return
+    // Many may have been let in before the first of them spoke.
+    if (!this.hasRoom && this.#strangers.get(key) === undefined) return this.#p.sessions.close(node)
+    this.#strangers.set(key, node, after(now, HELLO_TIME))
   }
 
   handle(peer: ControlPeer, transaction: TransactionKey, message: Request, now: Instant): void {

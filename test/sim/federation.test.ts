@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest'
+import { nodeCrypto } from '#io/crypto-node.ts'
+import { endpointText } from '#ntm-lib/addr/endpoint.ts'
 import { ipText } from '#ntm-lib/addr/ip.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
+import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import { Twins } from './twins.ts'
+import { calm } from './weather.ts'
 
 test('found by configuration: a node of each zone reaches the other by name, over one contract both coordinators keep', () => {
   const w = new Twins()
@@ -73,4 +77,154 @@ test("found by DNS alone: a name that its asker knows to be a box's, of a zone n
   expect(w.resolve(laptop, 'www.c.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
   expect(w.resolve(laptop, 'web.d.example')).toMatchObject({ ok: false, code: 'peer-silent' })
   expect(asked).toEqual(['device.b.example', 'www.c.example'])
+})
+
+test('a move on either side reaches the peer through both coordinators, and a why = moved question is answered', () => {
+  for (const [mover, other, to] of [
+    ['laptop', 'device', '192.0.2.99:4330'],
+    ['device', 'laptop', '203.0.113.99:4330'],
+  ] as const) {
+    const w = new Twins()
+    const boxes = w.boxes()
+    expect(w.up()).toBe(true)
+    const there = w.resolve(boxes.laptop, 'device.b.example')
+    expect(w.ping(boxes.laptop, boxes.device, there)).toBe(true)
+    const before = [w.dcA, w.dcB].map((dc) => dc.counters.get('coordinator.peer-moved'))
+    w.move(boxes[mover], to)
+    const [path] = [...boxes[other].tunnels.paths()]
+    const knows = () => path?.whereabouts.peerCandidates.some((c) => endpointText(c.endpoint) === to) === true
+    expect(w.world.run(knows, seconds(3)), `${mover} moved`).toBe(true)
+    const after = [w.dcA, w.dcB].map((dc) => dc.counters.get('coordinator.peer-moved'))
+    // B made the contract, so it is B that tells, whoever moved.
+    expect(after[0]).toBe(before[0])
+    expect(after[1]).toBeGreaterThan(before[1] ?? 0)
+    expect(w.ping(boxes.laptop, boxes.device, there)).toBe(true)
+    expect(w.rows('a')).toEqual(w.rows('b'))
+  }
+})
+
+test('a box that moved asks for its peer of the other zone and hears where it is', () => {
+  const w = new Twins()
+  const { laptop, device } = w.boxes()
+  expect(w.up()).toBe(true)
+  const there = w.resolve(laptop, 'device.b.example')
+  expect(there.ok).toBe(true)
+  for (const [asker, sought, at] of [
+    [laptop, device, '203.0.113.20:4330'],
+    [device, laptop, '192.0.2.10:4330'],
+  ] as const) {
+    const [path] = [...asker.tunnels.paths()]
+    const node = path?.peer.node
+    if (node === undefined) throw new Error('no path')
+    asker.node.direct('where', { sought: { by: 'node', node }, why: 'moved', sources: [] }, w.world.now)
+    expect(w.world.run(() => asker.answered('where') !== null, seconds(2))).toBe(true)
+    expect(asker.answered('where'), sought.name).toMatchObject({ ok: true })
+    expect(path?.whereabouts.peerCandidates.map((c) => endpointText(c.endpoint))).toContain(at)
+    asker.directed.delete('where')
+  }
+})
+
+test('B is down: running tunnels go on, new names fail in time, and all is well when it is back', () => {
+  const w = new Twins()
+  const { laptop, device } = w.boxes()
+  const second = w.box('b', 'second', '203.0.113.21:4330')
+  expect(w.up()).toBe(true)
+  const there = w.resolve(laptop, 'device.b.example')
+  w.stop('b')
+  const begun = w.world.now
+  expect(w.resolve(laptop, 'second.b.example')).toMatchObject({ ok: false, code: 'peer-silent' })
+  expect(w.world.now - begun).toBeLessThan(1800)
+  expect(w.ping(laptop, device, there)).toBe(true)
+  w.world.wait(seconds(30))
+  expect(w.ping(laptop, device, there)).toBe(true)
+  expect(w.dcA.links.up).toEqual([])
+  expect(w.a.lines('dc-a', 'federation.down').length).toBe(1)
+  expect(w.dcA.core.provisional).toBe(0)
+  w.start('b')
+  const back = () => w.dcA.links.up.length === 1 && second.registered
+  expect(w.world.run(back, seconds(60))).toBe(true)
+  w.world.wait(seconds(30))
+  const again = w.resolve(laptop, 'second.b.example')
+  expect(again).toMatchObject({ ok: true })
+  expect(w.ping(laptop, second, again)).toBe(true)
+  expect(w.ping(laptop, device, there)).toBe(true)
+})
+
+test('either coordinator starts anew: the contract stands, and the next direction finds it', () => {
+  for (const which of ['a', 'b'] as const) {
+    const w = new Twins()
+    const { laptop, device } = w.boxes()
+    expect(w.up()).toBe(true)
+    const there = w.resolve(laptop, 'device.b.example')
+    const rows = w.rows('a')
+    w.start(which)
+    w.world.wait(seconds(60))
+    const [one, two] = [w.resolve(laptop, 'device.b.example'), w.resolve(device, 'laptop.ntm.example')]
+    expect([one, two], which).toMatchObject([{ ok: true }, { ok: true }])
+    expect([w.rows('a'), w.rows('b')]).toEqual([rows, rows])
+    expect(w.ping(laptop, device, there)).toBe(true)
+  }
+})
+
+test('a box that lost its tunnels in a restart gets a new contract, and the old one is gone on both sides', () => {
+  for (const which of ['laptop', 'device'] as const) {
+    const w = new Twins()
+    const boxes = w.boxes()
+    expect(w.up()).toBe(true)
+    w.resolve(boxes.laptop, 'device.b.example')
+    const rows = w.rows('a')
+    boxes[which] = w.again(boxes[which])
+    expect(w.up()).toBe(true)
+    w.world.wait(seconds(1))
+    const there = w.resolve(boxes.laptop, 'device.b.example')
+    expect(there, which).toMatchObject({ ok: true })
+    expect(w.ping(boxes.laptop, boxes.device, there)).toBe(true)
+    expect(w.rows('a')).toEqual(w.rows('b'))
+    expect(w.rows('a')).not.toEqual(rows)
+  }
+})
+
+test('who is shut out in one zone is cut off from the other at once', () => {
+  for (const which of ['a', 'b'] as const) {
+    const w = new Twins()
+    const { laptop, device } = w.boxes()
+    expect(w.up()).toBe(true)
+    w.resolve(laptop, 'device.b.example')
+    const [dc, gone, left] = which === 'a' ? [w.dcA, laptop, device] : [w.dcB, device, laptop]
+    dc.core.revoke(nodeIdOf(nodeCrypto, gone.disk.key.public), w.world.now)
+    expect(
+      w.world.run(() => [...left.tunnels.paths()].length === 0, seconds(1)),
+      which,
+    ).toBe(true)
+    expect([w.rows('a'), w.rows('b')]).toEqual([[], []])
+  }
+})
+
+test.each([1, 2, 3, 4, 5, 6, 7, 8])('no contract without both sides: bad weather, outages, seed %i', (seed) => {
+  let state = seed * 7919
+  const dice = (n: number): number => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31
+    return Math.floor(state / 65_536) % n
+  }
+  const w = new Twins({
+    seed,
+    weather: () => (dice(10) === 0 ? [] : dice(10) === 0 ? [millis(10), millis(30)] : [millis(5 + dice(20))]),
+  })
+  const { laptop, device } = w.boxes()
+  expect(w.up(seconds(120))).toBe(true)
+  for (let round = 0; round < 6; round++) {
+    const [from, name] = dice(2) === 0 ? [laptop, 'device.b.example'] : ([device, 'laptop.ntm.example'] as const)
+    from.ask(name, w.world.now)
+    if (dice(3) === 0) w.start(dice(2) === 0 ? 'a' : 'b')
+    w.world.wait(millis(dice(3000)))
+  }
+  w.world.wait(seconds(90))
+  // What one coordinator keeps the other may have lost a word of, but nothing half-made stays, and asking mends it.
+  expect([w.dcA.core.provisional, w.dcB.core.provisional]).toEqual([0, 0])
+  w.world.weather = calm
+  const there = w.resolve(laptop, 'device.b.example', seconds(4))
+  expect(there).toMatchObject({ ok: true })
+  expect(w.ping(laptop, device, there)).toBe(true)
+  expect(w.rows('a')).toEqual(w.rows('b'))
+  for (const dc of [w.dcA, w.dcB]) expect(dc.core.provisional).toBe(0)
 })

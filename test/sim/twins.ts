@@ -78,11 +78,28 @@ export class Twins {
     return box
   }
 
+  /** The box is elsewhere, says so, and its own ways out change. */
+  move(box: BoxActor, at: string): void {
+    const endpoint = endpointOf(at)
+    this.world.move(box.name, endpoint)
+    box.candidates = [{ type: 'local', endpoint, priority: 100 }]
+    box.version++
+    box.vias = [{ ifindex: 1, ip: endpoint.ip }]
+    box.node.setVias(box.vias, this.world.now)
+  }
+
+  /** The box's program starts anew: what it had in memory is gone. */
+  again(box: BoxActor): BoxActor {
+    const home = this.a.settings.zone === box.disk.name.slice(box.disk.name.indexOf('.') + 1) ? this.a : this.b
+    const fresh = new BoxActor(home, box.name, box.disk, box.candidates, home.suite())
+    this.world.add(fresh, box.candidates[0]?.endpoint ?? nobody())
+    this.#boxes.splice(this.#boxes.indexOf(box), 1, fresh)
+    return fresh
+  }
+
   boxes(): { laptop: BoxActor; device: BoxActor } {
-    return {
-      laptop: this.box('a', 'laptop', '192.0.2.10:4330'),
-      device: this.box('b', 'device', '203.0.113.20:4330'),
-    }
+    const laptop = this.box('a', 'laptop', '192.0.2.10:4330')
+    return { laptop, device: this.box('b', 'device', '203.0.113.20:4330') }
   }
 
   /** Until everybody is registered and has confirmed where it is, and the configured links are up. */
