@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { pathId } from '#ntm-lib/addr/ids.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import type { BoxActor } from './actors.ts'
@@ -141,9 +142,7 @@ test('a move that nobody could prepare goes on under the next of the contract’
     net.wait(seconds(2))
     const ids = net.captured.slice(from).flatMap((p) => (p.sender === 'mover' && p.bytes[0] === 0x14 ? [p.bytes] : []))
     return [
-      ...new Set(
-        ids.map((b) => pair.path.contract.pathIds.findIndex((id) => id === Number(`0x${hex(b.subarray(4, 10))}`))),
-      ),
+      ...new Set(ids.map((b) => pair.path.contract.pathIds.indexOf(pathId(Number(`0x${hex(b.subarray(4, 10))}`))))),
     ]
   }
   expect(used()).toEqual([0])

@@ -2,11 +2,12 @@ import { type Ip, ipBytes, isIp4, parseIp } from '#ntm-lib/addr/ip.ts'
 import { concat } from '#ntm-lib/base/bytes.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 
+const PATTERN = Uint8Array.from({ length: 65_535 }, (_, i) => (i * 7) & 0xff)
+
 /** An inner packet of `length` bytes (UDP by number, zero checksums: nobody here looks above IP). */
 export function innerPacket(source: string, destination: string, length: number, protocol = 17): Uint8Array {
   const [from, to] = [ipOf(source), ipOf(destination)]
-  const bytes = new Uint8Array(length)
-  for (let i = 0; i < length; i++) bytes[i] = (i * 7) & 0xff
+  const bytes = PATTERN.slice(0, length)
   const view = new DataView(bytes.buffer)
   if (isIp4(from)) {
     bytes.set([0x45, 0, length >> 8, length & 255, 0, 0, 0, 0, 64, protocol, 0, 0])
