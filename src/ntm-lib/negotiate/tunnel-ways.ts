@@ -13,6 +13,7 @@ import { sendFrames } from './tunnel-send.ts'
 import type { Known, Offer, WayTo } from './way.ts'
 import {
   answered,
+  answeredOut,
   askedOn,
   content,
   followed,
@@ -150,7 +151,8 @@ export function onChecked(core: Core, path: Path, frame: CheckedFrame, from: End
 export function waysFollowed(core: Core, path: Path, now: Instant): void {
   if (path.address === null) return
   const to = path.address.current
-  path.via = viaFor(core, path, to)
+  // A way that the kernel chose has no name and gives way to any that has one: where the peer answered us there, it has.
+  path.via = viaFor(core, path, to) ?? (path.ways === null ? null : answeredOut(path.ways, to, now))
   const before = path.ways?.used.kind ?? 'direct'
   if (path.ways !== null) {
     path.ways = followed(offer(path.ways, offersOf(core, path)), usedNow(core, path, to))

@@ -9,6 +9,7 @@ import { type Address, addressClock, maySend, onHeard, settledAt } from './tunne
 import type { Offer } from './way.ts'
 import {
   answered,
+  answeredOut,
   askedOn,
   followed,
   offer,
@@ -224,4 +225,18 @@ test('property: an address on trial gets at most three times what came from it, 
     }),
     { numRuns: 300 },
   )
+})
+
+test('a peer that has moved is not left for its old place: where both answered, the way to where it is gets its name', () => {
+  const unnamed: Offer = { via: null, to: at(2), kind: 'direct', rank: 0.5 }
+  const [old, named] = [direct(1, 1), direct(2, 2)]
+  let ways = seekBetter(offer(followed(onWay(old, true), unnamed), [old, named, unnamed]), seeds, t(0))
+  const step = waysStep(ways, seeds, t(0))
+  ways = step.ways
+  for (const to of [1, 2]) {
+    const nonce = step.send.find((c) => c.way.to.ip === at(to).ip)?.nonce ?? new Uint8Array(8)
+    ways = answered(ways, nonce, at(to), t(20)).ways
+  }
+  expect(answeredOut(ways, at(2), t(20))).toEqual(via(2))
+  expect(waysStep(ways, seeds, t(20)).take?.to).toEqual(at(2))
 })

@@ -1,4 +1,5 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
+import type { Via } from '../addr/via.ts'
 import { after, between, type Instant, millis, sooner } from '../base/time.ts'
 import { LIMITS, TIMERS } from './timers.ts'
 import {
@@ -207,6 +208,12 @@ export function waysDue(w: Ways): Instant | null {
   return best === null ? first : sooner(first, at)
 }
 
+/** Out of which of ours the peer answered at `to`, if it did so lately. */
+export function answeredOut(w: Ways, to: Endpoint, now: Instant): Via | null {
+  const isFresh = (k: Known): boolean => k.worked !== null && between(k.worked.at, now) < TIMERS.wayFresh.millis
+  return w.list.find((k) => k.via !== null && sameEndpoint(k.to, to) && isFresh(k))?.via ?? null
+}
+
 /** Whether the peer answered us at `to` so lately that it needs no proof that it is there. */
 export const provenAt = (w: Ways, to: Endpoint, now: Instant): boolean =>
   w.list.some((k) => k.worked !== null && sameEndpoint(k.to, to) && between(k.worked.at, now) < TIMERS.wayFresh.millis)
@@ -239,7 +246,9 @@ function candidate(w: Ways): { readonly best: Known | null; readonly at: Instant
     if (k.worked === null || k.rank >= than || sameWay(k, w.used) || k.checking === null) continue
     // An answer to an older question says nothing about now.
     if (k.worked.at < (k.checking.sentAt[0] ?? Number.POSITIVE_INFINITY)) continue
-    if (best === null || k.rank < best.rank) best = k
+    // Of equal ones the one to where the peer is: who chose to speak from there is not left for where it was.
+    const isThere = k.rank === best?.rank && sameEndpoint(k.to, w.used.to)
+    if (best === null || k.rank < best.rank || isThere) best = k
   }
   if (best === null || best.worked === null) return none
   // Among ways of one kind each end chooses for itself: they differ in the way out of its own.
