@@ -60,13 +60,18 @@ function memberStatus(p: Presence, { store, core, lastHeard }: CoordinatorFacts,
     name: store.member(p.node)?.name ?? '',
     role,
     at: endpointText(p.observed),
-    /** Of each family: reachable from anywhere, only after it spoke first, or not there. */
-    ip4: reach(p, 4),
-    ip6: reach(p, 6),
+    ip4: reached(p, 4),
+    ip6: reached(p, 6),
     seenSecondsAgo: heard === null ? null : Math.floor(between(heard, now) / 1000),
     ...(role === 'bridge' ? { hosts: p.hosts.size } : {}),
     ...(role === 'relay' ? { loadPercent: p.loadPercent, paths: core.relayedBy(p.node) } : {}),
   }
+}
+
+/** `open`: from anywhere; `natted`: only after it spoke first; `unproven`: it names an address, and no echo has come from there; `none`. */
+const reached = (p: Presence, of: 4 | 6): 'open' | 'natted' | 'unproven' | 'none' => {
+  const known = reach(p, of)
+  return known === 'natted' && p.confirmed[of] === null ? 'unproven' : known
 }
 
 const roleOf = (roles: number): 'relay' | 'tt' | 'bridge' | 'node' =>

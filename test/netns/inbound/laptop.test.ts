@@ -69,7 +69,7 @@ describeLab('from a laptop to a host behind a bridge', () => {
       expect.arrayContaining([
         expect.objectContaining({ name: B, role: 'bridge', ip4: 'natted', hosts: 1 }),
         expect.objectContaining({ name: `laptop.${ZONE}`, role: 'node', ip4: 'natted' }),
-        expect.objectContaining({ role: 'relay', ip4: 'open', paths: 1 }),
+        expect.objectContaining({ role: 'relay', ip4: 'open', ip6: 'unproven', paths: 1 }),
       ]),
     )
     const told = await programs.ntm('laptop', ['ping', B, '--count', '2', '--socket', programs.socket('laptop')])
