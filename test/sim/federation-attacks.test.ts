@@ -7,7 +7,7 @@ import { parseIp6 } from '#ntm-lib/addr/ip6.ts'
 import { type Prefix, parsePrefix } from '#ntm-lib/addr/prefix.ts'
 import { nodeVip6 } from '#ntm-lib/addr/virtual.ts'
 import { type Instant, seconds } from '#ntm-lib/base/time.ts'
-import { makeMembership } from '#ntm-lib/crypto/identity.ts'
+import { makeMembership, makeRootMembership } from '#ntm-lib/crypto/identity.ts'
 import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import type { KeyPair } from '#ntm-lib/crypto/suite.ts'
 import { ControlClient } from '#ntm-lib/negotiate/control-client.ts'
@@ -160,7 +160,14 @@ test("no coordinator: a node's certificate, another network's, somebody else's c
   const asNode = makeMembership(suite, s.third.issuer, { ...self, roles: ROLE_NODE, name: 'dc.c.example' })
   const asDc = makeMembership(suite, s.third.issuer, { ...self, roles: ROLE_COORDINATOR, name: 'dc.c.example' })
   expect(asDc.ok).toBe(false)
-  for (const chain of [stranger.coordinator.chain, s.w.a.network.coordinator.chain, asNode.ok ? asNode.chain : [], []])
+  const asTt = makeRootMembership(suite, s.w.a.network.root, { ...self, roles: ROLE_TT, name: 'tt.c.example' })
+  for (const chain of [
+    stranger.coordinator.chain,
+    s.w.a.network.coordinator.chain,
+    asNode.ok ? asNode.chain : [],
+    asTt,
+    [],
+  ])
     expect(s.rogue.say(s.w, hello(chain))).toMatchObject({ kind: 'refusal', code: 'forbidden' })
   expect(s.rogue.say(s.w, direction(member(s).end))).toMatchObject({ code: 'not-registered' })
 })
@@ -223,7 +230,23 @@ test('a coordinator that lies about its boxes', () => {
     }).ok,
   ).toBe(false)
   expect(member(s, 'eve.b.example').made.ok).toBe(false)
+  // Refused at the door, before the box is asked, which would refuse most of it too.
+  const refused = ['forbidden', 'bad-address'].map((code) => s.w.dcB.counters.get(`coordinator.foreign.${code}`))
+  expect(refused).toEqual(['forbidden', 'bad-address'].map((code) => lies.filter((l) => l[2] === code).length))
   expect(s.w.rows('b')).toEqual([])
+})
+
+test('the first zone, whose issuer may sign for all addresses, gets none of our slice', () => {
+  const s = scene()
+  const first = new Rogue(s.w, 'first', s.w.a.network.coordinator.static)
+  s.w.world.add(first, endpointOf('192.0.2.67:4330'))
+  expect(first.say(s.w, hello(s.w.a.network.coordinator.chain))).toMatchObject({ kind: 'coordinator-hello-response' })
+  // A certificate that names no addresses, as a bridge's: only its issuer's bounds it.
+  const { end } = member({ ...s, third: s.w.a.network }, 'eve.ntm.example', '198.18.128.7')
+  expect(first.say(s.w, direction(end))).toMatchObject({ code: 'bad-address' })
+  expect(s.w.dcB.counters.get('coordinator.foreign.bad-address')).toBe(1)
+  const honest = member({ ...s, third: s.w.a.network }, 'eve.ntm.example', '198.18.0.7')
+  expect(first.say(s.w, direction(honest.end))).toMatchObject({ kind: 'direction-response' })
 })
 
 test('two boxes of other zones with one address: the second is refused', () => {
