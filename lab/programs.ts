@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { LabError } from './ip.ts'
 import { type Lab, ROOT } from './netns.ts'
-import type { Program } from './process.ts'
+import { type Program, until } from './process.ts'
 
 /** A value as TOML writes it. */
 export type TomlValue = string | number | boolean | readonly string[]
@@ -104,9 +104,12 @@ export class Programs {
   /** Starts a program with a configuration that is there already, and waits until it logs `"event":"role.ready"`. */
   async run(room: string, role: Role, file: string): Promise<Program> {
     const verb = role === 'node' ? 'up' : role
+    // A program that is started again writes on in the log of the one before.
+    const before = this.running.get(room)?.text().length ?? 0
     const program = this.lab.spawn(room, `${room}-ntm-${role}`, process.execPath, [NTM, verb, '--config', file])
     this.running.set(room, program)
-    await program.line(/"event":"role\.ready"/, 20_000)
+    if (before === 0) await program.line(READY, 20_000)
+    else await until(`${room} is ready again`, () => (READY.test(program.text().slice(before)) ? true : null), 20_000)
     return program
   }
 
@@ -132,4 +135,5 @@ export class Programs {
   }
 }
 
+const READY = /"event":"role\.ready"/
 const NTM = join(ROOT, 'src/cli/ntm.ts')
