@@ -1,16 +1,15 @@
 import { nodeCrypto } from '#io/crypto-node.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
 import { type Instant, seconds, sooner, wallTime } from '#ntm-lib/base/time.ts'
 import { isCoordinator, verifyChain } from '#ntm-lib/crypto/certificate.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import { ControlClient } from '#ntm-lib/negotiate/control-client.ts'
 import type { ControlClientEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { Registrar, type RegistrarOut } from '#ntm-lib/negotiate/registrar.ts'
-import { RUN, type Runs } from '#ntm-lib/plane/engine.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
-import { RelayCore } from '#relay/core.ts'
+import type { RelayCore } from '#relay/core.ts'
+import { RelayMachine } from '#relay/machine.ts'
 import { RELAY_DEFAULTS, type RelaySettings } from '#relay/settings.ts'
 import type { Disk, Home } from './home.ts'
 import type { Plugged, Program } from './internet.ts'
@@ -20,12 +19,12 @@ type Sent = { readonly to: Endpoint; readonly bytes: Uint8Array }
 /** One start of a relay's program: its registration and its table, with nothing around them but the wire. */
 export class RelayBox implements Program {
   readonly name: string
-  readonly core: RelayCore
   readonly counters = new CounterMap()
   candidates: readonly Candidate[] = []
   version = 1
   readonly #control: ControlClient
   readonly #registrar: Registrar
+  readonly #machine: RelayMachine
   readonly #out: Sent[] = []
 
   constructor(home: Home, name: string, disk: Disk, suite: CryptoSuite, settings: Partial<RelaySettings> = {}) {
@@ -56,15 +55,12 @@ export class RelayBox implements Program {
       },
       random: { bytes: (n) => suite.random(n) },
     })
-    this.core = new RelayCore({
-      settings: { ...RELAY_DEFAULTS, ...settings },
-      suite,
-      counters,
-      send: (runs, addrs, ports) => this.#forward(runs, addrs, ports),
-      sendOne: (to, bytes) => void this.#out.push({ to, bytes: bytes.slice() }),
-      pass: (from, bytes) => this.#control.handle(from, bytes, home.now),
-    })
+    this.#machine = new RelayMachine({ ...RELAY_DEFAULTS, ...settings }, suite, counters)
     this.#control.start(home.now)
+  }
+
+  get core(): RelayCore {
+    return this.#machine.core
   }
 
   get registered(): boolean {
@@ -72,19 +68,19 @@ export class RelayBox implements Program {
   }
 
   handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
-    this.core.handle(from, bytes, now)
+    this.#machine.handle({ from, bytes }, now)
     this.#settle(now)
   }
 
   tick(now: Instant): void {
     this.#control.tick(now)
     this.#registrar.tick(now)
-    this.core.tick(now)
+    this.#machine.tick(now)
     this.#settle(now)
   }
 
   deadline(): Instant | null {
-    return sooner(sooner(this.#control.deadline(), this.#registrar.deadline()), this.core.deadline())
+    return sooner(sooner(this.#control.deadline(), this.#registrar.deadline()), this.#machine.deadline())
   }
 
   poll(): Sent | null {
@@ -102,6 +98,12 @@ export class RelayBox implements Program {
 
   #settle(now: Instant): void {
     for (;;) {
+      const relayed = this.#machine.poll()
+      if (relayed !== null) {
+        if (relayed.out === 'send') this.#out.push(relayed)
+        else this.#control.handle(relayed.from, relayed.bytes, now)
+        continue
+      }
       const told = this.#registrar.poll()
       if (told !== null) {
         this.#onRegistrar(told, now)
@@ -151,15 +153,5 @@ export class RelayBox implements Program {
     if (code !== null) return respond(transaction, { kind: 'refusal', code, retryAfterMillis: 0, text: '' }, now)
     const endpoints = this.candidates.map((c) => c.endpoint)
     respond(transaction, { kind: 'relay-accept', endpoints, loadPercent: this.core.loadPercent }, now)
-  }
-
-  #forward({ arena, runs, count }: Runs, addrs: Uint8Array, ports: Uint16Array): void {
-    for (let i = 0; i < count; i++) {
-      const [row = 0, at = 0, len = 0, each = 0] = runs.subarray(i * RUN.words, (i + 1) * RUN.words)
-      const ip = ip6FromBytes(addrs, row * 16)
-      const to = { ip: unmapped(ip) ?? ip, port: ports[row] ?? 0 }
-      for (let from = at; from < at + len; from += each)
-        this.#out.push({ to, bytes: arena.slice(from, Math.min(from + each, at + len)) })
-    }
   }
 }
