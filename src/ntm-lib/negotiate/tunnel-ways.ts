@@ -229,10 +229,21 @@ function offersOf(core: Core, path: Path): Offer[] {
   const current = path.address === null ? [] : [path.address.current]
   for (const to of [...current, ...(mayGoDirect(path) ? [...heard, ...path.candidates] : [])]) {
     if (kindOf(path, to) === 'relay') continue
-    for (const via of viasTo(core, to)) offers.push({ via, to, kind: 'direct', rank: rankOf(core, 'direct', via) })
+    const least = isToBeNamed(core, path) && !current.some((c) => sameEndpoint(c, to)) ? UNNAMED : 0
+    for (const via of viasTo(core, to))
+      offers.push({ via, to, kind: 'direct', rank: Math.max(least, rankOf(core, 'direct', via)) })
   }
   return offers
 }
+
+/**
+ * The kernel chose how the peer is reached, and most likely by the first of our interfaces: only an answer from the same place gives that way its
+ * name. Any other place of the peer, even one that it has just left, would be better by having one.
+ */
+const isToBeNamed = ({ vias }: Core, { via, address }: Path): boolean =>
+  via === null &&
+  address !== null &&
+  vias.some((v) => v.ifindex === vias[0]?.ifindex && isIp4(v.ip) === isIp4(address.current.ip))
 
 /** With `seed` a path that the coordinator sends through a relay looks for no other way (SEED 002 §3.3). */
 const mayGoDirect = ({ whereabouts }: Path): boolean => whereabouts.optimise === 'ice' || whereabouts.way === 'direct'
@@ -248,7 +259,7 @@ function viasTo(core: Core, to: Endpoint): readonly (Via | null)[] {
 function rankOf(core: Core, kind: WayTo['kind'], via: Via | null): number {
   const base = kind === 'relay' ? RELAYED : 0
   if (core.vias.length === 0) return base
-  if (via === null) return base + 0.5
+  if (via === null) return base + UNNAMED
   const interfaces = [...new Set(core.vias.map((v) => v.ifindex))]
   const listed = core.vias.some((v) => sameVia(v, via))
   return base + (listed ? interfaces.indexOf(via.ifindex) : interfaces.length)
@@ -276,3 +287,4 @@ const checkFrame = ({ nonce, use }: { readonly nonce: Uint8Array; readonly use: 
 
 const seeds = (core: Core) => (): Uint8Array => core.random.bytes(7)
 const RELAYED = 1000
+const UNNAMED = 0.5
