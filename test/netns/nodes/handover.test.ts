@@ -62,6 +62,24 @@ describeLab('hand-over on real kernels', () => {
     })
   })
 
+  test('a download alone, 20 ms away: the peer hears nothing but what the move itself says', async () => {
+    for (let i = 0; i < 3; i++) {
+      const [a, b] = await moving.begin(['far4', 'far6'], 'desk', 'direct')
+      if (a === undefined || b === undefined) throw new Error('no uplinks')
+      await pause(1000)
+      const flow = await moving.flowTo('desk', { onlyDown: true })
+      await pause(500)
+      await moving.prefer(b.link)
+      await pause(600)
+      moving.unplug(a)
+      await pause(600)
+      const { down } = await flow.close()
+      await moving.prefer('auto')
+      expect(down.sent.length).toBeGreaterThan(150)
+      expect(lost(down)).toEqual([])
+    }
+  })
+
   describe('one uplink is pulled out and another plugged in: 100 MB arrive intact over one connection', () => {
     test.each([
       ['g1', 'home'],

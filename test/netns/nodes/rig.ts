@@ -8,7 +8,7 @@ import { authority, webServer } from '#lab/services.ts'
 
 /*
  * A laptop that moves. Sites: g1, g2 with global IPv4 addresses; home, cafe, flat, hotel behind NATs that let in only whom they sent to; six with IPv6
- * alone; sym1, sym2, sym3 behind symmetric NATs. Peers: desk (both families, global), plant (symmetric NAT). Servers: web.example, through the terminator.
+ * alone; far4 and far6 like home and six, but 10 ms away; sym1, sym2, sym3 behind symmetric NATs. Peers: desk (both families, global), plant (symmetric NAT). Servers: web.example, through the terminator.
  */
 export class Moving {
   readonly scene: NodesScene
@@ -27,7 +27,8 @@ export class Moving {
   static async build(): Promise<Moving> {
     const scene = await nodes({ servers: true })
     const sites: Partial<Record<SiteName, Site>> = {}
-    for (const [name, kind] of SITES) sites[name] = await scene.site(name, kind)
+    for (const [name, kind] of SITES)
+      sites[name] = await scene.site(name, kind, name.startsWith('far') ? { weather: { delayMs: 10 } } : {})
     const all = sites as Record<SiteName, Site>
     scene.machine('desk', await scene.site('work', 'none'))
     scene.machine('plant', await scene.site('works', 'symmetric'))
@@ -163,6 +164,8 @@ const SITES = [
   ['flat', 'port-restricted'],
   ['hotel', 'port-restricted'],
   ['six', 'v6-only'],
+  ['far4', 'port-restricted'],
+  ['far6', 'v6-only'],
   ['sym1', 'symmetric'],
   ['sym2', 'symmetric'],
   ['sym3', 'symmetric'],
