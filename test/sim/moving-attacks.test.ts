@@ -7,6 +7,7 @@ import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import type { CryptoSuite } from '#ntm-lib/crypto/suite.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
+import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
 import { endpointOf } from '#test/support/route.ts'
 import type { BoxActor } from './actors.ts'
 import type { Fleet, FleetWish } from './fleet.ts'
@@ -201,6 +202,31 @@ describe.each(WAYS)('over a %s path', (way) => {
     const answer = fleet.ask(pair.peer, `${pair.mover.name}.ntm.example`)
     expect(answer).toMatchObject({ ok: false })
   })
+  test(
+    'attack 12: while the coordinator is down a path lives exactly as long as the memberships of its ends',
+    LONG,
+    () => {
+      // Two minutes; renewal would come from two thirds on, if the coordinator were there.
+      const { ground, pair } = started(way, { settings: { optimise: 'seed', membershipDays: 120 / 86_400 } })
+      const { fleet } = ground
+      fleet.net.fault((p) => p.sender === 'dc' || p.sites[1] === 'dc')
+      const ends = [pair.mover, pair.peer].map((box) => {
+        const leaf = decodeSignedCertificate(box.disk.chain[0] ?? new Uint8Array(0))
+        if (!leaf.ok) throw new Error(leaf.fault)
+        return leaf.value.certificate.expires * 1000
+      })
+      const until = fleet.net.now + (Math.min(...ends) - fleet.today())
+      expect(until - fleet.net.now).toBeGreaterThan(60_000)
+      fleet.net.wait(millis(until - fleet.net.now + 20_000))
+      for (const flow of [pair.up, pair.down]) {
+        const last = flow.arrivals.at(-1)?.at ?? 0
+        // Certificates count in seconds, leases too.
+        expect(last - until).toBeLessThan(100)
+        expect(until - last).toBeLessThan(2500)
+      }
+      expect(pair.mover.tunnels.size + pair.peer.tunnels.size).toBe(0)
+    },
+  )
 })
 
 test('attack 12: a revoked node gets nothing through a terminator within 2 s', LONG, () => {
