@@ -1,11 +1,14 @@
 import type { HoldOut } from '#dnsfn/flow.ts'
 import { Hold } from '#dnsfn/hold.ts'
+import { isSubdomainOf } from '#dnsfn/names.ts'
+import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
 import { type Ip, ipText, sameIp } from '#ntm-lib/addr/ip.ts'
 import { type Prefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { VirtualPair } from '#ntm-lib/addr/virtual.ts'
-import type { Instant } from '#ntm-lib/base/time.ts'
+import { type Instant, sooner } from '#ntm-lib/base/time.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Machine, Random } from '#ntm-lib/ports/machine.ts'
+import { ForeignZones, type Held } from './foreign-zones.ts'
 import type { NodeCoreOut, NodeDirected, NodeFlow, NodeIn } from './types.ts'
 
 export type NodeCoreConfig = {
@@ -13,6 +16,8 @@ export type NodeCoreConfig = {
   readonly holdMillis: number
   /** Ordinary servers too are reached through a terminator, whatever families they have. */
   readonly tunnelsAll?: boolean
+  /** Our network's; with it zones are found that the coordinator did not name. */
+  readonly fingerprint?: Fingerprint
 }
 
 /**
@@ -25,6 +30,9 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
   readonly #counters: Counters
   #hold: Hold<NodeFlow<A>> | null = null
   #virtual: readonly Prefix[] = []
+  /** As the coordinator told. */
+  #zones: readonly string[] = []
+  readonly #foreign: ForeignZones<A> | null
   #pair: VirtualPair | null = null
   #hasIp4 = true
   #hasGlobalIp6 = true
@@ -37,6 +45,8 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
     this.#config = config
     this.#random = random
     this.#counters = counters
+    const { fingerprint } = config
+    this.#foreign = fingerprint === undefined ? null : new ForeignZones(fingerprint, random, counters)
   }
 
   handle(input: NodeIn<A>, now: Instant): void {
@@ -62,10 +72,11 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
 
   tick(now: Instant): void {
     this.#hold?.tick(now)
+    this.#goOn(this.#foreign?.tick(now) ?? [], now)
   }
 
   deadline(): Instant | null {
-    return this.#hold?.deadline() ?? null
+    return sooner(this.#hold?.deadline() ?? null, this.#foreign?.deadline() ?? null)
   }
 
   poll(): NodeCoreOut<A> | null {
@@ -82,7 +93,8 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
       this.#virtual = virtual
     }
     this.#pair = pair
-    this.#hold.setZones(zones)
+    this.#zones = zones
+    this.#setZones()
     // Nobody else can be asked the way to ourselves.
     this.#hold.known.learn(SELF, name, pair, OWN_NAME_SECONDS, now)
   }
@@ -103,9 +115,32 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
     if (this.#hold?.onQuery(bytes, flow, now) === 'taken') return
     this.#counters.count('node.dns.forwarded')
     this.#out.push({ out: 'forward', flow, transport, bytes })
+    const beside = this.#hold === null ? null : (this.#foreign?.passing(bytes, flow, now) ?? null)
+    if (beside !== null) this.#out.push({ out: 'forward', flow, transport: 'udp', bytes: beside })
   }
 
   #onReply(flow: NodeFlow<A>, bytes: Uint8Array, now: Instant): void {
+    const found = this.#foreign?.reply(bytes, flow, now) ?? 'no'
+    if (found === 'held') return
+    if (found !== 'no') return this.#goOn(found.settled, now)
+    this.#pass(flow, bytes, now)
+  }
+
+  /** Answers that waited: those of zones that turned out to be ours are asked for as NTM names. */
+  #goOn(held: readonly Held<A>[], now: Instant): void {
+    if (held.length > 0) this.#setZones()
+    for (const { flow, query, reply } of held) {
+      // The first asking was passed on; this one is another, of the same asker.
+      const again = { ...flow, hostPort: flow.hostPort + ASKED_AGAIN }
+      if (this.#hold?.onQuery(query, again, now) !== 'taken') this.#pass(flow, reply, now)
+    }
+  }
+
+  #setZones(): void {
+    this.#hold?.setZones([...this.#zones, ...(this.#foreign?.zones ?? [])])
+  }
+
+  #pass(flow: NodeFlow<A>, bytes: Uint8Array, now: Instant): void {
     if (this.#hold?.onReply(bytes, bytes, flow, now) === 'taken') return
     this.#out.push({ out: 'answer', asker: flow.asker, bytes })
   }
@@ -119,10 +154,15 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
       case 'ask':
         return { out: 'forward', flow: o.flow, transport: 'udp', bytes: o.bytes }
       case 'direct':
-        return this.#direct(`${NAME}${o.id}`, { by: 'name', name: o.name }, 'dns')
+        return this.#direct(`${NAME}${o.id}`, { by: this.#isForeign(o.name) ? 'peer' : 'name', name: o.name }, 'dns')
       default:
         return o satisfies never
     }
+  }
+
+  /** A name of a zone that our coordinator may not know of yet. */
+  #isForeign(name: string): boolean {
+    return this.#foreign?.has(name) === true && !this.#zones.some((zone) => isSubdomainOf(name, zone))
   }
 
   #onWanted(vip: Ip): void {
@@ -167,6 +207,8 @@ export class NodeCore<A> implements Machine<NodeIn<A>, NodeCoreOut<A>> {
 const SELF = 'self'
 /** TCP ports are counted on from the UDP ones. */
 const TCP_PORTS = 65_536
+/** Beyond both. */
+const ASKED_AGAIN = 2 * TCP_PORTS
 /** Renewed with every registration, which comes much sooner. */
 const OWN_NAME_SECONDS = 3600
 const NAME = 'name '

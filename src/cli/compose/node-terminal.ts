@@ -57,7 +57,8 @@ export class Terminal {
   constructor(parts: TerminalParts) {
     this.#p = parts
     const { config, store, device, log, counters, fail } = parts
-    const core = { holdMillis: config.dns.hold_ms, tunnelsAll: config.node.servers === 'tt' }
+    const { fingerprint } = parts.made
+    const core = { holdMillis: config.dns.hold_ms, tunnelsAll: config.node.servers === 'tt', fingerprint }
     this.#core = new NodeCore(core, systemRandom, counters)
     this.#alarm = new Alarm(systemClock, () => {
       this.#core.tick(systemClock.now())

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { systemCalendar, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
+import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
 import { seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import { isCoordinator, verifyChain } from '#ntm-lib/crypto/certificate.ts'
 import { identityOf } from '#ntm-lib/crypto/identity.ts'
@@ -34,6 +35,8 @@ export type NtmNode = {
   readonly node: Node
   /** In the membership certificate; empty before enrolment. */
   readonly name: string
+  /** Of the network. */
+  readonly fingerprint: Fingerprint
   readonly where: Whereabouts
   /** What packet workers and tunnels share, for the packet host. */
   readonly cells: Float64Array
@@ -46,6 +49,7 @@ export type NtmNode = {
 /** A box's negotiation with everything it needs from this machine. */
 export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, counters }: NtmNodeParts): NtmNode {
   const suite = nodeCrypto
+  const fingerprint = fingerprintOf(suite, box.rootPublicKey)
   const bootId = suite.random(8)
   const where: Whereabouts = { candidates: [], hosts: [], version: 1 }
   let name = box.name
@@ -73,7 +77,7 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
     caller: {
       suite,
       self: box.identity.static,
-      fingerprint: fingerprintOf(suite, box.rootPublicKey),
+      fingerprint,
       coordinatorKey: box.coordinatorStatic,
       bootId,
       roles,
@@ -116,6 +120,7 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
       return name
     },
     where,
+    fingerprint,
     cells,
     hash: (bytes) => suite.hash(bytes),
     enrolled: (chain) => {

@@ -5,6 +5,9 @@ import { Lab, ROOT } from '#lab/netns.ts'
 import { Programs, withSettings } from '#lab/programs.ts'
 import { resolver, where } from '#lab/services.ts'
 
+/** How the coordinators know of each other; `names`: not at all, before somebody asks for a name. */
+export type Found = 'config' | 'dns' | 'names'
+
 /*
  *   alice (a.example, two uplinks behind NATs) ──┐
  *                                               inet ──┬── dca: coordinator of a.example, its DNS, the network's root
@@ -19,7 +22,7 @@ export class TwoZones {
   readonly at: Record<string, string> = {}
 
   /** `found`: how the coordinators know of each other. */
-  static async up(found: 'config' | 'dns'): Promise<TwoZones> {
+  static async up(found: Found): Promise<TwoZones> {
     const place = new TwoZones()
     try {
       await place.#build(found)
@@ -30,7 +33,7 @@ export class TwoZones {
     }
   }
 
-  async #build(found: 'config' | 'dns'): Promise<void> {
+  async #build(found: Found): Promise<void> {
     const { lab, net, a, b } = this
     for (const room of ['dca', 'dcb', 'resolver', 'bob']) this.at[room] = (await net.server(room)).ip4
     const [atA = '', atB = ''] = [this.at['dca'], this.at['dcb']]
@@ -59,7 +62,8 @@ export class TwoZones {
   }
 
   /** The lines that tell one coordinator of the other. */
-  async #others(other: 'a' | 'b', found: 'config' | 'dns'): Promise<string> {
+  async #others(other: 'a' | 'b', found: Found): Promise<string> {
+    if (found === 'names') return ''
     if (found === 'dns') return `[[federation]]\nzone = "${other}.example"\n`
     return this[other].ntm(`dc${other}`, ['network', 'show', '--dir', this[other].networkDir])
   }

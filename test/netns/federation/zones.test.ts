@@ -7,7 +7,7 @@ import { TwoZones } from './place.ts'
 
 // Two coordinators of one network, each with a zone of its own: alice is a.example's, bob is b.example's.
 describeLab('two zones of one network', () => {
-  describe.each(['config', 'dns'] as const)('their coordinators found by %s', (found) => {
+  describe.each(['config', 'dns', 'names'] as const)('their coordinators found by %s', (found) => {
     let place: TwoZones
     let failed = false
     beforeAll(async () => {
@@ -24,11 +24,13 @@ describeLab('two zones of one network', () => {
     }
 
     test('each pings the other by name', async () => {
-      await until('the links', async () => {
-        const [a, b] = await Promise.all([place.a.status('dca', 'coordinator'), place.b.status('dcb', 'coordinator')])
-        const up = (s: typeof a, zone: string) => JSON.stringify(s['federation']).includes(`"zone":"${zone}","up":true`)
-        return up(a, 'b.example') && up(b, 'a.example') ? true : null
-      })
+      if (found !== 'names')
+        await until('the links', async () => {
+          const [a, b] = await Promise.all([place.a.status('dca', 'coordinator'), place.b.status('dcb', 'coordinator')])
+          const up = (s: typeof a, zone: string) =>
+            JSON.stringify(s['federation']).includes(`"zone":"${zone}","up":true`)
+          return up(a, 'b.example') && up(b, 'a.example') ? true : null
+        })
       expect(await ping('alice', 'bob.b.example')).toContain('3 received')
       expect(await ping('bob', 'alice.a.example')).toContain('3 received')
     })
