@@ -9,8 +9,6 @@ import {
   renameSync,
   rmSync,
   statSync,
-  unwatchFile,
-  watchFile,
   writeSync,
 } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -38,7 +36,7 @@ export class ResolverFile {
   readonly #file: string
   readonly #store: Keystore
   readonly #own: Ip
-  #watched: string | null = null
+  #look: NodeJS.Timeout | undefined
 
   constructor(file: string, store: Keystore, own: Ip) {
     this.#file = file
@@ -81,24 +79,26 @@ export class ResolverFile {
   /** Looks every second whether somebody else wrote the file: then it is taken anew, and `changed` gets the servers that it names now. */
   watch(changed: (servers: readonly Endpoint[]) => void, fail: (why: Error) => void): void {
     this.unwatch()
-    this.#watched = this.#file
-    watchFile(this.#file, { interval: LOOK_MS, persistent: false }, () => {
+    // By what is in it: a watch for changes of the file misses the one before its first look.
+    this.#look = setInterval(() => {
       try {
         const kept = this.#store.load(KEPT) as Kept | null
         const target = endOf(this.#file)
+        const text = read(target)
         // Gone for a moment while it is being replaced: the next look finds the new one.
-        if (kept === null || read(target) === null || (target === kept.target && read(target) === kept.ours)) return
+        if (kept === null || text === null || (target === kept.target && text === kept.ours)) return
         changed(this.take())
       } catch (e) {
         // The disk is full or read-only now.
+        this.unwatch()
         fail(e instanceof Error ? e : new Error(String(e)))
       }
-    })
+    }, LOOK_MS).unref()
   }
 
   unwatch(): void {
-    if (this.#watched !== null) unwatchFile(this.#watched)
-    this.#watched = null
+    clearInterval(this.#look)
+    this.#look = undefined
   }
 }
 
