@@ -66,10 +66,12 @@ export function enactContract(
 ): Route {
   const { peer, minted } = state
   const row = p.store.contract(job.initiator, peer.node)
+  // Two boxes that lose their contract to a power cut make another one; a server's address must never be given to two.
+  const disk = job.goal.to === 'server' ? 'now' : 'soon'
   const settle = p.store.transaction(() => {
     p.contracts.enact(job.initiator, peer.node, minted)
     return commitServer(p, job, accept)
-  })
+  }, disk)
   settle?.()
   if (row !== null) succession.superseded([job.initiator, peer.node], row.hash, now)
   succession.enacted(minted.hash, now)

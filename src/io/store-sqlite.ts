@@ -18,6 +18,7 @@ import {
   type Token,
 } from '#ntm-lib/ports/coordinator-store.ts'
 import { IoFault } from './fault.ts'
+import { WriteAheadLog } from './store-sqlite-log.ts'
 import { openDatabase } from './store-sqlite-schema.ts'
 
 /**
@@ -27,13 +28,15 @@ import { openDatabase } from './store-sqlite-schema.ts'
 export class SqliteStore implements CoordinatorStore {
   readonly #db: DatabaseSync
   readonly #prepared = new Map<string, StatementSync>()
-
+  readonly #log: WriteAheadLog
   constructor(path: string) {
     this.#db = openDatabase(path)
+    this.#log = new WriteAheadLog(this.#db, `${path}-wal`)
   }
 
-  transaction<T>(work: () => T): T {
+  transaction<T>(work: () => T, disk: 'now' | 'soon' = 'now'): T {
     if (this.#db.isTransaction) return work()
+    if (disk === 'soon') return this.#log.behind(() => this.transaction(work))
     this.#exec('BEGIN IMMEDIATE')
     try {
       const result = work()
@@ -179,6 +182,7 @@ export class SqliteStore implements CoordinatorStore {
   }
 
   close(): void {
+    this.#log.close()
     this.#db.close()
   }
 
@@ -196,7 +200,7 @@ export class SqliteStore implements CoordinatorStore {
   }
 
   #exec(sql: 'BEGIN IMMEDIATE' | 'COMMIT' | 'ROLLBACK'): void {
-    this.#guard(sql, (s) => s.run())
+    this.#run(sql, [])
   }
 
   #guard<T>(sql: string, use: (statement: StatementSync) => T): T {

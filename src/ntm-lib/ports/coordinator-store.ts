@@ -82,8 +82,11 @@ export type ForeignRow = {
  * Every method may throw an `IoFault` when the machine fails; rows handed out are the caller's to keep.
  */
 export interface CoordinatorStore {
-  /** All or nothing: when `work` throws nothing of it stays. A nested call joins the outer transaction. */
-  transaction<T>(work: () => T): T
+  /**
+   * All or nothing: when `work` throws nothing of it stays. A nested call joins the outer transaction. `soon`: what was written survives our own end at
+   * once, but a power cut only when the disk has taken it, which is begun and not waited for.
+   */
+  transaction<T>(work: () => T, disk?: 'now' | 'soon'): T
 
   member(node: NodeId): Member | null
   memberByName(name: string): Member | null
