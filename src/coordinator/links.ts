@@ -117,9 +117,11 @@ export class Links implements OtherZones {
   }
 
   tick(now: Instant): void {
-    for (const { link } of [...this.#entries.values()]) {
+    for (const [key, { link, fixed, usedAt }] of [...this.#entries]) {
       link.tick(now)
       this.#drain(link)
+      // A lead from DNS may be anybody's address: it is not called for ever.
+      if (!fixed && !link.up && after(usedAt, FORGOTTEN) <= now) this.#entries.delete(key)
     }
     for (const [zone, until] of this.#finding) if (until <= now) this.found(zone, null, now)
     this.#nowhere.sweep(now)
@@ -129,7 +131,10 @@ export class Links implements OtherZones {
 
   deadline(): Instant | null {
     let first = this.#nowhere.deadline()
-    for (const { link } of this.#entries.values()) first = sooner(first, link.deadline())
+    for (const { link, fixed, usedAt } of this.#entries.values()) {
+      first = sooner(first, link.deadline())
+      if (!fixed && !link.up) first = sooner(first, after(usedAt, FORGOTTEN))
+    }
     for (const { until } of this.#seeking.values()) first = sooner(first, until)
     for (const until of this.#finding.values()) first = sooner(first, until)
     return first
@@ -219,3 +224,5 @@ const MAX_PARKED = 1024
 /** Under the time in which a direction is answered. */
 const SEEK = seconds(1.2)
 const NOWHERE = seconds(30)
+/** A link that is down and that nobody needs. */
+const FORGOTTEN = seconds(60)

@@ -5,7 +5,9 @@ import { ipText } from '#ntm-lib/addr/ip.ts'
 import { hex } from '#ntm-lib/base/hex.ts'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import { nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
-import { Twins } from './twins.ts'
+import { endpointOf } from '#test/support/route.ts'
+import { Nat, SYMMETRIC } from './nat.ts'
+import { DC_B, Twins } from './twins.ts'
 import { calm } from './weather.ts'
 
 test('found by configuration: a node of each zone reaches the other by name, over one contract both coordinators keep', () => {
@@ -243,4 +245,47 @@ test('a contract that only the other coordinator still knows is made anew', () =
   expect(w.ping(laptop, device, there)).toBe(true)
   expect(w.rows('a')).toEqual(w.rows('b'))
   expect(w.rows('a').length).toBe(1)
+})
+
+test.each(['seed', 'ice'] as const)(
+  'two boxes behind symmetric NATs meet through a relay of the zone that is asked (%s)',
+  (optimise) => {
+    const w = new Twins({ optimise })
+    const relay = w.relay('b', '198.51.100.9:4330')
+    const laptop = w.box('a', 'laptop', '192.168.1.2:4330', new Nat(endpointOf('203.0.113.5:1').ip, SYMMETRIC))
+    const device = w.box('b', 'device', '192.168.7.2:4330', new Nat(endpointOf('203.0.113.77:1').ip, SYMMETRIC))
+    expect(w.up()).toBe(true)
+    const there = w.resolve(laptop, 'device.b.example', seconds(4))
+    expect(there).toMatchObject({ ok: true })
+    expect(w.ping(laptop, device, there)).toBe(true)
+    expect(relay.core.paths).toBe(1)
+    const [path] = [...laptop.tunnels.paths()]
+    expect(path?.ways?.used.kind).toBe('relay')
+    // The initiator's coordinator has no part in it, and the end of the contract frees the relay.
+    expect([w.dcA.core.relayed, w.dcB.core.relayed]).toEqual([0, 1])
+    w.dcA.core.revoke(nodeIdOf(nodeCrypto, laptop.disk.key.public), w.world.now)
+    w.world.wait(seconds(2))
+    expect([w.dcA.core.relayed, w.dcB.core.relayed]).toEqual([0, 0])
+  },
+)
+
+test('a false lead in DNS: nothing of our boxes is told to it, and it is not called for ever', () => {
+  const w = new Twins({ configured: false })
+  const { laptop } = w.boxes()
+  expect(w.up()).toBe(true)
+  const EVE = endpointOf('192.0.2.66:4330')
+  w.a.lookUp = () => ({ endpoints: [EVE], key: nodeCrypto.x25519Pair().public })
+  const begun = w.world.now
+  expect(w.resolve(laptop, 'device.b.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
+  expect(w.world.now - begun).toBeLessThan(1700)
+  w.world.wait(seconds(120))
+  const sent = w.world.captured.filter((c) => c.to.ip === EVE.ip)
+  expect(sent.length).toBeGreaterThan(0)
+  expect(new Set(sent.map((c) => c.bytes[0])).size).toBe(1)
+  const newest = Math.max(...sent.map((c) => c.when))
+  expect(newest - begun).toBeLessThan(70_000)
+  // A true key at a false address, and a coordinator of another zone than the name's.
+  w.a.lookUp = () => ({ ...w.lead('b'), endpoints: [DC_B] })
+  expect(w.resolve(laptop, 'device.c.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
+  expect(w.rows('a')).toEqual([])
 })

@@ -4,11 +4,13 @@ import { hex } from '#ntm-lib/base/hex.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 import { type Millis, seconds } from '#ntm-lib/base/time.ts'
 import type { Directed } from '#ntm-lib/negotiate/node-events.ts'
-import { ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_NODE, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import { innerPacket } from '#test/support/inner.ts'
 import { endpointOf } from '#test/support/route.ts'
 import { BoxActor, CoordinatorActor } from './actors.ts'
 import { Home } from './home.ts'
+import type { Nat } from './nat.ts'
+import { RelayBox } from './relay-box.ts'
 import { dotted } from './system.ts'
 import type { Weather } from './weather.ts'
 import { calm } from './weather.ts'
@@ -19,7 +21,12 @@ import { World } from './world.ts'
 export const DC_A: Endpoint = endpointOf('198.51.100.1:4330')
 export const DC_B: Endpoint = endpointOf('198.51.100.2:4330')
 
-export type TwinsWish = { readonly seed?: number; readonly weather?: Weather; readonly configured?: boolean }
+export type TwinsWish = {
+  readonly seed?: number
+  readonly weather?: Weather
+  readonly configured?: boolean
+  readonly optimise?: 'seed' | 'ice'
+}
 
 /** Two zones of one network, each with its own coordinator and store, in one world. */
 export class Twins {
@@ -30,11 +37,11 @@ export class Twins {
   dcB: CoordinatorActor
   readonly #boxes: BoxActor[] = []
 
-  constructor({ seed = 1, weather = calm, configured = true }: TwinsWish = {}) {
+  constructor({ seed = 1, weather = calm, configured = true, optimise = 'ice' }: TwinsWish = {}) {
     this.world = new World(weather)
-    this.a = new Home({ seed, clock: this.world, endpoints: [DC_A], settings: { slice: SLICE_A } })
+    this.a = new Home({ seed, clock: this.world, endpoints: [DC_A], settings: { slice: SLICE_A, optimise } })
     this.b = new Home({
-      ...{ seed: seed + 1000, clock: this.world, endpoints: [DC_B], settings: {} },
+      ...{ seed: seed + 1000, clock: this.world, endpoints: [DC_B], settings: { optimise } },
       extends: { home: this.a, zone: 'b.example', own: HIGH },
     })
     if (configured) {
@@ -63,7 +70,18 @@ export class Twins {
     this.world.remove(`dc-${of}`)
   }
 
-  box(of: 'a' | 'b', name: string, at: string, roles: number = ROLE_NODE): BoxActor {
+  /** A relay of one of the zones on the open Internet. */
+  relay(of: 'a' | 'b', at: string): RelayBox {
+    const endpoint = endpointOf(at)
+    const home = this[of]
+    const relay = new RelayBox(home, `relay-${of}`, home.disk('relay', ROLE_RELAY), home.suite())
+    relay.candidates = [{ type: 'local', endpoint, priority: 100 }]
+    this.world.add(relay, endpoint)
+    this.world.run(() => relay.registered, seconds(10))
+    return relay
+  }
+
+  box(of: 'a' | 'b', name: string, at: string, nat: Nat | null = null, roles: number = ROLE_NODE): BoxActor {
     const endpoint = endpointOf(at)
     const home = this[of]
     const box = new BoxActor(
@@ -73,7 +91,7 @@ export class Twins {
       [{ type: 'local', endpoint, priority: 100 }],
       home.suite(),
     )
-    this.world.add(box, endpoint)
+    this.world.add(box, endpoint, nat)
     this.#boxes.push(box)
     return box
   }
