@@ -1,4 +1,8 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+
+/** Programs that tests start compile what the ones before them have compiled already: a start takes a third of the time. */
+const env = { NODE_COMPILE_CACHE: join(import.meta.dirname, '.run/compile-cache') }
 
 /** `fast` needs neither root nor the addon; `netns` needs root, real kernels and the native build. */
 export default defineConfig({
@@ -7,6 +11,7 @@ export default defineConfig({
       {
         test: {
           name: 'fast',
+          env,
           // No test leaves anything behind in its process, so files share one: half the time goes into loading otherwise.
           isolate: false,
           maxWorkers: 2,
@@ -23,6 +28,7 @@ export default defineConfig({
       {
         test: {
           name: 'netns',
+          env,
           include: ['test/netns/**/*.test.ts', '{src,lab,test}/**/*.netns.test.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
