@@ -47,6 +47,9 @@ describeLab('relays that are full', () => {
     // Said where somebody would look: at the coordinator, and at the terminal that asked.
     await until('the relays have refused', () => (/"event":"relay.refused"/.test(log()) ? true : null), 5000)
     expect(log()).toMatch(/relay-full/)
+    // One after the other was asked before it was said that there is none.
+    const refused = log().matchAll(/"relay":"(\w+)","code":"relay-full"/g)
+    expect(new Set([...refused].map(([, relay]) => relay)).size).toBe(2)
     const trouble = (await scene.status('erin')).troubles.find((t) => t.about === `frank.${scene.zone}`)
     expect(trouble?.what).toMatch(/^no-route: /)
     expect(scene.programs.running.get('erin')?.text()).toMatch(/"code":"no-route"/)
