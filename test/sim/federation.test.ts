@@ -178,6 +178,7 @@ test('a box that lost its tunnels in a restart gets a new contract, and the old 
     boxes[which] = w.again(boxes[which])
     expect(w.up()).toBe(true)
     w.world.wait(seconds(1))
+    expect([w.rows('a'), w.rows('b')], which).toEqual([[], []])
     const there = w.resolve(boxes.laptop, 'device.b.example')
     expect(there, which).toMatchObject({ ok: true })
     expect(w.ping(boxes.laptop, boxes.device, there)).toBe(true)
@@ -193,6 +194,8 @@ test('who is shut out in one zone is cut off from the other at once', () => {
     expect(w.up()).toBe(true)
     w.resolve(laptop, 'device.b.example')
     const [dc, gone, left] = which === 'a' ? [w.dcA, laptop, device] : [w.dcB, device, laptop]
+    // It says nothing itself: not even that it closes its tunnels.
+    w.world.remove(gone.name)
     dc.core.revoke(nodeIdOf(nodeCrypto, gone.disk.key.public), w.world.now)
     expect(
       w.world.run(() => [...left.tunnels.paths()].length === 0, seconds(1)),
@@ -261,6 +264,17 @@ test.each(['seed', 'ice'] as const)(
     expect(relay.core.paths).toBe(1)
     const [path] = [...laptop.tunnels.paths()]
     expect(path?.ways?.used.kind).toBe('relay')
+    // Whoever asks, and whichever coordinator: the legs are those that the contract's maker made.
+    for (const [asker, sought] of [
+      [laptop, device],
+      [device, laptop],
+    ] as const) {
+      const node = nodeIdOf(nodeCrypto, sought.disk.key.public)
+      asker.node.direct('where', { sought: { by: 'node', node }, why: 'moved', sources: [] }, w.world.now)
+      expect(w.world.run(() => asker.answered('where') !== null, seconds(2))).toBe(true)
+      expect([...asker.tunnels.paths()][0]?.whereabouts.relay, asker.name).not.toBeNull()
+    }
+    expect(w.dcA.counters.get('coordinator.direction.moved')).toBe(0)
     // The initiator's coordinator has no part in it, and the end of the contract frees the relay.
     expect([w.dcA.core.relayed, w.dcB.core.relayed]).toEqual([0, 1])
     w.dcA.core.revoke(nodeIdOf(nodeCrypto, laptop.disk.key.public), w.world.now)
@@ -287,5 +301,18 @@ test('a false lead in DNS: nothing of our boxes is told to it, and it is not cal
   // A true key at a false address, and a coordinator of another zone than the name's.
   w.a.lookUp = () => ({ ...w.lead('b'), endpoints: [DC_B] })
   expect(w.resolve(laptop, 'device.c.example', seconds(2), 'peer')).toMatchObject({ ok: false, code: 'unknown-name' })
+  expect(w.dcB.counters.get('coordinator.foreign.unknown-name')).toBe(0)
   expect(w.rows('a')).toEqual([])
+})
+
+test('a coordinator that proves another zone than it is configured for is told of nobody', () => {
+  const w = new Twins({ configured: false })
+  const { laptop } = w.boxes()
+  w.a.federation.push({ zone: 'c.example', lead: w.lead('b') })
+  w.start('a')
+  w.world.wait(seconds(60))
+  expect(laptop.registered).toBe(true)
+  expect(w.resolve(laptop, 'device.c.example')).toMatchObject({ ok: false, code: 'peer-silent' })
+  expect(w.dcB.counters.get('coordinator.foreign.unknown-name')).toBe(0)
+  expect(w.a.lines('dc-a', 'federation.refused').length).toBe(1)
 })
