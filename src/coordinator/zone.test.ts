@@ -30,6 +30,13 @@ test('NTMv4, NTMv6 and one service record name the box and its coordinator, with
   })
   const service = decodeNtmService(raw(ask(zone, `_ntm._udp.${box.name}`, 'UNKNOWN_64')))
   expect(service).toMatchObject({ ok: true, value: { node, port: 4330, fingerprint: w.network.root.fingerprint } })
+  // Of the zone itself it names the coordinator; the key is what another zone's coordinator has to know to call it.
+  const apex = decodeNtmService(raw(ask(zone, '_ntm._udp.ntm.example', 'UNKNOWN_64')))
+  const { coordinator } = w.network
+  const coordinatorKey = coordinator.static.public
+  expect([service, apex]).toMatchObject([{ value: { coordinatorKey } }, { value: { coordinatorKey, port: 4330 } }])
+  expect(apex).toMatchObject({ value: { node: coordinator.nodeId, hints4: [ep('198.51.100.1:1').ip] } })
+  expect(ask(zone, '_udp.ntm.example', 'A')).toMatchObject({ rcode: 'NOERROR', answers: [] })
   for (const type of ['A', 'AAAA', 'MX', 'TXT']) {
     const answer = ask(zone, box.name, type)
     expect(answer, type).toMatchObject({ rcode: 'NOERROR', answers: [] })

@@ -136,6 +136,10 @@ test('ntm network extend: another zone under the same root, a slice of its own, 
   const [one, two] = [dir, to].map((d) => readFileSync(join(d, 'network.json'), 'utf8'))
   expect(finger(two ?? '')).toBe(finger(one ?? ''))
   expect(existsSync(join(to, 'root.json'))).toBe(false)
+  const shown = await ntm('network', 'show', '--dir', to)
+  expect(shown.stdout).toMatch(
+    /^\[\[federation\]\]\nzone = "b\.example"\nendpoints = \["192\.0\.2\.1:4330"\]\nkey = "[0-9a-f]{64}"\n$/,
+  )
   const again = await extend('c.example', '198.18.192.0/18', join(place.dir, 'third'))
   expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('198.18.128.0/17 is given away')])
   // The root of the first zone signs for the other one too.

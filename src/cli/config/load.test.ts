@@ -86,3 +86,23 @@ test('source addresses of a terminator: single or FIRST-LAST, one entry of each 
     )
   expect(complaint(tt('["192.0.2.1", "192.0.2.2"]'))).toContain('one entry of each family at most')
 })
+
+test('other zones of a coordinator: endpoints and key, or the zone alone', () => {
+  const federation = (lines: string): string =>
+    `role = "coordinator"\n[network]\ndir = "/x"\n[[federation]]\nzone = "B.example."\n${lines}`
+  const key = `key = "${'0a'.repeat(32)}"\n`
+  const good = checkConfig('dc.toml', federation(`endpoints = ["192.0.2.2:4330"]\n${key}`))
+  expect(good.role === 'coordinator' && good.federation).toMatchObject([
+    { zone: 'b.example', key: new Uint8Array(32).fill(10) },
+  ])
+  const alone = checkConfig('dc.toml', federation(''))
+  expect(alone.role === 'coordinator' && alone.federation).toEqual([{ zone: 'b.example', endpoints: [] }])
+  for (const half of [key, 'endpoints = ["192.0.2.2:4330"]\n'])
+    expect(complaint(federation(half)), half).toContain('federation.0: expected endpoints and key, or neither')
+  expect(complaint(federation('endpoints = ["192.0.2.2:4330"]\nkey = "0a"\n'))).toContain(
+    'federation.0.key: expected a public key of 64 hex digits, got "0a"',
+  )
+  expect(complaint('role = "coordinator"\n[network]\ndir = "/x"\n[[federation]]\nzone = "b"\n')).toContain(
+    'federation.0.zone: expected a DNS zone, got "b"',
+  )
+})
