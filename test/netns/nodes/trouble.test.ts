@@ -127,6 +127,7 @@ describeLab('trouble between terminals', () => {
     expect(await scene.reaches('carol', 'dave')).toBe(true)
     expect(await scene.way('carol', 'dave')).toBe('direct')
     const refused = await ask('carol', 'bob')
+    expect(refused).toMatchObject({ status: 'SERVFAIL' })
     expect(refused.ms).toBeLessThan(2500)
     for (const relay of ['relay1', 'relay2']) await again(relay, 'relay')
     await until('alice reaches bob', async () => ((await scene.reaches('alice', 'bob')) ? true : null), 40_000)
