@@ -5,6 +5,9 @@ import { until } from '#lab/process.ts'
 import { describeLab } from '#test/support/lab.ts'
 import { TwoZones } from './place.ts'
 
+/** Said one by one, each after the answer to the one before: some seconds. */
+const LINES = '12000'
+
 // Two coordinators of one network, each with a zone of its own: alice is a.example's, bob is b.example's.
 describeLab('two zones of one network', () => {
   describe.each(['config', 'dns', 'names'] as const)('their coordinators found by %s', (found) => {
@@ -44,12 +47,27 @@ describeLab('two zones of one network', () => {
         return paths.find((p) => p.peer === 'alice.a.example')?.at?.split(':')[0] ?? 'nowhere'
       }
       const before = await heardAt()
-      const talk = place.lab.must('alice', process.execPath, [program, 'talk', 'bob.b.example', '7022', '4', '400'])
+      const talk = place.lab.must('alice', process.execPath, [program, 'talk', 'bob.b.example', '7022', '4', LINES])
+      let ended = false
+      void talk.then(() => {
+        ended = true
+      })
       await place.a.ntm('alice', ['uplink', '--socket', place.a.socket('alice'), '--prefer', 'eth1'])
-      expect(JSON.parse(await talk)).toMatchObject({ lines: 400, same: true })
+      // Long enough that the move fell into it.
+      expect(ended).toBe(false)
+      expect(JSON.parse(await talk)).toMatchObject({ lines: Number(LINES), same: true })
       const after = await heardAt()
       expect([before, after]).not.toContain('nowhere')
       expect(after).not.toBe(before)
+    })
+
+    test('the other coordinator is down: the tunnel goes on, a new name fails in time', async () => {
+      await place.b.running.get('dcb')?.stop()
+      const begun = Date.now()
+      const asked = await place.lab.run('alice', 'dig', ['+tries=1', '+time=5', 'other.b.example', 'A'])
+      expect(asked.stdout).toContain('status: SERVFAIL')
+      expect(Date.now() - begun).toBeLessThan(4000)
+      expect(await ping('alice', 'bob.b.example')).toContain('3 received')
     })
   })
 })
