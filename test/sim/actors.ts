@@ -3,7 +3,7 @@ import { Links } from '#coordinator/links.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import { isIp4 } from '#ntm-lib/addr/ip.ts'
+import { type Ip, isIp4 } from '#ntm-lib/addr/ip.ts'
 import type { Ip4 } from '#ntm-lib/addr/ip4.ts'
 import type { Via } from '#ntm-lib/addr/via.ts'
 import { type Instant, seconds, sooner, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
@@ -122,11 +122,13 @@ export class BoxActor implements Actor {
     this.node.start(this.#now)
   }
 
-  handle(from: Endpoint, bytes: Uint8Array, now: Instant): void {
+  handle(from: Endpoint, bytes: Uint8Array, now: Instant, local?: Ip): void {
     this.#now = now
     if (((bytes[0] ?? 0) & 15) !== 4) return this.node.handle(from, bytes, now)
     const inner =
-      this.worker !== null ? this.worker.take(from, bytes, now) : (this.tunnels.open(from, bytes, now)?.bytes ?? null)
+      this.worker !== null
+        ? this.worker.take(from, bytes, now, local)
+        : (this.tunnels.open(from, bytes, now, local)?.bytes ?? null)
     if (inner !== null) this.received.push(inner)
     if (inner !== null) this.onInner?.(inner, now)
     this.#told(now)

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Instant, millis, seconds } from '#ntm-lib/base/time.ts'
 import { DC4, DC6 } from './fleet.ts'
+import { Flow } from './flow.ts'
 import type { Nat4 } from './gate.ts'
 import type { Plug } from './internet.ts'
 import { mode } from './mirror-mode.ts'
@@ -216,6 +217,24 @@ describe.each([
     mend()
     const back = comesTo(ground.fleet, 'direct', pair.mover, pair.peer, seconds(60))
     if (optimise === 'ice') expect(back, net.mermaid()).toBe(true)
+  })
+
+  test('an outage of the first of two uplinks that only the peer can notice: both ends leave it', () => {
+    const ground = new Ground(wish)
+    const { net } = ground.fleet
+    const [wlan, lte] = [ground.spot('P(A)'), ground.spot('P(B)')]
+    const pair = ground.pair({ wlan0: { ...wlan, metric: 10 }, wwan0: { ...lte, metric: 20 } }, ground.spot('G'))
+    // A mover that only listens hears its peer again by the other uplink, and misses nothing.
+    pair.up.stop()
+    net.wait(seconds(1))
+    const broken = net.now
+    net.fault((p) => p.sites.includes('A') && p.sites.includes('peer'))
+    net.until(() => Number.isFinite(pair.down.firstAfter(broken) - broken), seconds(9))
+    const { mover, peer, ips } = pair
+    const began = net.now
+    const up = new Flow(net, { from: mover, to: peer, source: ips[0], destination: ips[1], every: millis(20) })
+    net.until(() => up.firstAfter(began) < Number.POSITIVE_INFINITY, seconds(9))
+    expect(up.firstAfter(began) - began, net.mermaid()).toBeLessThan(5000)
   })
 
   test('the coordinator is down for a minute while its nodes move; afterwards they find each other as ever', () => {

@@ -38,7 +38,8 @@ export type Plugged = Plug & { readonly ifname: string; readonly ifindex: number
 /** A program with a UDP socket bound to one port of all its machine's addresses. */
 export interface Program {
   readonly name: string
-  handle(from: Endpoint, bytes: Uint8Array, now: Instant): void
+  /** `local`: the address of the interface that it came to. */
+  handle(from: Endpoint, bytes: Uint8Array, now: Instant, local?: Ip): void
   tick(now: Instant): void
   deadline(): Instant | null
   poll(): { readonly to: Endpoint; readonly bytes: Uint8Array; readonly via?: Via | null } | null
@@ -291,7 +292,7 @@ export class Internet {
       const machine = this.#holder(realm, to.ip)
       if (machine !== null) {
         if (to.port !== this.port) return
-        machine.program.handle(passing.from, passing.bytes, this.now)
+        machine.program.handle(passing.from, passing.bytes, this.now, to.ip)
         machine.due = ASK
         return
       }

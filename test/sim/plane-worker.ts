@@ -1,5 +1,5 @@
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
-import { ip16 } from '#ntm-lib/addr/ip.ts'
+import { type Ip, ip16 } from '#ntm-lib/addr/ip.ts'
 import { ip6FromBytes, unmapped } from '#ntm-lib/addr/ip6.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { VIA_BYTES, type Via } from '#ntm-lib/addr/via.ts'
@@ -70,10 +70,14 @@ export class PlaneWorker {
   }
 
   /** One class 4 datagram; the whole inner packet that it completes. */
-  take(from: Endpoint, bytes: Uint8Array, now: Instant): Uint8Array | null {
+  take(from: Endpoint, bytes: Uint8Array, now: Instant, local?: Ip): Uint8Array | null {
     this.#inner = null
     const arena = bytes.slice()
-    const place = { addrs: ip16(from.ip), ports: Uint16Array.of(from.port) }
+    const place = {
+      addrs: ip16(from.ip),
+      ports: Uint16Array.of(from.port),
+      ...(local === undefined ? {} : { locals: ip16(local) }),
+    }
     const sizes = { slotBytes: 65_536, lens: Uint32Array.of(bytes.length), segs: new Uint16Array(1), count: 1 }
     this.#plane.take({ arena, view: new DataView(arena.buffer), ...sizes, ...place }, now)
     return this.#inner

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../addr/endpoint.ts'
+import type { Ip } from '../addr/ip.ts'
 import type { Prefix } from '../addr/prefix.ts'
 import type { Via } from '../addr/via.ts'
 import type { Instant } from '../base/time.ts'
@@ -80,6 +81,8 @@ export type MirrorEvent =
       readonly bytes: number
       readonly newest: boolean
       readonly frames: Uint8Array | null
+      /** Address of ours that the frames came to; absent where nobody knows. */
+      readonly local?: Ip
     }
   /** A key has sealed so much that a new epoch is due; once per key is enough. */
   | { readonly event: 'worn'; readonly row: number; readonly epoch: number; readonly serial: number }

@@ -1,4 +1,5 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
+import type { Ip } from '../addr/ip.ts'
 import type { Via } from '../addr/via.ts'
 import { between, type Instant } from '../base/time.ts'
 import { encodeFrames, type Frame } from '../wire/frames.ts'
@@ -19,6 +20,8 @@ export type Sign = {
   readonly newest: boolean
   /** Null: it carried an inner packet. */
   readonly frames: readonly Frame[] | null
+  /** Address of ours that it came to, where it is known. */
+  readonly local?: Ip | undefined
 }
 
 /** Follows the peer to where it speaks from: at once within an allowance, wholly once it answers there. */

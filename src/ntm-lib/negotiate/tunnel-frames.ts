@@ -1,5 +1,6 @@
 import type { Endpoint } from '../addr/endpoint.ts'
-import type { Via } from '../addr/via.ts'
+import { sameIp } from '../addr/ip.ts'
+import { sameVia, type Via } from '../addr/via.ts'
 import { after, type Instant } from '../base/time.ts'
 import type { Frame } from '../wire/frames.ts'
 import { onProbeAnswer } from './mtu.ts'
@@ -7,24 +8,24 @@ import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { type Core, closed } from './tunnel-core.ts'
 import type { Slot } from './tunnel-epochs.ts'
-import { answer, onResponseFrame } from './tunnel-follow.ts'
+import { answer, onResponseFrame, type Sign } from './tunnel-follow.ts'
 import { propose } from './tunnel-open.ts'
-import { onCheck, onChecked } from './tunnel-ways.ts'
+import { onCheck, onChecked, waysDoubted } from './tunnel-ways.ts'
 
 /** What the peer said in one datagram. One datagram is one question: the answers to many frames in it could be larger than it is. */
 export function onFrames(
   core: Core,
   path: Path,
   slot: Slot,
-  from: Endpoint,
+  { from, local }: Omit<Sign, 'frames'>,
   frames: readonly Frame[],
   now: Instant,
 ): void {
-  // An answer to a check of ours tells out of which of our ways we are heard, and what else came with it came there too.
-  let via: Via | null | undefined
+  // Where nobody knows what it came to, an answer to a check of ours tells out of which of our ways we are heard; what else is in it came there too.
+  let via: Via | null | undefined = local === undefined ? undefined : core.vias.find((v) => sameIp(v.ip, local))
   for (const frame of frames.slice(0, MAX_FRAMES)) {
     if (path.state !== 'open') return
-    if (frame.kind === 'checked') via = onChecked(core, path, frame, from, now)?.via
+    if (frame.kind === 'checked') via = onChecked(core, path, frame, from, now)?.via ?? via
     else onFrame(core, path, slot, frame, from, via, now)
   }
 }
@@ -45,6 +46,9 @@ function onFrame(
       return
     case 'check': {
       const back = onCheck(core, path, frame, from, via, now)
+      // The peer has settled on another uplink of ours than the one we use: it may no longer hear us there, and as we hear it we would never
+      // find out by silence.
+      if (frame.use && via != null && path.via !== null && !sameVia(via, path.via)) waysDoubted(core, path, now)
       return answer(core, path, back.frames, from, now, back.via)
     }
     case 'ready':

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../addr/endpoint.ts'
+import type { Ip } from '../addr/ip.ts'
 import { after, type Instant, millis } from '../base/time.ts'
 import {
   counter,
@@ -32,7 +33,13 @@ import { sendFrames } from './tunnel-send.ts'
 export type Opened = { readonly path: Path; readonly bytes: Uint8Array }
 
 /** Opens a Capsulated Packet. Null for everything that is not a permitted whole inner packet: counted, or handled here. */
-export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
+export function openDatagram(
+  core: Core,
+  from: Endpoint,
+  datagram: Uint8Array,
+  now: Instant,
+  local: Ip | undefined,
+): Opened | null {
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength)
   const path = pathOf(core, view, from, now)
   if (path === null) return null
@@ -46,7 +53,7 @@ export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, n
   const frames = isFrames(view, 0) ? inner : null
   if (path.alive !== null) onReceived(path.alive, frames === null, now)
   const newest = slot.open.newest(lane(view, 0)) === counter(view, 0)
-  genuine(core, path, slot, { from, bytes: datagram.length, newest }, frames, now)
+  genuine(core, path, slot, { from, bytes: datagram.length, newest, local }, frames, now)
   if (frames !== null) return null
   const which = frag(view, 0)
   const whole =
@@ -58,11 +65,11 @@ export function openDatagram(core: Core, from: Endpoint, datagram: Uint8Array, n
 
 /** What follows from a datagram that a packet worker opened and told of; its cells say already that it came. */
 export function onHeardElsewhere(core: Core, event: Extract<MirrorEvent, { event: 'heard' }>, now: Instant): void {
-  const { from, bytes, newest, frames } = event
+  const { from, bytes, newest, frames, local } = event
   const found = slotOfEvent(core, event)
   if (found === null) return drop(core, 'late-event')
   const { path, slot } = found
-  genuine(core, path, slot, { from, bytes, newest }, frames, now)
+  genuine(core, path, slot, { from, bytes, newest, local }, frames, now)
   touch(core, path, now)
 }
 
@@ -119,7 +126,7 @@ function genuine(
   if (decoded !== null && !decoded.ok) drop(core, 'bad-frames')
   const frames = decoded === null ? null : decoded.ok ? decoded.value : []
   follow(core, path, { ...sign, newest: sign.newest && slot === path.epochs.cur, frames }, now)
-  if (frames !== null) onFrames(core, path, slot, sign.from, frames, now)
+  if (frames !== null) onFrames(core, path, slot, sign, frames, now)
 }
 
 function admit(core: Core, path: Path, bytes: Uint8Array): Opened | null {

@@ -113,10 +113,13 @@ export class Tunnels {
     onReset(core, bytes, now)
   }
 
-  /** Opens one Capsulated Packet; null for everything that is not an inner packet for the caller (counted or handled). */
-  open(from: Endpoint, datagram: Uint8Array, now: Instant): Opened | null {
+  /**
+   * Opens one Capsulated Packet; null for everything that is not an inner packet for the caller (counted or handled). `local`: the address of
+   * ours that it came to, where that is known.
+   */
+  open(from: Endpoint, datagram: Uint8Array, now: Instant, local?: Ip): Opened | null {
     invariant(this.#core.mirror === null, 'packet workers open')
-    return openDatagram(this.#core, from, datagram, now)
+    return openDatagram(this.#core, from, datagram, now, local)
   }
 
   /** Seals one inner packet into one or two datagrams. In place when there is room around it; then it is destroyed. */

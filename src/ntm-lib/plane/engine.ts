@@ -42,6 +42,8 @@ export type DatagramRuns = {
   /** 16 bytes per slot, IPv4 as v4-mapped. */
   readonly addrs: Uint8Array
   readonly ports: Uint16Array
+  /** As `addrs`: the address of ours that each came to, where the port tells it. */
+  readonly locals?: Uint8Array
   count: number
 }
 

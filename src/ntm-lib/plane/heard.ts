@@ -1,4 +1,5 @@
 import type { Endpoint } from '../addr/endpoint.ts'
+import type { Ip } from '../addr/ip.ts'
 import { ip6FromBytes, unmapped } from '../addr/ip6.ts'
 import type { MirrorEvent } from '../negotiate/mirror.ts'
 import type { DatagramRuns } from './engine.ts'
@@ -90,6 +91,13 @@ export class Heard {
 export function senderOf(d: DatagramRuns, i: number): Endpoint {
   const ip = ip6FromBytes(d.addrs, i * 16)
   return { ip: unmapped(ip) ?? ip, port: d.ports[i] ?? 0 }
+}
+
+/** The address of ours that slot `i` came to, where it is known. Allocates, as `senderOf`. */
+export function localOf(d: DatagramRuns, i: number): { readonly local?: Ip } {
+  if (d.locals === undefined) return {}
+  const ip = ip6FromBytes(d.locals, i * 16)
+  return { local: unmapped(ip) ?? ip }
 }
 
 function sameSender(d: DatagramRuns, a: number, b: number): boolean {

@@ -5,7 +5,7 @@ import { shared, superBatch } from '../ports/packet-port.ts'
 import * as cap from '../wire/capsulated.ts'
 import { Admit } from './admit.ts'
 import { ALONE, type DatagramRuns, META, OPEN_JOB, STATUS } from './engine.ts'
-import { Heard, senderOf } from './heard.ts'
+import { Heard, localOf, senderOf } from './heard.ts'
 import { Keyless } from './keyless.ts'
 import type { PlaneParts, Share } from './parts.ts'
 import { LOCATED, TELL, type TunnelTable } from './tunnel-table.ts'
@@ -209,6 +209,7 @@ export class Inward {
       bytes: this.#jobs[n * OPEN_JOB.words + OPEN_JOB.len] ?? 0,
       newest: this.#isNewest(d, n),
       frames: this.#admit.copy(this.#out, s),
+      ...localOf(d, this.#slots[n] ?? 0),
     })
   }
 
