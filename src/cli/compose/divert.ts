@@ -18,8 +18,8 @@ export type Reader = {
 
 /**
  * Keeps the diversion rules alive: the guard first, then the owned table, armed only when the reader is ready, refreshed
- * each second in which the reader's beat advanced. When nft or this process ends, the kernel takes the diversion away by itself;
- * when the reader or this thread hangs, it disarms it within `ALIVE_SECONDS`.
+ * each second while the reader's heart beats. When nft or this process ends, the kernel takes the diversion away by itself;
+ * when the reader or this thread hangs, it disarms it within `ALIVE_SECONDS` (the reader: and `FRESH_MS`).
  */
 export class Divert {
   #plan: DivertPlan
@@ -47,20 +47,27 @@ export class Divert {
     tables.onExit(this.#fail)
     await tables.run(divertScript(this.#plan))
     await tables.run(refreshScript(this.#plan))
-    this.#beat = this.#reader.beat
-    this.#keep(tables, REFRESH_MS)
+    this.#keep(tables)
     this.#log.info('bridge.diverting', { host: this.#plan.host, net: this.#plan.net })
   }
 
-  #keep(tables: OwnedTables, waitMs: number): void {
+  /** The next refresh. Only a heart that beats shortly before it counts: one that stopped a second ago must not gain three more. */
+  #keep(tables: OwnedTables): void {
     this.#timer = setTimeout(() => {
-      const isRead = this.#isRead()
-      if (isRead) tables.run(refreshScript(this.#plan)).catch((why: Error) => this.#fail(why))
-      this.#keep(tables, isRead ? REFRESH_MS : LOOK_AGAIN_MS)
+      this.#beat = this.#reader.beat
+      this.#look(tables, FRESH_MS)
+    }, REFRESH_MS - FRESH_MS)
+  }
+
+  #look(tables: OwnedTables, waitMs: number): void {
+    this.#timer = setTimeout(() => {
+      if (!this.#isRead()) return this.#look(tables, LOOK_AGAIN_MS)
+      tables.run(refreshScript(this.#plan)).catch((why: Error) => this.#fail(why))
+      this.#keep(tables)
     }, waitMs)
   }
 
-  /** Whether the reader was seen alive since the last refresh. One that stays away for good is its host's to end. */
+  /** Whether the reader was seen alive since the last look. One that stays away for good is its host's to end. */
   #isRead(): boolean {
     const { beat } = this.#reader
     if (beat === this.#beat) {
@@ -100,6 +107,8 @@ export class Divert {
 }
 
 const REFRESH_MS = 1000
+/** Longer than the reader's heart needs for one beat (250 ms). */
+const FRESH_MS = 400
 /** Soon: a process that was frozen as a whole must be armed again as soon as it has thawed. */
 const LOOK_AGAIN_MS = 250
 /** The element has lapsed by then, `ALIVE_SECONDS`. */
