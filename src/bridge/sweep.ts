@@ -46,7 +46,7 @@ export class Sweep {
     })
   }
 
-  /** Where hosts may be: begins to look there, when it is anywhere new. Subnets of more than 1024 addresses are left alone. */
+  /** Where hosts may be: begins to look there in a moment, when it is anywhere new and nobody is heard. Subnets of more than 1024 addresses are left alone. */
   told(subnets: readonly Subnet[], now: Instant): void {
     const small = subnets.filter(({ bits }) => bits >= WIDEST && bits <= 30)
     const known = this.#subnets
@@ -55,7 +55,8 @@ export class Sweep {
     this.#subnets = small
     this.own.clear()
     for (const { own } of small) this.own.add(own)
-    if (begins) this.#begin(now)
+    // A host that talks has said who it is before that: nothing of ours is sent towards it then.
+    if (begins) this.#again = after(now, LISTEN)
   }
 
   /** A host without an address is to get a packet. Whether it may be found in a moment: it is looked for once in half a minute. */
@@ -163,6 +164,7 @@ export const ECHO_ID = 0x4e54
 const WIDEST = 22
 const AT_ONCE = 100
 const PACE = millis(100)
+const LISTEN = millis(300)
 const REST = millis(30_000)
 const LONGEST_REST = millis(600_000)
 const MOST_TAGS = 8
