@@ -163,13 +163,15 @@ describeLab('through start, kill, restart, freeze, thaw and stop of the program'
     expect((await ears.host.from(NET_SIDE, 9)).length).toBeGreaterThanOrEqual(9)
   })
 
-  test('the box sends nothing of its own towards the host, and upstream only NTM, DHCP and ARP', async () => {
+  test('the box sends nothing of its own towards the host but ARP for it, and upstream only NTM, DHCP and ARP', async () => {
     const own = await Promise.all(
       [PLACE.bridge.hostPort, PLACE.bridge.netPort].map((link) => rig.linkAddr('bridge', link)),
     )
     const sent = (ear: Ear): string[] =>
       ear.heard().flatMap(({ hex }) => (own.includes(hex.slice(12, 24)) ? [kindOf(hex)] : []))
-    expect([...new Set(sent(ears.host))]).toEqual([])
+    // A host that it remembers and has not heard yet is asked for, once.
+    expect([...new Set(sent(ears.host))].filter((kind) => kind !== 'ARP')).toEqual([])
+    expect(sent(ears.host).length).toBeLessThan(5)
     expect(
       [...new Set(sent(ears.net))].filter((kind) => !['UDP 4330', 'DHCP', 'ARP', 'port closed'].includes(kind)),
     ).toEqual([])
