@@ -18,9 +18,9 @@ import type { BridgeConfig } from '../config/schema.ts'
 import type { BridgeFromPlane, BridgeToPlane } from '../worker/bridge-words.ts'
 import { openBox } from './box.ts'
 import { onBoxEvent } from './box-events.ts'
+import { boxShell } from './box-shell.ts'
 import { BoxStatus } from './box-status.ts'
 import { offerStatus, type Status } from './control.ts'
-import { NodeShell } from './node-shell.ts'
 import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
@@ -71,16 +71,7 @@ export async function startBridge(
     ...{ config, bridge, made, told, host, log, undo, fail },
     touch: () => nodeShell.touch(),
   })
-  const nodeShell = new NodeShell({
-    node: made.node,
-    host,
-    clock: systemClock,
-    onEvent: (event) => {
-      told.onEvent(event, systemClock.now())
-      shell.onEvent(event)
-    },
-  })
-  undo.add(() => nodeShell.stop())
+  const nodeShell = boxShell({ made, host, told, undo, onEvent: (event) => shell.onEvent(event) })
   show(() => shell.status())
   await shell.resume()
   const notPlaces = [names.tap, names.host, names.net]

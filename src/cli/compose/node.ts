@@ -9,11 +9,11 @@ import type { NodeConfig } from '../config/schema.ts'
 import type { TunPlaneConfig, TunPlaneStarted } from '../worker/tun-plane.ts'
 import type { TunIn, TunOut } from '../worker/tun-words.ts'
 import { openBox } from './box.ts'
+import { boxShell } from './box-shell.ts'
 import { BoxStatus } from './box-status.ts'
 import { offerControl, type Request, type Status } from './control.ts'
 import { uplinkMtu } from './node-device.ts'
 import { resolverFile } from './node-names.ts'
-import { NodeShell } from './node-shell.ts'
 import { nodeStatus } from './node-status.ts'
 import { Terminal } from './node-terminal.ts'
 import { makeNode, REHEARSALS } from './ntm-node.ts'
@@ -68,16 +68,7 @@ export async function startNode(
     touch: () => nodeShell.touch(),
   })
   status = () => nodeStatus({ ...terminal.facts(), box: told, device, dns: config.dns }, systemClock.now())
-  const nodeShell = new NodeShell({
-    node: made.node,
-    host,
-    clock: systemClock,
-    onEvent: (event) => {
-      told.onEvent(event, systemClock.now())
-      terminal.onEvent(event)
-    },
-  })
-  undo.add(() => nodeShell.stop())
+  const nodeShell = boxShell({ made, host, told, undo, onEvent: (event) => terminal.onEvent(event) })
   const touch = (): void => {
     terminal.moved()
     nodeShell.touch()

@@ -7,9 +7,9 @@ import { ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { RelayConfig } from '../config/schema.ts'
 import type { RelayIn, RelayPlaneConfig, RelaySays, RelayShown } from '../worker/relay-words.ts'
 import { openBox } from './box.ts'
+import { boxShell } from './box-shell.ts'
 import { BoxStatus, countsBelow } from './box-status.ts'
 import { offerStatus, type Status } from './control.ts'
-import { NodeShell } from './node-shell.ts'
 import { makeNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
 import { RelayShell } from './relay-shell.ts'
@@ -100,16 +100,7 @@ export async function startRelay(
       troubles,
     }
   })
-  const nodeShell = new NodeShell({
-    node: made.node,
-    host,
-    clock: systemClock,
-    onEvent: (event) => {
-      told.onEvent(event, systemClock.now())
-      shell.onEvent(event)
-    },
-  })
-  undo.add(() => nodeShell.stop())
+  const nodeShell = boxShell({ made, host, told, undo, onEvent: (event) => shell.onEvent(event) })
   if (announced.length === 0) {
     followWays(undo, fail, { made, port: config.udp.port, log, touch: () => nodeShell.touch() }, { interfaces: [] })
   }

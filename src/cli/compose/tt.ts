@@ -18,12 +18,12 @@ import { startTtPlane } from '../worker/tt-plane.ts'
 import type { TtIn, TtOut, TtPlaneConfig, TtTables } from '../worker/tt-words.ts'
 import { followAddresses } from './addresses.ts'
 import { type Box, openBox } from './box.ts'
+import { boxShell } from './box-shell.ts'
 import { BoxStatus } from './box-status.ts'
 import { offerStatus } from './control.ts'
 import { Edge } from './edge.ts'
 import { makeRawPair, setUpTun } from './edge-device.ts'
 import { startInlineHost } from './inline-host.ts'
-import { NodeShell } from './node-shell.ts'
 import { makeNode, REHEARSALS } from './ntm-node.ts'
 import type { HostParts, PacketHost } from './packet-host.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
@@ -113,16 +113,7 @@ export async function startTt(
     ready: registered.resolve,
     fail,
   })
-  const nodeShell = new NodeShell({
-    node: made.node,
-    host,
-    clock: systemClock,
-    onEvent: (event) => {
-      told.onEvent(event, systemClock.now())
-      shell.onEvent(event)
-    },
-  })
-  undo.add(() => nodeShell.stop())
+  const nodeShell = boxShell({ made, host, told, undo, onEvent: (event) => shell.onEvent(event) })
   const mover = { made, port: config.udp.port, log, touch: () => nodeShell.touch() }
   followWays(undo, fail, mover, { interfaces: [inside] })
   nodeShell.start()
