@@ -1,24 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { type Counted, lost } from '#lab/flow.ts'
 import { pause, until } from '#lab/process.ts'
 import { describeLab } from '#test/support/lab.ts'
-import { Moving } from './rig.ts'
+import { type Moving, withMoving } from './rig.ts'
 
 // What nobody tells the laptop: NATs that forget, networks that swallow packets, peers that move at the same time, a coordinator that is not there.
 // Numbered datagrams run both ways and are counted at both ends; bounds are generous, for the machine may be busy.
 describeLab('hand-over in adverse conditions', () => {
   let moving: Moving
-  let failed = false
 
-  beforeAll(async () => {
-    moving = await Moving.build()
-  })
-  afterEach(({ task }) => {
-    failed ||= task.result?.state === 'fail'
-  })
-  afterAll(() => {
-    if (failed) process.stderr.write(`the lab's logs: ${moving?.scene.lab.keepLogs('failed-adverse')}\n`)
-    moving?.scene.dispose()
+  withMoving('failed-adverse', (built) => {
+    moving = built
   })
 
   test('a NAT loses its mappings without a word, three times', async () => {

@@ -1,24 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { doubled, lost } from '#lab/flow.ts'
 import { pause } from '#lab/process.ts'
 import { describeLab } from '#test/support/lab.ts'
-import { Moving } from './rig.ts'
+import { type Moving, withMoving } from './rig.ts'
 
 // A laptop moves while numbered datagrams run both ways, counted at both ends, or while it downloads 100 MB. Nothing here is timed: how long
 // a move takes is measured by `npm run bench:moves`.
 describeLab('hand-over on real kernels', () => {
   let moving: Moving
-  let failed = false
 
-  beforeAll(async () => {
-    moving = await Moving.build()
-  })
-  afterEach(({ task }) => {
-    failed ||= task.result?.state === 'fail'
-  })
-  afterAll(() => {
-    if (failed) process.stderr.write(`the lab's logs: ${moving?.scene.lab.keepLogs('failed-handover')}\n`)
-    moving?.scene.dispose()
+  withMoving('failed-handover', (built) => {
+    moving = built
   })
 
   describe('two uplinks, planned switches there and back: no packet is lost', () => {

@@ -1,3 +1,4 @@
+import { afterAll, afterEach, beforeAll } from 'vitest'
 import { BIG_SHA256, sha256 } from '#lab/content.ts'
 import { Flow, type FlowOptions } from '#lab/flow.ts'
 import type { Seat, Site } from '#lab/internet.ts'
@@ -170,3 +171,20 @@ const SITES = [
   ['sym2', 'symmetric'],
   ['sym3', 'symmetric'],
 ] as const
+
+/** Builds a scene for the tests of this suite and takes it down after them; its logs are kept as `.run/<logs>` when one of them failed. */
+export function withMoving(logs: string, take: (moving: Moving) => void): void {
+  let moving: Moving | undefined
+  let failed = false
+  beforeAll(async () => {
+    moving = await Moving.build()
+    take(moving)
+  })
+  afterEach(({ task }) => {
+    failed ||= task.result?.state === 'fail'
+  })
+  afterAll(() => {
+    if (failed) process.stderr.write(`the lab's logs: ${moving?.scene.lab.keepLogs(logs)}\n`)
+    moving?.scene.dispose()
+  })
+}
