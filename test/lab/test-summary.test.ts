@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 
 const SCRIPT = join(import.meta.dirname, '../../lab/test-summary.ts')
@@ -20,12 +20,42 @@ test('a skipped namespace test counts as failed where namespaces must run, and i
   expect(summary(reports, '')).toEqual({ last: '3 passed, 0 failed, 1 skipped', code: 0 })
 })
 
+test('what passes in a second run of its file is unsteady, not failed; what fails there too is failed', () => {
+  const first = { ...report(3, 2), testResults: [failing('one', 'two')] }
+  const second = (two: string) => ({
+    ...report(2),
+    testResults: [{ ...failing('one'), assertionResults: [verdict('one', 'passed'), verdict('two', two)] }],
+  })
+  expect(summary({ netns: first, 'netns.again': second('passed') })).toEqual({
+    last: '5 passed, 0 failed, 0 skipped',
+    code: 0,
+  })
+  expect(summary({ netns: first, 'netns.again': second('failed') })).toEqual({
+    last: '4 passed, 1 failed, 0 skipped',
+    code: 1,
+  })
+})
+
+test('names the files with a failure, for their second run', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'ntm-summary-')), 'netns.json')
+  onTestFinished(() => rmSync(dirname(file), { recursive: true }))
+  const steady = { name: 'steady', status: 'passed', assertionResults: [] }
+  writeFileSync(file, JSON.stringify({ ...report(1, 1), testResults: [steady, failing('one')] }))
+  expect(spawnSync(process.execPath, [SCRIPT, '--failed', file], { encoding: 'utf8' }).stdout).toBe('x\n')
+})
+
 test('a failed step, a file that did not load, an empty suite and no report at all fail the run', () => {
   expect(summary({ fast: report(3) }, '', ['lint']).code).toBe(1)
   expect(summary({ fast: { ...report(3), success: false } }).code).toBe(1)
   expect(summary({ fast: report(3), netns: report(0) }).code).toBe(1)
   expect(summary({}).code).toBe(1)
 })
+
+const verdict = (fullName: string, status: string) => ({ fullName, status })
+
+function failing(...tests: readonly string[]) {
+  return { name: 'x', status: 'failed', assertionResults: tests.map((name) => verdict(name, 'failed')) }
+}
 
 function report(passed: number, failed = 0, pending = 0): Record<string, unknown> {
   const assertionResults = Array.from({ length: pending }, () => ({ status: 'skipped', fullName: 'idle' }))
@@ -35,7 +65,7 @@ function report(passed: number, failed = 0, pending = 0): Record<string, unknown
     numPendingTests: pending,
     numTodoTests: 0,
     success: failed === 0,
-    testResults: [{ name: 'x', assertionResults }],
+    testResults: [{ name: 'x', status: failed === 0 ? 'passed' : 'failed', assertionResults }],
   }
 }
 
