@@ -10,8 +10,13 @@ export const ROOMS = {
   coordinator: { may: ['ntm-lib', 'dnsfn'], pure: true, packages: ['dns-packet'] },
   node: { may: ['ntm-lib', 'dnsfn'], pure: true, packages: [] },
   relay: { may: ['ntm-lib'], pure: true, packages: [] },
+  appliance: { may: ['ntm-lib'], pure: true, packages: ['uqr'] },
   io: { may: ['ntm-lib'], pure: false, packages: [] },
-  cli: { may: ['ntm-lib', 'dnsfn', 'bridge', 'tt', 'coordinator', 'node', 'relay', 'io'], pure: false, packages: [] },
+  cli: {
+    may: ['ntm-lib', 'dnsfn', 'bridge', 'tt', 'coordinator', 'node', 'relay', 'appliance', 'io'],
+    pure: false,
+    packages: [],
+  },
 } as const satisfies Readonly<Record<string, { may: readonly string[]; pure: boolean; packages: readonly string[] }>>
 
 /** Inside ntm-lib, lower floors never look up. */
