@@ -1,0 +1,76 @@
+#!/bin/sh
+# Checks buildroot-external/ with a real Buildroot, without downloading or building anything but Buildroot's own `conf`:
+# both defconfigs are taken without losing a symbol, the packages are understood, check-package has nothing to say,
+# and the stub of Buildroot's symbols that the tests use is true.
+# Usage: scripts/buildroot-check.sh BUILDROOT_DIRECTORY [OUTPUT_DIRECTORY]
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+external=$here/buildroot-external
+buildroot=${1:-}
+say() { echo "buildroot-check: $*"; }
+fail() { echo "buildroot-check: $*" >&2; exit 1; }
+
+[ -n "$buildroot" ] || fail "where is your Buildroot? make buildroot-check BUILDROOT=DIRECTORY"
+[ -f "$buildroot/package/pkg-generic.mk" ] || fail "$buildroot is no Buildroot checkout"
+buildroot=$(CDPATH='' cd -- "$buildroot" && pwd)
+out=${2:-$here/.run/buildroot-check}
+mkdir -p "$out"
+
+version=$(sed -n 's/^export BR2_VERSION := //p' "$buildroot/Makefile")
+case $version in
+  2026.02*) say "Buildroot $version" ;;
+  *) say "Buildroot $version; made for 2026.02, trying all the same" ;;
+esac
+
+br() {
+  make -s -C "$buildroot" O="$output" BR2_EXTERNAL="$external" "$@"
+}
+
+# Lines of a defconfig that are not in the .config made from it.
+lost() {
+  grep -E '^(BR2_|# BR2_)' "$1" | while IFS= read -r line; do
+    case $line in
+      # Kconfig writes nothing about a symbol whose dependencies do not hold: absent is what "not set" asks for.
+      '# '*) symbol=${line#'# '}; symbol=${symbol%% *}; if grep -q "^$symbol=" "$2"; then echo "$line"; fi ;;
+      *) if ! grep -qxF -- "$line" "$2"; then echo "$line"; fi ;;
+    esac
+  done
+}
+
+for defconfig in "$external"/configs/*_defconfig; do
+  name=$(basename "$defconfig")
+  output=$out/$name
+  mkdir -p "$output"
+  br "$name" >"$output/log" 2>&1 || { cat "$output/log" >&2; fail "$name: make $name does not work"; }
+  gone=$(lost "$defconfig" "$output/.config")
+  [ -z "$gone" ] || fail "$name: Buildroot does not take
+$gone"
+  if grep -q '^BR2_LEGACY=y' "$output/.config"; then fail "$name: uses symbols that Buildroot has removed"; fi
+  cp "$output/.config" "$output/config.before"
+  br olddefconfig >"$output/log" 2>&1 || { cat "$output/log" >&2; fail "$name: make olddefconfig does not work"; }
+  diff "$output/config.before" "$output/.config" >&2 || fail "$name: olddefconfig changes what the defconfig made"
+  br savedefconfig BR2_DEFCONFIG="$output/defconfig" >"$output/log" 2>&1 || { cat "$output/log" >&2; fail "$name: make savedefconfig does not work"; }
+  diff "$defconfig" "$output/defconfig" >&2 || fail "$name: not as savedefconfig writes it (left: ours)"
+  br show-info >"$output/info.json" 2>"$output/log" || { cat "$output/log" >&2; fail "$name: make show-info does not work"; }
+  python3 - "$output/info.json" <<'PYTHON' || fail "$name: show-info lacks a package"
+import json, sys
+info = json.load(open(sys.argv[1]))
+wanted = ['ntm', 'ntm-node', 'host-ntm-node', 'ntm-deps', 'systemd', 'rauc', 'host-rauc', 'nftables', 'iproute2', 'busybox', 'linux']
+missing = [name for name in wanted if name not in info]
+if missing:
+    sys.exit('missing: ' + ', '.join(missing))
+for name in ('ntm-node', 'host-ntm-node', 'ntm-deps'):
+    files = [d['source'] for d in info[name]['downloads']]
+    if not files or not all(f.endswith('.tgz') for f in files):
+        sys.exit('%s: downloads %s' % (name, files))
+PYTHON
+  say "$name: every symbol kept, $(grep -c '^BR2_PACKAGE_.*=y' "$output/.config") package symbols, show-info complete"
+done
+
+(
+  cd "$buildroot"
+  # Every file Buildroot itself would look at; the README is ours alone.
+  find "$external" -type f ! -name '*.md' | sort | xargs utils/check-package -b
+) >"$out/check-package.log" 2>&1 || { cat "$out/check-package.log" >&2; fail "check-package has remarks"; }
+say "check-package: $(tail -n 1 "$out/check-package.log")"
