@@ -1,7 +1,9 @@
 #!/bin/sh
-# Joins two network ports to a bridge that nobody notices. Run once at early boot, as root, before any program of ours.
+# Joins two network ports to a bridge that nobody notices. Run at early boot, as root, before any program of ours, and again when a port
+# has left and returned: a bridge that is in use notices nothing of that.
 # Usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]        e.g. bridge-up.sh host0 net0 br0
 #
+# HOST_PORT "-": the host's port is not there (yet); the bridge and the site's port are made ready for it.
 # HOST_PORT leads to the legacy host, NET_PORT to the site's network. The bridge itself comes up without an address: the
 # caller asks DHCP, or sets one, on BRIDGE afterwards. Applying it twice is the same as once.
 set -eu
@@ -22,16 +24,22 @@ quiet_ipv6() {
   fi
 }
 
-[ -d "/sys/class/net/$bridge" ] || ip link add name "$bridge" type bridge
+# Quiet only while it is new: whoever set it up since may want IPv6 on it.
+if [ ! -d "/sys/class/net/$bridge" ]; then
+  ip link add name "$bridge" type bridge
+  quiet_ipv6 "$bridge"
+fi
+ports=$net
+if [ "$host" != - ]; then ports="$host $net"; fi
 
 # stp_state 0: forwards at once. mcast_snooping 0: snooping starves hosts that never join. vlan_filtering stays off: tags pass.
 ip link set dev "$bridge" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 
-for port in "$host" "$net" "$bridge"; do quiet_ipv6 "$port"; done
+for port in $ports; do quiet_ipv6 "$port"; done
 
 # Both ports carry the same largest frame: a jumbo host would be black-holed otherwise. A port in use keeps its MTU.
-a=$(largest_mtu "$host")
-b=$(largest_mtu "$net")
+a='' b=$(largest_mtu "$net")
+if [ "$host" != - ]; then a=$(largest_mtu "$host"); fi
 if [ -n "$a" ] && [ -n "$b" ]; then
   mtu=$((a < b ? a : b))
   for port in "$host" "$net"; do ip link set dev "$port" mtu "$mtu" || true; done
@@ -40,7 +48,7 @@ fi
 # The bridge would otherwise change its own address with its ports, and lose its DHCP lease.
 ip link set dev "$bridge" address "$(cat "/sys/class/net/$net/address")"
 
-for port in "$host" "$net"; do
+for port in $ports; do
   ip link set dev "$port" master "$bridge"
   # 0xfffd: everything but MAC PAUSE, which the kernel refuses to forward. LLDP, EAPOL, LACP and BPDUs pass.
   ip link set dev "$port" type bridge_slave group_fwd_mask 0xfffd
@@ -51,7 +59,7 @@ ip link set dev "$bridge" mtu 1500
 
 # The box's own broadcasts (ARP, DHCP) concern the site: the host is not to see a second station. Answers to a host still reach it.
 own=ntm_own_$(printf %s "$bridge" | tr -c 'a-zA-Z0-9' _)
-nft -f - <<RULES || echo "bridge-up.sh: no rules on $bridge: $host will see the box's own broadcasts" >&2
+[ "$host" = - ] || nft -f - <<RULES || echo "bridge-up.sh: no rules on $bridge: $host will see the box's own broadcasts" >&2
 table bridge $own
 delete table bridge $own
 table bridge $own {
@@ -69,6 +77,5 @@ for name in iptables ip6tables arptables; do
   fi
 done
 
-ip link set dev "$net" up
-ip link set dev "$host" up
+for port in $net ${ports%"$net"}; do ip link set dev "$port" up; done
 ip link set dev "$bridge" up
