@@ -58,8 +58,8 @@ export function tunnelWorks(status: Readonly<Record<string, unknown>>): boolean 
 function wireFault({ wire, ports }: HealthFacts, before: Before): string | null {
   const state = wire['state']
   if (state === undefined) return 'the wire has not been set up'
-  if (before.wire !== 'forwarding') return null
-  if (state !== 'forwarding')
+  if (!JOINED.has(before.wire)) return null
+  if (!JOINED.has(state))
     return `the wire is ${state}${wire['why'] ? ` (${wire['why']})` : ''}, and it forwarded before the update`
   if (ports.length < 2) return `the bridge has ${ports.length} of its 2 ports`
   const deaf = ports.find((port) => port.carrier && !port.forwards)
@@ -71,3 +71,5 @@ const recordOf = (value: unknown): Readonly<Record<string, unknown>> =>
     ? (value as Readonly<Record<string, unknown>>)
     : {}
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+/** Both ports are in the bridge; with `no-cable` one has no link. */
+const JOINED: ReadonlySet<string> = new Set(['forwarding', 'no-cable'])
