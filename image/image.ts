@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeApp } from './app.ts'
-import type { BoardWays, Build } from './build.ts'
+import type { BoardWays, Build, Debian, Kernel } from './build.ts'
 import { makeBundle } from './bundle.ts'
 import { debian as debianPackages } from './debian.ts'
 import { makeDisk, mustFit } from './disk.ts'
@@ -53,7 +53,7 @@ export async function buildImage(order: Order): Promise<void> {
 }
 
 async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
-  const { board, version, work, progress } = build
+  const { work, progress } = build
   const debian = await debianPackages(build)
   const kernel = await kernelOf(build, debian)
   const node = await strippedNode(build)
@@ -67,8 +67,18 @@ async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
   await assembleRoot(build, debian, { kernel, node, app }, tree)
   progress.say('root tree')
 
-  const slot = { root: join(work, 'rootfs.img'), kernel: join(work, 'kernel.img') }
-  await squash(build, tree, slot.root)
+  const rootfs = join(work, 'rootfs.img')
+  await squash(build, tree, rootfs)
+  await finishImage(build, ways, { debian, kernel, rootfs }, out)
+}
+
+/** What a finished image is made of. */
+export type ImageParts = { readonly debian: Debian; readonly kernel: Kernel; readonly rootfs: string }
+
+/** From a packed root to the output directory, for both back ends: initramfs, slot, disk, update bundle. */
+export async function finishImage(build: Build, ways: BoardWays, { debian, kernel, rootfs }: ImageParts, out: string): Promise<void> {
+  const { board, version, work, progress } = build
+  const slot = { root: rootfs, kernel: join(work, 'kernel.img') }
   mustFit(board, 'rootA', slot.root)
   const initramfs = join(work, 'initrd.img')
   await makeInitramfs(build, debian, kernel, initramfs)

@@ -26,6 +26,11 @@ export async function assembleRoot(build: Build, debian: Debian, parts: RootPart
   place(parts.node, join(dir, 'usr/bin/node'), 0o755)
   mkdirSync(join(dir, 'usr/lib/ntm'), { recursive: true })
   await run('cp', ['-a', '--reflink=auto', parts.app, join(dir, 'usr/lib/ntm/app')])
+  applyBoard(build, dir)
+}
+
+/** What both back ends put over a root that has the packages, Node and the program: our tools, the overlays of `board/`, who the image is. */
+export function applyBoard(build: Build, dir: string): void {
   write(join(dir, 'usr/bin/ntm'), WRAPPER, 0o755)
   for (const tool of SHELL_TOOLS) place(join(REPOSITORY, 'board/common', tool), join(dir, 'usr/lib/ntm', tool), 0o755)
   for (const overlay of ['common', build.board.name]) copyOverlay(join(REPOSITORY, 'board', overlay, 'overlay'), dir)
@@ -118,7 +123,7 @@ function link(path: string, to: string): void {
 
 const SHELL_TOOLS = ['bridge-up.sh']
 const WRAPPER = '#!/bin/sh\nexec /usr/bin/node /usr/lib/ntm/app/src/cli/ntm.js "$@"\n'
-const EMPTY = ['data', 'boot', 'dev', 'proc', 'sys', 'run', 'tmp', 'mnt', 'root', 'home', 'var/log', 'var/cache', 'var/tmp', 'var/lib/ntm', 'etc/rauc']
+const EMPTY = ['data', 'boot', 'dev', 'proc', 'sys', 'run', 'tmp', 'mnt', 'root', 'home', 'var/log', 'var/cache', 'var/tmp', 'etc/rauc']
 const TOP = new Set(['bin', 'sbin', 'lib', 'lib64', 'usr', 'etc', 'var', ...EMPTY.map((name) => name.split('/')[0] ?? '')])
 /** An empty machine-id: made anew in RAM at each start unless the boot gives one. A missing one would make every start a "first boot". */
 const FIXED = {
