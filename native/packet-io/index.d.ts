@@ -331,6 +331,12 @@ export interface PacketIo {
   talk(port: Port, bytes: Uint8Array, reply: Uint8Array, answers: number, waitMs: number): number
   recvNetlink(port: Port, into: Uint8Array): number
 
+  /**
+   * One datagram to the UNIX socket at `path` (`/…`, or `@…` for an abstract address; 2 to 107 bytes), 1 to 4096 bytes of text. 0, or a negative
+   * errno: -ENOENT, -ECONNREFUSED where nobody listens, -EAGAIN where nobody reads. Never waits.
+   */
+  notify(path: string, text: string): number
+
   /** `status` 0: readable. Negative: -ENXIO or -EBADFD when the interface is gone, else an error that has passed. */
   watch(port: Port, callback: (status: number) => void): number
   unwatch(port: Port): void

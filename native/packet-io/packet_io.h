@@ -166,6 +166,9 @@ napi_value js_open_netlink(napi_env env, napi_callback_info info);
 napi_value js_talk(napi_env env, napi_callback_info info);
 napi_value js_recv_netlink(napi_env env, napi_callback_info info);
 
+/* notify.c */
+napi_value js_notify(napi_env env, napi_callback_info info);
+
 /* seal_api.c */
 napi_value js_new_keys(napi_env env, napi_callback_info info);
 napi_value js_set_seal(napi_env env, napi_callback_info info);

@@ -323,6 +323,7 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "segment", js_segment);
   export_function(env, exports, "talk", js_talk);
   export_function(env, exports, "recvNetlink", js_recv_netlink);
+  export_function(env, exports, "notify", js_notify);
   export_function(env, exports, "watch", js_watch);
   export_function(env, exports, "unwatch", js_unwatch);
   export_function(env, exports, "setRef", js_set_ref);

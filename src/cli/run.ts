@@ -20,6 +20,8 @@ export async function run(args: readonly string[]): Promise<number> {
 }
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./commands/run.ts')).run,
+  box: async () => (await import('./commands/box.ts')).box,
   bridge: async () => (await import('./commands/bridge.ts')).bridge,
   tt: async () => (await import('./commands/tt.ts')).tt,
   relay: async () => (await import('./commands/relay.ts')).relay,
@@ -33,6 +35,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   member: async () => (await import('./commands/member.ts')).member,
   token: async () => (await import('./commands/token.ts')).token,
   check: async () => (await import('./commands/check.ts')).check,
+  update: async () => (await import('./commands/update.ts')).update,
+  reset: async () => (await import('./commands/reset.ts')).reset,
   version: async () => (await import('./commands/version.ts')).version,
   help: async () => async () => {
     process.stdout.write(HELP)
@@ -42,6 +46,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 const HELP = `ntm: NTMobile as an appliance
 
+  ntm run --config FILE                run the role that the file names
   ntm bridge --config FILE             run the inline bridge
   ntm tt --config FILE                 run the tunnel terminator
   ntm relay --config FILE              run a relay for nodes that cannot reach each other
@@ -66,6 +71,10 @@ const HELP = `ntm: NTMobile as an appliance
                                        make a one-time enrolment token, printed on standard output
   ntm member revoke --dir DIR --name NAME
                                        shut a box out for ever; a running coordinator follows within a second
+  ntm box import|console …             what the appliance image's units call
+  ntm update FILE|URL [--allow-downgrade] [--reboot]
+                                       appliance: install a signed bundle into the slot that does not run
+  ntm reset --yes                      appliance: forget configuration and keys
   ntm version                          print the version
 
 Configuration examples are in examples/.

@@ -94,6 +94,14 @@ export class BoxStatus {
     }
   }
 
+  /** The same in one line, for a service manager: `bridge1.ntm.example: registered, 2 paths`. */
+  line(): string {
+    const { node, name } = this.#made
+    const trouble = this.#error === null ? '' : ` (coordinator: ${this.#error})`
+    const paths = node.tunnels.size
+    return `${name || 'not a member yet'}: ${WORDS[node.state]}${trouble}, ${paths} ${paths === 1 ? 'path' : 'paths'}`
+  }
+
   /** The last ones. */
   tail(now: Instant): Status {
     const paths = this.#made.node.tunnels.list(now).map((p) => pathStatus(p, this.troubles.about(p.peerName, now)))
@@ -136,6 +144,14 @@ export const pathStatus = (p: PathStatus, lastError: string | null): Status => (
   lastError,
 })
 
+/** The coordinator's part in a line. */
+const WORDS = {
+  down: 'coordinator not reached yet',
+  registering: 'registering',
+  confirming: 'registering',
+  registered: 'registered',
+  refused: 'refused by the coordinator',
+} as const
 const ago = (since: Instant, now: Instant): number => Math.floor((now - since) / 1000)
 const KEPT = seconds(3600)
 const MOST_PEERS = 1024

@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
 import { type Endpoint, endpointText, parseEndpoint } from '#ntm-lib/addr/endpoint.ts'
+import type { NodeId } from '#ntm-lib/addr/ids.ts'
 import { hex, unhex } from '#ntm-lib/base/hex.ts'
 import { type Identity, identityOf, makeMembership } from '#ntm-lib/crypto/identity.ts'
-import { enrolPsk } from '#ntm-lib/crypto/schedule.ts'
+import { enrolPsk, nodeIdOf } from '#ntm-lib/crypto/schedule.ts'
 import { type EnrolmentToken, parseToken } from '#ntm-lib/crypto/token.ts'
 import type { ControlClientParts } from '#ntm-lib/negotiate/control-client.ts'
 import { decodeSignedCertificate } from '#ntm-lib/wire/certificate.ts'
@@ -56,8 +57,9 @@ export function openBox(settings: BoxSettings, today: number): Box {
     throw new IoFault(`read ${settings.state}/${FILE}`, new Error('made by a newer version of ntm'))
   }
   const token = kept !== null && kept.chain.length > 0 ? null : readToken(settings)
-  const box = kept ?? fresh(token as EnrolmentToken)
-  if (kept === null) store.save(FILE, box)
+  // Not a member yet: the newest token says which network it is to be, and where. The box stays who it is.
+  const box = token === null ? (kept as Stored) : { ...(kept ?? fresh()), ...networkOf(token) }
+  if (JSON.stringify(box) !== JSON.stringify(kept)) store.save(FILE, box)
   const pair = { secret: bytes(box.staticSecret), public: nodeCrypto.x25519Public(bytes(box.staticSecret)) }
   const identity = identityOf(nodeCrypto, pair, box.chain.map(bytes))
   return {
@@ -69,6 +71,30 @@ export function openBox(settings: BoxSettings, today: number): Box {
     resetSecret: bytes(box.resetSecret),
     enrol: token === null ? null : enrolment(token, identity, today),
     saveChain: (chain) => store.save(FILE, { ...box, chain: chain.map(hex) }),
+  }
+}
+
+/** What others may know of a box without opening it. */
+export type KeptBox = {
+  readonly publicKey: Uint8Array
+  readonly node: NodeId
+  readonly rootPublicKey: Uint8Array
+  /** Of its membership; null before enrolment. */
+  readonly member: { readonly name: string; readonly roles: number } | null
+}
+
+/** Null before the box has a key. IoFault when what it keeps cannot be read. */
+export function keptBox(state: string): KeptBox | null {
+  if (!existsSync(join(state, FILE))) return null
+  const stored = new Keystore(state).load(FILE) as Stored
+  const publicKey = nodeCrypto.x25519Public(bytes(stored.staticSecret))
+  const [first] = stored.chain
+  const leaf = first === undefined ? null : decodeSignedCertificate(bytes(first))
+  return {
+    publicKey,
+    node: nodeIdOf(nodeCrypto, publicKey),
+    rootPublicKey: bytes(stored.root),
+    member: leaf?.ok === true ? { name: leaf.value.certificate.name, roles: leaf.value.certificate.roles } : null,
   }
 }
 
@@ -110,17 +136,20 @@ function fromFile(
   }
 }
 
-function fresh(token: EnrolmentToken): Stored {
+function fresh(): Pick<Stored, 'version' | 'staticSecret' | 'resetSecret' | 'chain'> {
   return {
     version: 1,
     staticSecret: hex(nodeCrypto.x25519Pair().secret),
     resetSecret: hex(nodeCrypto.random(32)),
-    root: hex(token.rootPublicKey),
-    coordinator: hex(token.coordinatorStatic),
-    endpoints: token.endpoints.map(endpointText),
     chain: [],
   }
 }
+
+const networkOf = (token: EnrolmentToken): Pick<Stored, 'root' | 'coordinator' | 'endpoints'> => ({
+  root: hex(token.rootPublicKey),
+  coordinator: hex(token.coordinatorStatic),
+  endpoints: token.endpoints.map(endpointText),
+})
 
 /** A token with a grant lets the box sign its own membership; otherwise the coordinator's issuer will. */
 function enrolment(token: EnrolmentToken, identity: Identity, today: number): ControlClientParts['enrol'] {

@@ -89,6 +89,7 @@ export async function startCoordinator(config: CoordinatorConfig, log: Log, undo
 
   tellCounters(log, counters, () => ({ provisional: core.provisional, boxes: core.presences.all().length }))
 
+  undo.life.describe(() => `${network.zone}: ${core.presences.all().length} boxes are here`)
   const lastHeard = (node: NodeId): Instant | null => server.heardAt(node)
   show(() =>
     coordinatorStatus({ network, core, store, links, counters, lastHeard, settings }, now(), systemCalendar.today()),

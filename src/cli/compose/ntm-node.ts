@@ -1,20 +1,22 @@
 import { readFileSync } from 'node:fs'
-import { systemCalendar, systemRandom } from '#io/clock.ts'
+import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
 import { nodeCrypto } from '#io/crypto-node.ts'
 import { mirrorCells } from '#io/mirror-cells.ts'
 import type { Fingerprint } from '#ntm-lib/addr/ids.ts'
-import { seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
+import { between, seconds, type WallTime, wallTime } from '#ntm-lib/base/time.ts'
 import { isCoordinator, verifyChain } from '#ntm-lib/crypto/certificate.ts'
 import { identityOf } from '#ntm-lib/crypto/identity.ts'
 import { fingerprintOf } from '#ntm-lib/crypto/schedule.ts'
 import { AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, type SuiteId } from '#ntm-lib/crypto/suite.ts'
+import { floorOf, trustedTime } from '#ntm-lib/crypto/trusted-time.ts'
 import { ControlClient } from '#ntm-lib/negotiate/control-client.ts'
 import { Node } from '#ntm-lib/negotiate/node.ts'
 import { Tunnels } from '#ntm-lib/negotiate/tunnels.ts'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
-import { decodeSignedCertificate, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
+import { ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { Candidate, HostClaim } from '#ntm-lib/wire/messages/common.ts'
+import { builtAt } from '../appliance/image-facts.ts'
 import { type Box, nameOf } from './box.ts'
 
 export type NtmNodeParts = {
@@ -42,6 +44,8 @@ export type NtmNode = {
   readonly cells: Float64Array
   /** H of encoded contracts: their names in every table. */
   readonly hash: (bytes: Uint8Array) => Uint8Array
+  /** The coordinator's clock as it should be now; null before it has told the time. */
+  coordinatorTime(): WallTime | null
   /** To be called with the `enrolled` and `renewed` events: keeps the membership and uses it from now on. */
   enrolled(chain: readonly Uint8Array[]): void
 }
@@ -53,12 +57,13 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
   const bootId = suite.random(8)
   const where: Whereabouts = { candidates: [], hosts: [], version: 1 }
   let name = box.name
-  let floor = floorOf(box.identity.chain)
-  // A clock that shows less than a moment that has certainly passed is no clock (boards without a battery).
-  const now = (): WallTime | null => {
-    const today = systemCalendar.today()
-    return today < floor ? null : today
+  const built = builtAt()
+  let floor = floorOf(built, box.identity.chain)
+  const coordinatorTime = (): WallTime | null => {
+    const heard = control.heardTime
+    return heard === null ? null : wallTime(heard.time + between(heard.at, systemClock.now()))
   }
+  const now = (): WallTime | null => trustedTime({ own: systemCalendar.today(), floor, coordinator: coordinatorTime() })
   const trust = { rootPublicKey: box.rootPublicKey, now, floor: () => floor, revoked: () => false }
   const cells = mirrorCells(MAX_PATHS)
   const tunnels = new Tunnels({
@@ -73,7 +78,7 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
     revocationVersion: () => 0,
     settings: { innerMtuBytes: INNER_MTU, underlayMtuBytes, suites: suites(), resetSecret: box.resetSecret },
   })
-  const control = new ControlClient({
+  const control: ControlClient = new ControlClient({
     caller: {
       suite,
       self: box.identity.static,
@@ -123,19 +128,14 @@ export function makeNode({ box, roles, underlayMtuBytes, loadPercent, log, count
     fingerprint,
     cells,
     hash: (bytes) => suite.hash(bytes),
+    coordinatorTime,
     enrolled: (chain) => {
       box.saveChain(chain)
       tunnels.setIdentity(identityOf(suite, box.identity.static, chain))
       name = nameOf(chain)
-      floor = floorOf(chain)
+      floor = floorOf(built, chain)
     },
   }
-}
-
-/** Issue time of the box's own membership: a moment that has certainly passed. */
-function floorOf(chain: readonly Uint8Array[]): WallTime {
-  const leaf = chain[0] === undefined ? null : decodeSignedCertificate(chain[0])
-  return wallTime(leaf?.ok === true ? leaf.value.certificate.issued * 1000 : 0)
 }
 
 function suites(): readonly SuiteId[] {

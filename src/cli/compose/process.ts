@@ -1,8 +1,14 @@
+import { openSupervisor, type Supervisor } from '#io/supervisor.ts'
+import type { WallTime } from '#ntm-lib/base/time.ts'
 import type { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
+import { Life } from './life.ts'
+import { Supervised } from './supervised.ts'
 
 /** What must be undone when the role stops; run newest first, each at most once. */
 export class Undo {
+  /** What is to be known of the role from outside while it runs. */
+  readonly life = new Life()
   /** Resolves when the role is told to stop; a start that waits for the network gives up then. */
   readonly stopping: Promise<void>
   readonly #steps: (() => void | Promise<void>)[] = []
@@ -75,6 +81,14 @@ export function tellCounters(
 /** How full the role's tables are, by name. */
 export type Tables = Readonly<Record<string, number>>
 
+/** What the place where a role runs wants of it besides. */
+export type RoleExtras = {
+  /** Who supervises the process; unless told, whom the environment names. */
+  readonly supervisor?: Supervisor | null
+  /** Hears the coordinator's time. */
+  readonly clock?: { told(time: WallTime, log: Log): void }
+}
+
 /**
  * Starts a role and keeps it until SIGINT, SIGTERM or a fatal fault; then undoes everything it set up. Returns the
  * exit code: 0 after a signal, 1 after a fault. `start` adds to `undo` as it goes, so a start that fails half-way
@@ -84,8 +98,12 @@ export async function runRole(
   role: string,
   log: Log,
   start: (undo: Undo, fail: (why: Error) => void) => Promise<void>,
+  extras: RoleExtras = {},
 ): Promise<number> {
   const undo = new Undo(log)
+  const { supervisor = openSupervisor(process.env), clock } = extras
+  if (clock !== undefined) undo.life.onTime = (told) => clock.told(told, log)
+  const supervised = new Supervised(supervisor, undo.life, log)
   let stop: (code: number) => void = () => {}
   const stopped = new Promise<number>((resolve) => {
     stop = resolve
@@ -102,12 +120,17 @@ export async function runRole(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop(0))
   process.once('uncaughtException', fail)
   process.once('unhandledRejection', (why) => fail(why instanceof Error ? why : new Error(String(why))))
+  supervised.begin()
   const started = start(undo, fail)
   try {
     await Promise.race([started, stopped])
-    if (!failed && !(await isSettled(stopped))) log.info('role.ready', { role, pid: process.pid })
+    if (!failed && !(await isSettled(stopped))) {
+      log.info('role.ready', { role, pid: process.pid })
+      supervised.ready()
+    }
     return await stopped
   } finally {
+    supervised.stopping()
     undo.stop()
     // Told to stop in the middle of a start: two hands at the same tables would leave something behind.
     await Promise.race([started.catch(() => {}), pause(START_ENDS_WITHIN_MS)])

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { family } from '#ntm-lib/addr/ip.ts'
+import { appliance } from './appliance.ts'
 import {
   addressRange,
   endpoint,
@@ -37,6 +38,7 @@ export const bridgeConfig = z.strictObject({
   udp,
   packets,
   log,
+  appliance,
   control: control('bridge'),
   bridge: z
     .strictObject({
@@ -60,6 +62,7 @@ export const ttConfig = z.strictObject({
   udp,
   packets,
   log,
+  appliance,
   control: control('tt'),
   tt: z.strictObject({
     uplink: interfaceName,
@@ -88,6 +91,7 @@ export const relayConfig = z.strictObject({
   network,
   udp,
   log,
+  appliance,
   control: control('relay'),
   relay: z
     .strictObject({
@@ -109,6 +113,7 @@ export const coordinatorConfig = z.strictObject({
   network: z.strictObject({ dir: z.string() }),
   udp,
   log,
+  appliance,
   control: control('coordinator'),
   dns: z
     .strictObject({
@@ -138,6 +143,7 @@ export const nodeConfig = z.strictObject({
   udp,
   packets,
   log,
+  appliance,
   control: control('node'),
   node: z
     .strictObject({ tun: interfaceName.default('ntm0'), servers: z.enum(['direct', 'tt']).default('direct') })

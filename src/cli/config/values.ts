@@ -7,7 +7,7 @@ import { unhex } from '#ntm-lib/base/hex.ts'
 import { isCanonicalName } from '#ntm-lib/crypto/narrowing.ts'
 
 /** A string that `parse` must accept; `example` completes the sentence "expected …, for example …". */
-function parsed<T>(what: string, example: string, parse: (text: string) => T | null): z.ZodType<T, string> {
+export function parsed<T>(what: string, example: string, parse: (text: string) => T | null): z.ZodType<T, string> {
   return z.string().transform((text, ctx) => {
     const value = parse(text)
     if (value !== null) return value

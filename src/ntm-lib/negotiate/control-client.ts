@@ -1,7 +1,7 @@
 import { type Endpoint, sameEndpoint } from '../addr/endpoint.ts'
 import { idFromRandom, sessionId } from '../addr/ids.ts'
 import { invariant } from '../base/invariant.ts'
-import { after, type Instant, type Millis, seconds, sooner } from '../base/time.ts'
+import { after, type Instant, type Millis, seconds, sooner, type WallTime, wallTime } from '../base/time.ts'
 import { openCookie, tag1Of } from '../crypto/cookie.ts'
 import { controlTagKey } from '../crypto/schedule.ts'
 import type { Counters } from '../ports/counters.ts'
@@ -54,6 +54,8 @@ export class ControlClient {
   #live: Live | null = null
   /** Nobody has answered where the session goes since something spoke against it. */
   #astray = false
+  /** What the coordinator's clock showed, by its last Welcome, and when that came; null before the first. */
+  heardTime: { readonly time: WallTime; readonly at: Instant } | null = null
 
   constructor(parts: ControlClientParts) {
     invariant(parts.endpoints.length > 0, 'a coordinator has at least one endpoint')
@@ -204,6 +206,7 @@ export class ControlClient {
       resetToken: payload.resetToken,
       rekeyAt: after(now, TIMERS.controlRekey.millis),
     }
+    this.heardTime = { time: wallTime(payload.timeMillis), at: now }
     this.#calling = null
     this.#rounds = 0
     this.#astray = false

@@ -1,0 +1,58 @@
+import { consoleScreen } from '#appliance/console-facts.ts'
+import { paint, screenLines } from '#appliance/screen.ts'
+import { type LookPlaces, lookAtBox, lookAtProgram, roleOf } from './console-look.ts'
+import { Tty } from './tty.ts'
+
+export type Console = { close(): void }
+
+/**
+ * Shows the state of the box on terminals: looks every two seconds, draws where something changed, sleeps in between. The program is asked less often,
+ * for its answer is work for it.
+ */
+export function startConsole(paths: readonly string[], places: LookPlaces): Console {
+  const screens = paths.map((path) => ({ tty: new Tty(path), shows: '' }))
+  let status: Awaited<ReturnType<typeof lookAtProgram>> = null
+  let turn = 0
+  let asking = false
+  const ask = (): void => {
+    asking = true
+    const heard = (said: typeof status): void => {
+      status = said
+      asking = false
+    }
+    lookAtProgram(places, roleOf(places)).then(heard, () => heard(null))
+  }
+  const look = (): void => {
+    // Often while there is something to wait for.
+    const every = status === null || isWaiting(status) ? 1 : RARELY
+    if (turn++ % every === 0 && !asking) ask()
+    const lines = screenLines(consoleScreen(lookAtBox(places, status, new Date())))
+    const picture = lines.join('\n')
+    for (const screen of screens) {
+      const { tty } = screen
+      if (screen.shows === picture && !tty.isFresh) continue
+      tty.write(paint(lines, tty.isFresh || screen.shows === ''), (taken) => {
+        screen.shows = taken ? picture : ''
+      })
+    }
+  }
+  look()
+  const timer = setInterval(look, EVERY_MS)
+  return {
+    close: () => {
+      clearInterval(timer)
+      for (const { tty } of screens) tty.close()
+    },
+  }
+}
+
+function isWaiting(status: Readonly<Record<string, unknown>>): boolean {
+  const coordinator = status['coordinator']
+  const state =
+    typeof coordinator === 'object' && coordinator !== null && 'state' in coordinator ? coordinator.state : ''
+  return status['starting'] === true || (state !== '' && state !== 'registered')
+}
+
+const EVERY_MS = 2000
+/** Ten seconds. */
+const RARELY = 5
