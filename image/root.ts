@@ -36,6 +36,8 @@ export function applyBoard(build: Build, dir: string): void {
   for (const overlay of ['common', build.board.name]) copyOverlay(join(REPOSITORY, 'board', overlay, 'overlay'), dir)
   writeIdentity(build, dir)
   place(build.key.certificate, join(dir, 'etc/rauc/keyring.pem'), 0o644)
+  const rauc = readFileSync(join(REPOSITORY, 'board/common/rauc/system.conf.in'), 'utf8')
+  write(join(dir, 'etc/rauc/system.conf'), rauc.replace('@COMPATIBLE@', build.board.compatible), 0o644)
   enableUnits(dir)
   // systemd takes this file's time for the earliest possible one: a box without a clock starts there.
   write(join(dir, 'usr/lib/clock-epoch'), '', 0o644)

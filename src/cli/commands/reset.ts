@@ -1,8 +1,4 @@
-import { closeSync, fsyncSync, openSync } from 'node:fs'
-import { join } from 'node:path'
-import { IoFault } from '#io/fault.ts'
-import { readFacts } from '../appliance/fact-files.ts'
-import { PLACES } from '../appliance/health.ts'
+import { run } from '#io/run.ts'
 import { imageFacts } from '../appliance/image-facts.ts'
 import { restart } from '../appliance/restart.ts'
 import { switches } from '../args.ts'
@@ -20,33 +16,9 @@ export async function reset(args: readonly string[]): Promise<number> {
     throw new UsageError(
       'this forgets configuration, keys, membership and logs, and restarts the box. To do it: ntm reset --yes',
     )
-  if (readFacts(join(PLACES.run, 'data'))['medium'] === 'ram') {
-    process.stderr.write(
-      'ntm reset: the data partition is not in use; choose "Factory reset" in the start menu instead\n',
-    )
-    return 1
-  }
-  requestReset(PLACES.data)
+  // It knows where the wish is kept, and what to do when the data partition is not in use.
+  await run('/usr/lib/ntm/data', ['reset', 'ntm reset'], { withinMs: 60_000 })
   process.stdout.write('ntm reset: the box restarts and forgets\n')
   await restart()
   return 0
-}
-
-/** Leaves the flag that the next start looks for. IoFault when the data partition does not take it. */
-export function requestReset(data: string): void {
-  try {
-    for (const [path, flags] of [
-      [join(data, 'factory-reset'), 'w'],
-      [data, 'r'],
-    ] as const) {
-      const file = openSync(path, flags)
-      try {
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
-    }
-  } catch (cause) {
-    throw new IoFault('ask for a factory reset', cause)
-  }
 }
