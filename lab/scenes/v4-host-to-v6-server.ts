@@ -56,6 +56,8 @@ export type SceneOptions = {
   readonly zones?: readonly Zone[]
   /** Uplinks that are no plain cables but have a delay, losses, … (`weatherLink`: through userland, in both directions). */
   readonly weather?: Readonly<Partial<Record<Room, Weather>>>
+  /** Rooms in which a machine of its own will stand: their cables are laid, and nothing else is there. */
+  readonly machines?: readonly Room[]
   /** The host's DHCP client is left to the caller (`hostDhcp`); it starts by itself unless told. */
   readonly withoutHostDhcp?: boolean
 }
@@ -81,7 +83,7 @@ export const v4HostToV6Server = (options: SceneOptions = {}): Promise<Scene> => 
 
 async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
   rooms(lab)
-  await internet(lab, options.weather ?? {})
+  await internet(lab, options)
   lan(lab)
   const udpSeconds = options.udpLifetimeSeconds ?? 30
   lab.sysctl('router', udpLifetime(udpSeconds))
@@ -96,12 +98,11 @@ async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
       udpSeconds,
     }),
   )
-  await lab.must('bridge', 'sh', [
-    join(ROOT, 'board/common/bridge-up.sh'),
-    PLACE.bridge.hostPort,
-    PLACE.bridge.netPort,
-    PLACE.bridge.bridge,
-  ])
+  const bridged = options.machines?.includes('bridge') !== true
+  const { hostPort, netPort, bridge } = PLACE.bridge
+  if (bridged) {
+    await lab.must('bridge', 'sh', [join(ROOT, 'board/common/bridge-up.sh'), hostPort, netPort, bridge])
+  }
 
   const ca = authority(lab)
   const web = (room: 'web6' | 'dual' | 'web4', listen: readonly string[]) =>
@@ -124,9 +125,9 @@ async function build(lab: Lab, options: SceneOptions): Promise<Scene> {
       upstream: PLACE.resolver.ip4,
     }),
   ])
-  await dhcpClient(lab, 'bridge', PLACE.bridge.bridge)
+  if (bridged) await dhcpClient(lab, 'bridge', bridge)
   const hostDhcp = () => dhcpClient(lab, 'host', PLACE.host.link)
-  if (options.withoutHostDhcp !== true) await hostDhcp()
+  if (bridged && options.withoutHostDhcp !== true) await hostDhcp()
 
   return {
     lab,
@@ -155,7 +156,7 @@ function rooms(lab: Lab): void {
 }
 
 /** One cable per box to the Internet router, which routes between them; IPv4 in /28s, IPv6 in /64s. */
-async function internet(lab: Lab, weather: NonNullable<SceneOptions['weather']>): Promise<void> {
+async function internet(lab: Lab, { weather = {}, machines = [] }: SceneOptions): Promise<void> {
   const uplink = async (room: Room, link: string): Promise<void> => {
     const [a, b]: [Plug, Plug] = [
       [room, link],
@@ -172,12 +173,16 @@ async function internet(lab: Lab, weather: NonNullable<SceneOptions['weather']>)
     if (plug.ip4 !== undefined) {
       const gateway = firstOf28(plug.ip4)
       lab.ip('inet', `addr add ${gateway}/28 dev ${box}`)
-      lab.ip(box, `addr add ${plug.ip4}/28 dev ${plug.link}`, `route add default via ${gateway}`)
+      if (!machines.includes(box)) {
+        lab.ip(box, `addr add ${plug.ip4}/28 dev ${plug.link}`, `route add default via ${gateway}`)
+      }
     }
     if (plug.ip6 !== undefined) {
       const gateway = plug.ip6.replace(/::.*$/, '::1')
       lab.ip('inet', `addr add ${gateway}/64 dev ${box}`)
-      lab.ip(box, `addr add ${plug.ip6}/64 dev ${plug.link}`, `route add default via ${gateway}`)
+      if (!machines.includes(box)) {
+        lab.ip(box, `addr add ${plug.ip6}/64 dev ${plug.link}`, `route add default via ${gateway}`)
+      }
     }
   }
   await uplink('router', PLACE.router.uplink)
@@ -204,7 +209,7 @@ function lan(lab: Lab): void {
 }
 
 /** First address of the /28 that `ip4` lies in: the gateway's. */
-function firstOf28(ip4: string): string {
+export function firstOf28(ip4: string): string {
   const bytes = ip4.split('.').map(Number)
   return [...bytes.slice(0, 3), ((bytes[3] ?? 0) & 0xf0) + 1].join('.')
 }

@@ -26,7 +26,7 @@ export type VmPlan = {
   readonly bus?: DiskBus
   readonly nics?: readonly NicPlan[]
   /** A USB stick's image, plugged in before power comes. */
-  readonly stick?: string
+  readonly stick?: string | null
   /** With the watchdog device i6300esb, whose reset is the machine's. */
   readonly watchdog?: boolean
   readonly memoryMib?: number
@@ -148,7 +148,7 @@ function disk(bus: DiskBus, files: VmFiles): string[] {
 }
 
 function stick(plan: VmPlan): string[] {
-  if (plan.stick === undefined) return []
+  if (plan.stick === undefined || plan.stick === null) return []
   const bus = plan.machine === 'raspi3b' ? '' : ',bus=usb.0'
   return [
     ...['-drive', `if=none,id=${STICK.drive},format=raw,file=${plan.stick}`],

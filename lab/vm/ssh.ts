@@ -28,21 +28,7 @@ export class BoxShell {
 
   /** Runs a command in the box to its end. Exit code 255: SSH itself failed. */
   run(command: string, limitMs = 60_000): Promise<Outcome> {
-    const options = [
-      'BatchMode=yes',
-      'StrictHostKeyChecking=no',
-      'UserKnownHostsFile=/dev/null',
-      'LogLevel=ERROR',
-      'ConnectTimeout=10',
-      'ServerAliveInterval=5',
-      'ServerAliveCountMax=6',
-    ].flatMap((option) => ['-o', option])
-    return this.#lab.run(
-      this.#from,
-      'ssh',
-      ['-F', 'none', '-i', keyFile(this.#lab), ...options, `root@${this.#address}`, command],
-      { limitMs },
-    )
+    return this.#lab.run(this.#from, 'ssh', this.#arguments(command), { limitMs })
   }
 
   /** Like `run`, but what fails is asked again until `limitMs`: a box that is starting has no SSH yet. Returns stdout. */
@@ -73,16 +59,15 @@ export class BoxShell {
 
   /** Copies a file of this machine into the box. */
   async put(file: string, to: string): Promise<void> {
-    const args = ['-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null']
-    const target = `root@${this.#address}:${to}`
-    await this.#lab.must(
-      this.#from,
-      'scp',
-      ['-q', '-O', '-F', 'none', '-i', keyFile(this.#lab), ...args, file, target],
-      {
-        limitMs: 240_000,
-      },
-    )
+    const script = 'file=$1; shift; exec ssh "$@" <"$file"'
+    await this.#lab.must(this.#from, 'sh', ['-c', script, 'sh', file, ...this.#arguments(`cat >${to}`)], {
+      limitMs: 240_000,
+    })
+  }
+
+  #arguments(command: string): readonly string[] {
+    const options = OPTIONS.flatMap((option) => ['-o', option])
+    return ['-F', 'none', '-i', keyFile(this.#lab), ...options, `root@${this.#address}`, command]
   }
 }
 
@@ -96,4 +81,14 @@ export function keyValues(text: string): Readonly<Record<string, string>> {
   )
 }
 
+const OPTIONS = [
+  'BatchMode=yes',
+  // A box makes its host key at its first start, and a lab knows nobody else.
+  'StrictHostKeyChecking=no',
+  'UserKnownHostsFile=/dev/null',
+  'LogLevel=ERROR',
+  'ConnectTimeout=10',
+  'ServerAliveInterval=5',
+  'ServerAliveCountMax=6',
+]
 const keyFile = (lab: Lab): string => join(lab.dir, 'ssh-key')
