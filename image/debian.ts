@@ -16,7 +16,7 @@ export async function debian(build: Build): Promise<Debian> {
     board.debian,
     board.kernelPackage,
     layout.packages.join(),
-    board.unpack.join(),
+    [...layout.unpack, ...board.unpack].join(),
     sources.text,
     fingerprint([...here, ...sources.lists]),
   ]
@@ -35,7 +35,7 @@ async function unpack(build: Build, sources: Sources, dir: string): Promise<void
   const [root, beside, archive] = ['root', 'unpacked', 'root.tar'].map((name) => join(dir, name)) as [string, string, string]
   writeFileSync(list, sources.text)
   const hook = join(import.meta.dirname, 'debian-hook.sh')
-  const wanted = [board.kernelPackage, ...board.unpack].join(' ')
+  const wanted = [board.kernelPackage, ...layout.unpack, ...board.unpack].join(' ')
   await run('mmdebstrap', [
     '--quiet',
     '--variant=extract',

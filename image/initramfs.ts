@@ -17,7 +17,8 @@ export async function makeInitramfs(build: Build, debian: Debian, kernel: Kernel
   for (const name of ['bin', 'etc']) mkdirSync(join(dir, name), { recursive: true })
   for (const name of ['proc', 'sys', 'dev']) mkdirSync(join(dir, name))
   for (const [file, place, mode] of [
-    [join(debian.root, 'usr/bin/busybox'), 'bin/busybox', 0o755],
+    // The static one, whose shell finds its tools in itself; the root has the other, where installed tools come first.
+    [join(debian.unpacked, 'busybox-static/bin/busybox'), 'bin/busybox', 0o755],
     [join(from, 'init'), 'init', 0o755],
     [join(from, 'modules'), 'etc/modules', 0o644],
   ] as const) {

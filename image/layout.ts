@@ -42,6 +42,8 @@ export type Layout = {
   readonly tries: number
   readonly squashfsMegabytes: number
   readonly packages: readonly string[]
+  /** For every board, beside its own. */
+  readonly unpack: readonly string[]
   readonly boards: Readonly<Record<string, Omit<Board, 'name'>>>
 }
 
