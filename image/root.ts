@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import {
-  chmodSync, copyFileSync, cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync,
+  chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { accountFiles } from './accounts.ts'
@@ -100,7 +101,8 @@ function writeIdentity({ board, version, layout }: Build, dir: string): void {
 
 /** Copies an overlay's tree over the root; a link or file there replaces what Debian put. Absent overlays are empty ones. */
 function copyOverlay(from: string, dir: string): void {
-  if (existsSync(from)) cpSync(from, dir, { recursive: true, force: true, verbatimSymlinks: true })
+  // cp and not cpSync: that one stops at a directory which is there already when links lie below it.
+  if (existsSync(from)) execFileSync('cp', ['-a', '--remove-destination', '--no-preserve=ownership', `${from}/.`, dir])
 }
 
 function place(from: string, to: string, mode: number): void {
