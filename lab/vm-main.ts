@@ -1,11 +1,10 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { whyNoLab } from './netns.ts'
 import { pause } from './process.ts'
 import { type Board, bothPorts, boxInLine, type InLineOptions } from './scenes/box-in-line.ts'
 import { printed } from './vm/console.ts'
-import { type Files, makeStick } from './vm/fat.ts'
+import { filesBelow, makeStick } from './vm/fat.ts'
 import type { DiskBus, Machine, NicModel } from './vm/plan.ts'
 
 /** Boots an image between two rooms and prints what it says, to look at and to try things. */
@@ -49,8 +48,8 @@ async function main(): Promise<number> {
     const { lab, vm } = scene
     for (const room of lab.rooms)
       process.stdout.write(`  ${room.padEnd(6)} sudo ip netns exec ${lab.netns(room)} bash\n`)
-    if (asked.boot !== undefined) vm.disk.fat('boot').write(filesOf(asked.boot))
-    if (asked.stick !== undefined) makeStick(join(lab.dir, 'stick.img'), filesOf(asked.stick), { mib: 64 })
+    if (asked.boot !== undefined) vm.disk.fat('boot').write(filesBelow(asked.boot))
+    if (asked.stick !== undefined) makeStick(join(lab.dir, 'stick.img'), filesBelow(asked.stick), { mib: 64 })
     vm.console.onLine((line) => process.stdout.write(`${printed(line)}\n`))
     await vm.start(asked.stick === undefined ? {} : { stick: join(lab.dir, 'stick.img') })
     if (asked.until === undefined) {
@@ -102,12 +101,4 @@ function optionsOf(asked: ReturnType<typeof read>, limitMs: number): InLineOptio
     ...(asked.bus === undefined ? {} : { bus: asked.bus as DiskBus }),
     ...(asked.mib === undefined ? {} : { disk: { mib: Number(asked.mib) } }),
   }
-}
-
-/** The files of a folder, with those of its folders. */
-function filesOf(dir: string): Files {
-  const names = readdirSync(dir, { recursive: true }).map(String)
-  return Object.fromEntries(
-    names.filter((name) => statSync(join(dir, name)).isFile()).map((name) => [name, readFileSync(join(dir, name))]),
-  )
 }

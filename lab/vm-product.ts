@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LabError } from './ip.ts'
 import { Programs } from './programs.ts'
 import { type Board, boxVm } from './scenes/box-in-line.ts'
 import { firstOf28, PLACE, type Scene } from './scenes/v4-host-to-v6-server.ts'
 import { type BoxPlan, boxFiles } from './vm/box-files.ts'
-import { type Files, makeStick } from './vm/fat.ts'
+import { type Files, filesBelow, makeStick } from './vm/fat.ts'
 import type { NicModel } from './vm/plan.ts'
 import { BoxShell } from './vm/ssh.ts'
 import type { Vm } from './vm.ts'
@@ -105,12 +105,6 @@ function standing(role: 'coordinator' | 'tt'): Readonly<Record<string, string>> 
     address6: `${ip6}/64`,
     gateway6: ip6.replace(/::.*$/, '::1'),
   }
-}
-
-function filesBelow(dir: string, as: string): Files {
-  const names = readdirSync(dir, { recursive: true }).map(String)
-  const files = names.filter((name) => statSync(join(dir, name)).isFile())
-  return Object.fromEntries(files.map((name) => [`${as}/${name}`, readFileSync(join(dir, name))]))
 }
 
 const ROOM_BYTE = { coordinator: '0c', tt: '0e', bridge: '0b' } as const

@@ -1,5 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LabError } from '../ip.ts'
@@ -71,6 +82,13 @@ export class Fat {
   remove(name: string): void {
     must('mdel', ['-i', this.#at, `::/${name}`])
   }
+}
+
+/** The files of a folder of this machine and of those in it, named below `as`. */
+export function filesBelow(dir: string, as = ''): Files {
+  const names = readdirSync(dir, { recursive: true }).map(String)
+  const files = names.filter((name) => statSync(join(dir, name)).isFile())
+  return Object.fromEntries(files.map((name) => [join(as, name), readFileSync(join(dir, name))]))
 }
 
 export type StickOptions = {

@@ -6,7 +6,7 @@ import { Programs } from '#lab/programs.ts'
 import { type Board, boxInLine, IN_LINE, type InLine, type InLineOptions } from '#lab/scenes/box-in-line.ts'
 import { type ApplianceTable, boxFiles, type Ports } from '#lab/vm/box-files.ts'
 import type { ConsoleLine } from '#lab/vm/console.ts'
-import type { Files } from '#lab/vm/fat.ts'
+import { type Files, filesBelow } from '#lab/vm/fat.ts'
 import { BoxShell } from '#lab/vm/ssh.ts'
 import type { Vm } from '#lab/vm.ts'
 
@@ -53,9 +53,15 @@ export class LanNetwork {
   }
 
   static async start(scene: InLine): Promise<LanNetwork> {
-    const network = new LanNetwork(scene)
-    await network.programs.initNetwork('lan', { zone: 'ntm.example', endpoints: [`${IN_LINE.lan.ip4}:4330`] })
+    const network = await LanNetwork.prepare(scene, IN_LINE.lan.ip4)
     await network.programs.coordinator('lan', { 'dns.listen': [], 'dns.resolvers': ['192.0.2.53'] })
+    return network
+  }
+
+  /** Makes the network alone; its coordinator will be at `ip4`. */
+  static async prepare(scene: InLine, ip4: string): Promise<LanNetwork> {
+    const network = new LanNetwork(scene)
+    await network.programs.initNetwork('lan', { zone: 'ntm.example', endpoints: [`${ip4}:4330`] })
     return network
   }
 
@@ -68,6 +74,12 @@ export class LanNetwork {
   async token(name: string, role: 'bridge' | 'tt' | 'relay'): Promise<string> {
     const args = ['token', 'create', '--dir', this.programs.networkDir, '--name', name, '--role', role]
     return this.programs.ntm('lan', args)
+  }
+
+  /** What makes a box the coordinator: the network's directory beside its configuration. */
+  coordinatorFiles(appliance: ApplianceTable): Files {
+    const files = filesBelow(this.programs.networkDir, 'network')
+    return boxFiles({ role: 'coordinator', settings: { 'dns.resolvers': ['192.0.2.53'] }, appliance, files })
   }
 
   async bridgeFiles(
