@@ -1,6 +1,7 @@
 import { qrRows } from './qr-blocks.ts'
 
-export const COLUMNS = 80
+/** One less than the terminal has: in the last column its cursor is at two places. */
+export const COLUMNS = 79
 export const ROWS = 24
 
 /** One line of facts: what about, and what is said in pieces that are not torn apart where a line ends. */
