@@ -72,9 +72,12 @@ export const bothPorts = (model: NicModel = 'virtio-net-pci'): readonly NicPlan[
   { link: IN_LINE.box.hostPort, linkAddr: IN_LINE.linkAddr.host, model },
 ]
 
-/** The newest image of a board, as `make image` leaves it. */
+/** The newest image of a board, as `make image` leaves it; below NTM_IMAGES instead of `dist` when that is set. */
 export function builtImage(board: Board): string {
-  const file = join(ROOT, `dist/${board}/ntm.img`)
+  const file = imageFile(board)
   if (!existsSync(file)) throw new LabError(`no image: make image BOARD=${board}`)
   return file
 }
+
+export const imageFile = (board: Board): string =>
+  join(process.env['NTM_IMAGES'] ?? join(ROOT, 'dist'), board, 'ntm.img')

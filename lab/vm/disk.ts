@@ -98,6 +98,17 @@ export class Disk {
     }
   }
 
+  /** A copy of the disk as it is now, for `restore`. */
+  keep(): string {
+    const copy = `${this.file}.kept`
+    run('cp', ['--sparse=always', '--reflink=auto', this.file, copy])
+    return copy
+  }
+
+  restore(copy: string): void {
+    run('cp', ['--sparse=always', '--reflink=auto', copy, this.file])
+  }
+
   /**
    * A layer over the disk that what the box writes goes into, for tests of power cuts. Killing QEMU alone loses nothing, for what the box
    * wrote is with this machine's kernel already. Of a layer in the qcow2 format however QEMU keeps the map in memory until the box flushes: what

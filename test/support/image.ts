@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished } from 'vitest'
-import { ROOT, whyNoLab } from '#lab/netns.ts'
+import { whyNoLab } from '#lab/netns.ts'
 import { Programs } from '#lab/programs.ts'
-import { type Board, boxInLine, IN_LINE, type InLine, type InLineOptions } from '#lab/scenes/box-in-line.ts'
+import { type Board, boxInLine, IN_LINE, type InLine, type InLineOptions, imageFile } from '#lab/scenes/box-in-line.ts'
 import { type ApplianceTable, boxFiles, type Ports } from '#lab/vm/box-files.ts'
 import type { ConsoleLine } from '#lab/vm/console.ts'
 import { type Files, filesBelow } from '#lab/vm/fat.ts'
@@ -24,7 +24,7 @@ function whyNoImage(board: Board): string | null {
   const qemu = board === 'x86_64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64'
   const found = (process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, qemu)))
   if (!found) return `no ${qemu}: make setup-image`
-  return existsSync(join(ROOT, `dist/${board}/ntm.img`)) ? whyNoLab() : `no image: make image BOARD=${board}`
+  return existsSync(imageFile(board)) ? whyNoLab() : `no image: make image BOARD=${board}`
 }
 
 /** Lines of the console that tests wait for. */
