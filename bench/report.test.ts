@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { charts } from './charts.ts'
-import { figure, markdown, type Report } from './report.ts'
+import { figure, markdown, type Report, renewed } from './report.ts'
 import { row } from './row.ts'
 
 const REPORT: Report = {
@@ -37,4 +37,18 @@ test('charts are drawn of what there is', () => {
 
 test('figures have three digits that mean something', () => {
   expect([12345.6, 99.99, 1.234, 0.1234, Number.NaN].map(figure)).toEqual(['12346', '100.0', '1.23', '0.123', '-'])
+})
+
+test('a group measured again takes the place of the old rows of that group alone, and says when', () => {
+  const again = row('names', '(a) name known', 'x', 'ms', [0.7])
+  const part = {
+    ...REPORT,
+    date: '2026-02-03T00:00:00.000Z',
+    commit: '1234567',
+    rows: [again, row('tcp', 't', 'ntm', 'ratio', [1])],
+  }
+  const next = renewed(REPORT, part, ['names'])
+  expect(next.rows).toEqual([...REPORT.rows.slice(0, 2), again])
+  expect([next.date, next.commit]).toEqual([REPORT.date, REPORT.commit])
+  expect(markdown(next)).toContain('Measured again: names, 2026-02-03T00:00:00.000Z, commit 1234567.')
 })

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus, release } from 'node:os'
 import { ROOT } from '#lab/netns.ts'
 import type { Ratios } from './ratios.ts'
-import { GROUPS, type Row } from './row.ts'
+import { GROUPS, type Group, type Row } from './row.ts'
 
 /** What a run leaves: `bench/results/latest.json`. */
 export type Report = {
@@ -13,6 +13,8 @@ export type Report = {
   readonly peers: Readonly<Record<string, string>>
   readonly rows: readonly Row[]
   readonly ratios: Ratios
+  /** Groups that were measured again after the whole run, with when and which commit. */
+  readonly anew?: Readonly<Record<string, string>>
 }
 
 /** The rows with where and when they were taken. `product` is the directory of the code that was measured. */
@@ -24,6 +26,25 @@ export function report(rows: readonly Row[], ratios: Ratios, peers: Report['peer
     peers,
     rows,
     ratios,
+  }
+}
+
+/**
+ * The last whole run with whole groups of it measured anew: the rows of `groups` are `part`'s. Date and commit stay those of the whole
+ * run; `anew` says when the others were taken. The caller makes the ratios.
+ */
+export function renewed(whole: Report, part: Report, groups: readonly Group[]): Report {
+  return {
+    ...whole,
+    peers: { ...whole.peers, ...part.peers },
+    rows: [
+      ...whole.rows.filter(({ group }) => !groups.includes(group)),
+      ...part.rows.filter(({ group }) => groups.includes(group)),
+    ],
+    anew: {
+      ...whole.anew,
+      ...Object.fromEntries(groups.map((group) => [group, `${part.date}, commit ${part.commit}`])),
+    },
   }
 }
 
@@ -44,6 +65,7 @@ export function markdown(r: Report): string {
   return [
     `# Benchmarks of ${r.date.slice(0, 10)}, commit ${r.commit}`,
     `${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}, ${r.date}.`,
+    ...Object.entries(r.anew ?? {}).map(([group, when]) => `Measured again: ${group}, ${when}.`),
     columns([['peer', 'version'], ...Object.entries(r.peers)]),
     ...(ratios.length > 0 ? [`## Ratios\n\n${columns([['ratio', 'value'], ...ratios])}`] : []),
     ...parts,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { LabError } from '#lab/ip.ts'
@@ -13,16 +13,17 @@ import { buildAll } from './peers/all.ts'
 import { PEERS } from './peers/peer.ts'
 import { ALONE, type ComparedName, FULL, MEASURES, type MeasureName, measure, ON_REQUEST, QUICK } from './plan.ts'
 import { ratios } from './ratios.ts'
-import { markdown, type Report, report } from './report.ts'
-import type { Row } from './row.ts'
+import { markdown, type Report, renewed, report } from './report.ts'
+import { GROUPS, type Row } from './row.ts'
 import { measureSetup } from './setup.ts'
 
 /**
  * `npm run bench` (root): measures the product beside its peers, prints tables, and leaves `latest.json`, `latest.md` and charts.
  *
- *   run.ts [--quick] [--only MEASURE,…] [--peers PEER,…] [--rounds N] [--product DIR]
+ *   run.ts [--quick] [--only MEASURE,…] [--peers PEER,…] [--rounds N] [--product DIR] [--renew]
  *
- * A whole run goes to `bench/results`; anything less to `.run/bench/last`, for looking at.
+ * A whole run goes to `bench/results`; anything less to `.run/bench/last`, for looking at. With `--renew` measures that are a group of their
+ * own take the place of theirs in `bench/results`.
  */
 async function main(): Promise<number> {
   let asked: ReturnType<typeof read>
@@ -92,7 +93,7 @@ async function main(): Promise<number> {
     if (asked.measures.includes(name))
       await attempt(name, async () => rows.push(...(await measureAlone(asked.quick, say))))
 
-  const whole = asked.isWhole && !asked.quick && failed.length === 0
+  const whole = asked.isWhole && failed.length === 0
   const all = Object.entries(ratios(rows))
   // A part of a run has a part of the ratios; a whole one also says which are missing.
   const done = report(
@@ -102,10 +103,23 @@ async function main(): Promise<number> {
     asked.product,
   )
   const dir = write(done, join(ROOT, whole ? 'bench/results' : '.run/bench/last'))
+  if (asked.renew && failed.length === 0) renew(done, asked.measures)
   process.stdout.write(`\n${markdown(done)}\n${dir}\n`)
   if (failed.length > 0) process.stderr.write(`bench: failed: ${failed.join(', ')}\n`)
   return failed.length === 0 ? 0 : 1
 }
+
+/** Only what a measure has to itself is renewed: its figures and its peers' are then still of one run. */
+function renew(part: Report, measures: readonly MeasureName[]): void {
+  const dir = join(ROOT, 'bench/results')
+  const whole = JSON.parse(readFileSync(join(dir, 'latest.json'), 'utf8')) as Report
+  const groups = GROUPS.filter((group) => OWN.includes(group) && measures.some((measure) => measure === group))
+  const next = renewed(whole, part, groups)
+  write({ ...next, ratios: ratios(next.rows) }, dir)
+  process.stdout.write(`renewed in bench/results: ${groups.join(', ')}\n`)
+}
+
+const OWN: readonly string[] = ['translate', 'relay', 'names', 'setup', 'moves']
 
 function write(done: Report, dir: string): string {
   mkdirSync(dir, { recursive: true })
@@ -123,6 +137,7 @@ function read() {
       peers: { type: 'string' },
       rounds: { type: 'string' },
       product: { type: 'string', default: ROOT },
+      renew: { type: 'boolean', default: false },
     },
   })
   const chosen = <T extends string>(text: string, all: readonly T[], what: string): T[] =>
@@ -133,23 +148,27 @@ function read() {
     })
   const rounds = values.rounds === undefined ? null : Number(values.rounds)
   if (rounds !== null && !(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds: a number of at least 1')
+  const full = !values.quick && values.peers === undefined && rounds === null && values.product === ROOT
+  if (values.renew && !full) throw new Error('--renew: goes with --only alone')
   return {
     quick: values.quick,
+    renew: values.renew,
     measures: values.only === undefined ? [...MEASURES] : chosen(values.only, EVERY_MEASURE, 'measure'),
     peers: values.peers === undefined ? [...PEERS] : chosen(values.peers, PEERS, 'peer'),
     rounds,
     product: values.product,
-    isWhole: values.only === undefined && values.peers === undefined && rounds === null && values.product === ROOT,
+    isWhole: full && values.only === undefined,
   }
 }
 
 const EVERY_MEASURE: readonly MeasureName[] = [...MEASURES, ...ON_REQUEST]
 
-const usage = `usage: npm run bench -- [--quick] [--only MEASURE,...] [--peers PEER,...] [--rounds N] [--product DIR]
+const usage = `usage: npm run bench -- [--quick] [--only MEASURE,...] [--peers PEER,...] [--rounds N] [--product DIR] [--renew]
   MEASURE    ${MEASURES.join(' ')}
              ${ON_REQUEST.join(' ')}: only when asked for
   PEER       ${PEERS.join(' ')}
   --quick    two short rounds
+  --renew    with --only: ${OWN.join(', ')} take the place of the last whole run's in bench/results
   --product  measures the code in another directory, as of an older commit
 `
 
