@@ -24,6 +24,7 @@ export default defineConfig({
             'test/{arch,cli,docs,sim,vectors,contract,lab,image-static}/**/*.test.ts',
             'bench/**/*.test.ts',
             'tools/**/*.test.ts',
+            'image/**/*.test.ts',
           ],
           exclude: ['**/*.netns.test.ts'],
         },

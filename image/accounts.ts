@@ -1,12 +1,20 @@
 /** A user of the image, with a group of the same name and number. Nobody has a password. */
-type Account = { readonly name: string; readonly id: number; readonly about: string; readonly home: string; readonly shell?: string }
+type Account = {
+  readonly name: string
+  readonly id: number
+  readonly about: string
+  readonly home: string
+  readonly shell?: string
+}
 
 /** The account files of the image, by path. `*` in shadow: no password can ever match, yet a key may open the door to root where SSH is on. */
 export function accountFiles(): Readonly<Record<string, string>> {
   const lines = (form: (account: Account) => string) => ACCOUNTS.map((account) => `${form(account)}\n`).join('')
   const groups = GROUPS.map(([name, id]) => `${name}:x:${id}:\n`).join('')
   return {
-    'etc/passwd': lines(({ name, id, about, home, shell }) => `${name}:x:${id}:${id}:${about}:${home}:${shell ?? '/usr/sbin/nologin'}`),
+    'etc/passwd': lines(
+      ({ name, id, about, home, shell }) => `${name}:x:${id}:${id}:${about}:${home}:${shell ?? '/usr/sbin/nologin'}`,
+    ),
     'etc/group': `${lines(({ name, id }) => `${name === 'nobody' ? 'nogroup' : name}:x:${id}:`)}${groups}`,
     // The third field is the day of the last change; a fixed one, or the account would count as expired.
     'etc/shadow': lines(({ name }) => `${name}:*:19000:0:99999:7:::`),

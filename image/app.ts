@@ -1,4 +1,14 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ImageError } from './fault.ts'
@@ -30,7 +40,16 @@ export function writeApp({ from, modules, addon }: AppParts, out: string): reado
   }
   const manifest = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as Manifest
   const { name, version, license, type, dependencies, imports } = manifest
-  const kept = { name, version, private: true, license, type, bin: { ntm: './src/cli/ntm.js' }, imports: rooms(imports), dependencies }
+  const kept = {
+    name,
+    version,
+    private: true,
+    license,
+    type,
+    bin: { ntm: './src/cli/ntm.js' },
+    imports: rooms(imports),
+    dependencies,
+  }
   writeFileSync(join(out, 'package.json'), `${JSON.stringify(kept, null, 2)}\n`)
   copyFileSync(join(from, 'LICENSE'), join(out, 'LICENSE'))
   for (const path of productionPackages(from)) copyPackage(join(modules, '..', path), join(out, path))
@@ -41,7 +60,9 @@ export function writeApp({ from, modules, addon }: AppParts, out: string): reado
 
 /** Where package-lock.json puts what the product needs to run, sorted: `node_modules/pino`. Native and development packages are not among them. */
 export function productionPackages(from: string): readonly string[] {
-  const lock = JSON.parse(readFileSync(join(from, 'package-lock.json'), 'utf8')) as { packages: Readonly<Record<string, Locked>> }
+  const lock = JSON.parse(readFileSync(join(from, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, Locked>>
+  }
   const found = new Set<string>()
   const visit = (owner: string) => {
     for (const name of Object.keys(lock.packages[owner]?.dependencies ?? {})) {
@@ -70,14 +91,17 @@ function resolveLocked(packages: Readonly<Record<string, Locked>>, owner: string
   for (let at = owner; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/node_modules/')))) {
     const path = `${at === '' ? '' : `${at}/`}node_modules/${name}`
     if (Object.hasOwn(packages, path)) return path
-    if (at === '') throw new ImageError(`package-lock.json lacks ${name}, which ${owner === '' ? 'the product' : owner} needs`)
+    if (at === '')
+      throw new ImageError(`package-lock.json lacks ${name}, which ${owner === '' ? 'the product' : owner} needs`)
     if (!at.includes('/node_modules/')) at = ''
   }
 }
 
 /** The rooms of `src/` and the addon; laboratory and tests stay at home. */
 function rooms(imports: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(imports).filter(([, to]) => to.startsWith('./src/') || to.startsWith('./native/')))
+  return Object.fromEntries(
+    Object.entries(imports).filter(([, to]) => to.startsWith('./src/') || to.startsWith('./native/')),
+  )
 }
 
 /** A package without what only its developers read. */
@@ -86,7 +110,8 @@ function copyPackage(from: string, to: string): void {
   const filter = (path: string) => {
     const below = path.slice(from.length)
     if (/\/node_modules$/.test(below)) return false
-    if (statSync(path).isDirectory()) return !/\/(tests?|__tests__|docs?|benchmarks?|examples?|\.github|\.taprc.*)$/.test(below)
+    if (statSync(path).isDirectory())
+      return !/\/(tests?|__tests__|docs?|benchmarks?|examples?|\.github|\.taprc.*)$/.test(below)
     return !/(\.md|\.markdown|\.map|\.[cm]?ts|\/\.[^/]*|\.tsbuildinfo)$/.test(below) || /LICEN[CS]E/i.test(below)
   }
   cpSync(from, to, { recursive: true, filter, dereference: true })
@@ -95,7 +120,9 @@ function copyPackage(from: string, to: string): void {
 /** A program that lacks a file must be found out here, not in the field. */
 function missingImports(out: string): readonly string[] {
   const { imports } = JSON.parse(readFileSync(join(out, 'package.json'), 'utf8')) as Manifest
-  const scripts = readdirSync(join(out, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'))
+  const scripts = readdirSync(join(out, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.js'),
+  )
   return scripts.flatMap((script) => {
     const path = join(out, 'src', script)
     return ownImports(readFileSync(path, 'utf8'))
@@ -110,7 +137,12 @@ function missingImports(out: string): readonly string[] {
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { from: { type: 'string' }, modules: { type: 'string' }, addon: { type: 'string' }, out: { type: 'string' } },
+    options: {
+      from: { type: 'string' },
+      modules: { type: 'string' },
+      addon: { type: 'string' },
+      out: { type: 'string' },
+    },
   })
   const from = resolve(values.from ?? REPOSITORY)
   if (values.addon === undefined || values.out === undefined) {

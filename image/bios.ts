@@ -10,7 +10,8 @@ export function patchBootSector(image: string, bootImg: string, first: number): 
   try {
     const boot = readFileSync(bootImg)
     const sector = read(file, 0)
-    if (boot.length !== SECTOR || sector.readUInt16LE(510) !== 0xaa55) throw new ImageError(`${bootImg} or ${image} is no boot sector`)
+    if (boot.length !== SECTOR || sector.readUInt16LE(510) !== 0xaa55)
+      throw new ImageError(`${bootImg} or ${image} is no boot sector`)
     boot.copy(sector, 0, 0, CODE_BYTES)
     sector.writeBigUInt64LE(BigInt(first), KERNEL_SECTOR)
     // A jump over the check of the drive number, for firmware that passes a wrong one: taken out, as grub-bios-setup does for hard disks.

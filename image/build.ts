@@ -1,7 +1,7 @@
+import type { UpdateKey } from './keys.ts'
 import type { Board, Layout } from './layout.ts'
 import type { Progress } from './progress.ts'
 import type { Store } from './store.ts'
-import type { UpdateKey } from './keys.ts'
 import type { Version } from './version.ts'
 
 /** One build of one board's image, as every stage sees it. */

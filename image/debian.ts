@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { Build, Debian, DebianPackage } from './build.ts'
 import { ImageError } from './fault.ts'
@@ -32,7 +41,11 @@ export async function debian(build: Build): Promise<Debian> {
 async function unpack(build: Build, sources: Sources, dir: string): Promise<void> {
   const { board, layout, progress } = build
   const list = join(dir, 'sources.list')
-  const [root, beside, archive] = ['root', 'unpacked', 'root.tar'].map((name) => join(dir, name)) as [string, string, string]
+  const [root, beside, archive] = ['root', 'unpacked', 'root.tar'].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+  ]
   writeFileSync(list, sources.text)
   const hook = join(import.meta.dirname, 'debian-hook.sh')
   const wanted = [board.kernelPackage, ...layout.unpack, ...board.unpack].join(' ')
@@ -107,7 +120,9 @@ async function aptSources(components: readonly string[]): Promise<Sources> {
     .map(([, , , base = '', codename = '', signed = '']) => ({ base, codename, signed }))
   const first = found[0]
   if (first === undefined) {
-    throw new ImageError('apt knows no Debian archive here (run apt-get update), or name a sources.list in NTM_APT_SOURCES')
+    throw new ImageError(
+      'apt knows no Debian archive here (run apt-get update), or name a sources.list in NTM_APT_SOURCES',
+    )
   }
   const lines = found.map(({ base, codename, signed }) => {
     const [uri = '', suite = codename] = base.split(/dists\/|\/$/)

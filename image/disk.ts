@@ -10,7 +10,13 @@ import { run } from './run.ts'
 export type SlotFiles = { readonly root: string; readonly kernel: string }
 
 /** Puts the whole disk together, `to`, by the layout: boot partition, raw partitions, the same slot twice, an empty data partition. */
-export async function makeDisk(build: Build, ways: BoardWays, debian: Debian, slot: SlotFiles, to: string): Promise<void> {
+export async function makeDisk(
+  build: Build,
+  ways: BoardWays,
+  debian: Debian,
+  slot: SlotFiles,
+  to: string,
+): Promise<void> {
   const dir = join(build.work, 'disk')
   mkdirSync(dir)
   const files: Record<string, string> = { ...(await ways.rawPartitions(build, debian)) }
@@ -68,7 +74,13 @@ async function bootPartition(build: Build, ways: BoardWays, debian: Debian): Pro
   await ways.bootFiles(build, debian, dir)
   const { mib } = partitionOf(build.board, 'boot')
   // FAT32: firmware of both boards reads it for certain.
-  await makeFat(dir, to, { mib, label: build.layout.labels.boot, serial: '4e544d42', epoch: build.version.epoch, bits: 32 })
+  await makeFat(dir, to, {
+    mib,
+    label: build.layout.labels.boot,
+    serial: '4e544d42',
+    epoch: build.version.epoch,
+    bits: 32,
+  })
   return to
 }
 
@@ -89,7 +101,8 @@ async function dataPartition(build: Build): Promise<string> {
 /** Refuses a file that does not fit its partition, before genimage cuts or complains. */
 export function mustFit(board: Board, name: string, file: string): void {
   const { mib } = partitionOf(board, name)
-  if (statSync(file).size > mib * 1024 * 1024) throw new ImageError(`${file} does not fit the ${mib} MiB of partition ${name}`)
+  if (statSync(file).size > mib * 1024 * 1024)
+    throw new ImageError(`${file} does not fit the ${mib} MiB of partition ${name}`)
 }
 
 const TYPES = {

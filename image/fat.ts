@@ -2,7 +2,13 @@ import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from './run.ts'
 
-export type FatOptions = { readonly mib: number; readonly label: string; readonly serial: string; readonly epoch: number; readonly bits?: 16 | 32 }
+export type FatOptions = {
+  readonly mib: number
+  readonly label: string
+  readonly serial: string
+  readonly epoch: number
+  readonly bits?: 16 | 32
+}
 
 /** Makes a FAT image, `to`, with all that is in `dir`: the same bytes for the same files and options. */
 export async function makeFat(dir: string, to: string, { mib, label, serial, epoch, bits }: FatOptions): Promise<void> {

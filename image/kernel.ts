@@ -12,7 +12,9 @@ export async function kernel(build: Build, debian: Debian): Promise<Kernel> {
   const whitelist = join(REPOSITORY, 'board/common/modules')
   const code = ['kernel.ts', 'modules.ts'].map((file) => join(import.meta.dirname, file))
   const inputs = [debian.unpacked, build.board.kernelFile, fingerprint([whitelist, ...code])]
-  const dir = await build.store.keep(`kernel-${build.board.name}`, inputs, (fresh) => make(build, debian, whitelist, fresh))
+  const dir = await build.store.keep(`kernel-${build.board.name}`, inputs, (fresh) =>
+    make(build, debian, whitelist, fresh),
+  )
   const release = readdirSync(join(dir, 'modules'))[0] ?? ''
   return { release, image: join(dir, build.board.kernelFile), modules: join(dir, 'modules') }
 }

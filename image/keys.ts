@@ -10,7 +10,8 @@ export type UpdateKey = { readonly key: string; readonly certificate: string; re
 /** The key named by NTM_UPDATE_KEY and NTM_UPDATE_CERT, otherwise one made once for this clone, below `dir`. */
 export async function updateKey(dir: string): Promise<UpdateKey> {
   const [key, certificate] = [process.env['NTM_UPDATE_KEY'], process.env['NTM_UPDATE_CERT']]
-  if ((key === undefined) !== (certificate === undefined)) throw new ImageError('give NTM_UPDATE_KEY and NTM_UPDATE_CERT, or neither')
+  if ((key === undefined) !== (certificate === undefined))
+    throw new ImageError('give NTM_UPDATE_KEY and NTM_UPDATE_CERT, or neither')
   if (key !== undefined && certificate !== undefined) {
     await mustMatch(key, certificate)
     return { key, certificate, given: true }
@@ -34,16 +35,51 @@ async function make(dir: string, { key, certificate }: UpdateKey): Promise<void>
   const config = join(scratch, 'openssl.cnf')
   writeFileSync(config, OPENSSL.replaceAll('@DIR@', scratch))
   for (const file of ['index.txt', 'index.txt.attr']) writeFileSync(join(scratch, file), '')
-  await run('openssl', ['genpkey', '-quiet', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-out', key]).catch(() =>
+  await run('openssl', [
+    'genpkey',
+    '-quiet',
+    '-algorithm',
+    'EC',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-out',
+    key,
+  ]).catch(() =>
     // OpenSSL before 3.2 knows no -quiet.
     run('openssl', ['genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-out', key]),
   )
   chmodSync(key, 0o600)
   const request = join(scratch, 'request.pem')
-  await run('openssl', ['req', '-new', '-config', config, '-key', key, '-subj', '/O=NTMobile/CN=appliance updates', '-out', request])
+  await run('openssl', [
+    'req',
+    '-new',
+    '-config',
+    config,
+    '-key',
+    key,
+    '-subj',
+    '/O=NTMobile/CN=appliance updates',
+    '-out',
+    request,
+  ])
   const dates = ['-startdate', '20200101000000Z', '-enddate', '21200101000000Z']
   const to = join(scratch, 'update.pem')
-  await run('openssl', ['ca', '-batch', '-notext', '-config', config, '-selfsign', '-keyfile', key, ...dates, '-rand_serial', '-in', request, '-out', to])
+  await run('openssl', [
+    'ca',
+    '-batch',
+    '-notext',
+    '-config',
+    config,
+    '-selfsign',
+    '-keyfile',
+    key,
+    ...dates,
+    '-rand_serial',
+    '-in',
+    request,
+    '-out',
+    to,
+  ])
   await run('mv', [to, certificate])
   rmSync(scratch, { recursive: true })
 }

@@ -57,7 +57,9 @@ export function boardOf(layout: Layout, name: string): Board {
   const board = Object.hasOwn(layout.boards, name) ? layout.boards[name] : undefined
   if (board !== undefined) return { name, ...board }
   const known = Object.keys(layout.boards).join(', ')
-  throw new ImageError(name === '' ? `which board? one of: ${known}` : `there is no board "${name}"; there are: ${known}`)
+  throw new ImageError(
+    name === '' ? `which board? one of: ${known}` : `there is no board "${name}"; there are: ${known}`,
+  )
 }
 
 /** The partition called `name`. ImageError when the board has none. */

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { buildImage } from './image.ts'
 import { ImageError } from './fault.ts'
+import { buildImage } from './image.ts'
 import { boardOf, REPOSITORY, readLayout, WORK } from './layout.ts'
 
 /** `make image BOARD=…`: builds one board's image. Exit code 1 with one message when it cannot be built. */
@@ -38,7 +38,9 @@ NTM_APT_SOURCES=FILE   a sources.list to take Debian's packages from; this machi
     await buildImage({ layout, board, fast: values.fast, store, work: join(work, `work-${board.name}`), out })
   } catch (fault) {
     // Expected: a machine or a clone that something is wrong with. Everything else is ours and shows where.
-    process.stderr.write(`image: ${fault instanceof ImageError ? fault.message : fault instanceof Error ? fault.stack : String(fault)}\n`)
+    process.stderr.write(
+      `image: ${fault instanceof ImageError ? fault.message : fault instanceof Error ? fault.stack : String(fault)}\n`,
+    )
     process.exitCode = 1
   }
 }

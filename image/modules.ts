@@ -20,7 +20,13 @@ export function parseDependencies(text: string): ReadonlyMap<string, readonly st
       .filter((line) => line.includes(':'))
       .map((line) => {
         const [module = '', needs = ''] = line.split(':')
-        return [module, needs.trim().split(' ').filter((need) => need !== '')] as const
+        return [
+          module,
+          needs
+            .trim()
+            .split(' ')
+            .filter((need) => need !== ''),
+        ] as const
       }),
   )
 }

@@ -11,18 +11,59 @@ export async function prune(root: string): Promise<void> {
 function libraries(root: string): readonly string[] {
   return readdirSync(join(root, 'usr/lib'))
     .filter((name) => name.endsWith('-linux-gnu'))
-    .flatMap((name) => ['perl', 'perl-base', 'gconv', 'audit', 'sasl2', 'security/pam_userdb.so'].map((dir) => `usr/lib/${name}/${dir}`))
+    .flatMap((name) =>
+      ['perl', 'perl-base', 'gconv', 'audit', 'sasl2', 'security/pam_userdb.so'].map((dir) => `usr/lib/${name}/${dir}`),
+    )
 }
 
 const NEVER_READ = [
-  ...['doc', 'doc-base', 'man', 'info', 'locale', 'i18n', 'lintian', 'linda', 'bug', 'menu', 'pixmaps', 'perl', 'perl5', 'debconf'].map(
-    (dir) => `usr/share/${dir}`,
-  ),
-  ...['bash-completion', 'zsh', 'fish', 'gdb', 'glib-2.0', 'polkit-1', 'initramfs-tools', 'apport', 'readline', 'systemd/language-fallback-map'].map(
-    (dir) => `usr/share/${dir}`,
-  ),
+  ...[
+    'doc',
+    'doc-base',
+    'man',
+    'info',
+    'locale',
+    'i18n',
+    'lintian',
+    'linda',
+    'bug',
+    'menu',
+    'pixmaps',
+    'perl',
+    'perl5',
+    'debconf',
+  ].map((dir) => `usr/share/${dir}`),
+  ...[
+    'bash-completion',
+    'zsh',
+    'fish',
+    'gdb',
+    'glib-2.0',
+    'polkit-1',
+    'initramfs-tools',
+    'apport',
+    'readline',
+    'systemd/language-fallback-map',
+  ].map((dir) => `usr/share/${dir}`),
   ...['var/lib/dpkg', 'var/lib/apt', 'var/lib/pam', 'var/cache', 'var/log', 'boot', 'media', 'srv', 'opt'],
-  ...['etc/apt', 'etc/dpkg', 'etc/init.d', 'etc/rc0.d', 'etc/cron.d', 'etc/cron.daily', 'etc/default', 'etc/update-motd.d', 'etc/X11'],
-  ...['usr/lib/systemd/catalog', 'lib/systemd/catalog', 'lib/udev/hwdb.d', 'usr/lib/udev/hwdb.d', 'lib/init', 'etc/ufw'],
+  ...[
+    'etc/apt',
+    'etc/dpkg',
+    'etc/init.d',
+    'etc/rc0.d',
+    'etc/cron.d',
+    'etc/cron.daily',
+    'etc/default',
+    'etc/update-motd.d',
+    'etc/X11',
+  ],
+  ...[
+    'usr/lib/systemd/catalog',
+    'lib/systemd/catalog',
+    'lib/udev/hwdb.d',
+    'usr/lib/udev/hwdb.d',
+    'lib/init',
+    'etc/ufw',
+  ],
   ...['usr/lib/initramfs-tools', 'usr/lib/kernel', 'usr/lib/mime', 'usr/lib/valgrind'],
 ]

@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import {
-  chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { accountFiles } from './accounts.ts'
@@ -49,7 +59,8 @@ export function applyBoard(build: Build, dir: string): void {
 async function configureDebian(build: Build, dir: string): Promise<void> {
   for (const name of EMPTY) mkdirSync(join(dir, name), { recursive: true })
   linkApplets(dir, readFileSync(join(REPOSITORY, 'board/common/applets'), 'utf8'))
-  for (const [path, text] of Object.entries(accountFiles())) write(join(dir, path), text, path.endsWith('shadow') ? 0o600 : 0o644)
+  for (const [path, text] of Object.entries(accountFiles()))
+    write(join(dir, path), text, path.endsWith('shadow') ? 0o600 : 0o644)
   trustAuthorities(dir)
   for (const [path, text] of Object.entries(FIXED)) write(join(dir, path), text, 0o644)
   for (const [path, to] of Object.entries(LINKS)) link(join(dir, path), to)
@@ -127,12 +138,37 @@ function link(path: string, to: string): void {
 
 const SHELL_TOOLS = ['bridge-up.sh']
 const WRAPPER = '#!/bin/sh\nexec /usr/bin/node /usr/lib/ntm/app/src/cli/ntm.js "$@"\n'
-const EMPTY = ['data', 'boot', 'dev', 'proc', 'sys', 'run', 'tmp', 'mnt', 'root', 'home', 'var/log', 'var/cache', 'var/tmp', 'etc/rauc']
-const TOP = new Set(['bin', 'sbin', 'lib', 'lib64', 'usr', 'etc', 'var', ...EMPTY.map((name) => name.split('/')[0] ?? '')])
+const EMPTY = [
+  'data',
+  'boot',
+  'dev',
+  'proc',
+  'sys',
+  'run',
+  'tmp',
+  'mnt',
+  'root',
+  'home',
+  'var/log',
+  'var/cache',
+  'var/tmp',
+  'etc/rauc',
+]
+const TOP = new Set([
+  'bin',
+  'sbin',
+  'lib',
+  'lib64',
+  'usr',
+  'etc',
+  'var',
+  ...EMPTY.map((name) => name.split('/')[0] ?? ''),
+])
 /** An empty machine-id: made anew in RAM at each start unless the boot gives one. A missing one would make every start a "first boot". */
 const FIXED = {
   'etc/machine-id': '',
-  'etc/nsswitch.conf': 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n',
+  'etc/nsswitch.conf':
+    'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nservices: files\nprotocols: files\n',
   'etc/hosts': '127.0.0.1 localhost\n::1 localhost\n',
   'etc/hostname': 'ntm\n',
   'etc/fstab': '',

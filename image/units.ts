@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ImageError } from './fault.ts'
-import { lines } from './lines.ts'
 import { REPOSITORY } from './layout.ts'
+import { lines } from './lines.ts'
 
 /**
  * Turns units on and off by explicit links, as `systemctl enable` and `mask` would: `board/common/units` says which. A line is

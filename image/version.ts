@@ -30,7 +30,9 @@ export async function versionOfClone(): Promise<Version> {
     return version(product, commit, Number(epoch), changes.trim() !== '')
   } catch (fault) {
     const why = fault instanceof Error ? fault.message : String(fault)
-    throw new ImageError(`which version is this? Give SOURCE_DATE_EPOCH and NTM_COMMIT, or build from a git clone (${why})`)
+    throw new ImageError(
+      `which version is this? Give SOURCE_DATE_EPOCH and NTM_COMMIT, or build from a git clone (${why})`,
+    )
   }
 }
 

@@ -2,8 +2,8 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { patchBootSector } from './bios.ts'
 import type { BoardWays, Build, Debian } from './build.ts'
-import { ImageError } from './fault.ts'
 import { mustFit } from './disk.ts'
+import { ImageError } from './fault.ts'
 import { REPOSITORY } from './layout.ts'
 import { run } from './run.ts'
 
@@ -12,7 +12,8 @@ export const x86: BoardWays = {
   tools: ['grub-mkimage', 'make', 'gcc', 'strip'],
 
   async packetAddon(build) {
-    if (process.arch !== 'x64') throw new ImageError('the x86_64 image is built on an x86_64 machine: its addon is not cross-compiled')
+    if (process.arch !== 'x64')
+      throw new ImageError('the x86_64 image is built on an x86_64 machine: its addon is not cross-compiled')
     const out = join(build.work, 'packet-io')
     mkdirSync(out)
     await run('make', ['-s', '-C', join(REPOSITORY, 'native/packet-io'), `OUT=${out}`])
@@ -38,7 +39,8 @@ export const x86: BoardWays = {
 
   async finish({ board }, debian, image) {
     // The partition `bios` is the disk's first and begins at 1 MiB.
-    if (board.partitions[0]?.name !== 'bios') throw new ImageError('board/layout.json: a PC starts with the partition "bios"')
+    if (board.partitions[0]?.name !== 'bios')
+      throw new ImageError('board/layout.json: a PC starts with the partition "bios"')
     patchBootSector(image, join(grubModules(debian, 'i386-pc'), 'boot.img'), 2048)
   },
 }
@@ -49,9 +51,24 @@ type Platform = 'x86_64-efi' | 'i386-pc'
 async function grub(build: Build, debian: Debian, platform: Platform, to: string): Promise<void> {
   const early = join(build.work, 'early.cfg')
   const { boot } = build.layout.labels
-  writeFileSync(early, `search --no-floppy --label ${boot} --set=root\nset prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n`)
+  writeFileSync(
+    early,
+    `search --no-floppy --label ${boot} --set=root\nset prefix=($root)/grub\nconfigfile ($root)/grub/grub.cfg\n`,
+  )
   const modules = [...MODULES, ...(platform === 'i386-pc' ? ['biosdisk', 'vga'] : ['efi_gop', 'efi_uga'])]
-  await run('grub-mkimage', ['-O', platform, '-d', grubModules(debian, platform), '-c', early, '-p', '/grub', '-o', to, ...modules])
+  await run('grub-mkimage', [
+    '-O',
+    platform,
+    '-d',
+    grubModules(debian, platform),
+    '-c',
+    early,
+    '-p',
+    '/grub',
+    '-o',
+    to,
+    ...modules,
+  ])
 }
 
 function grubModules(debian: Debian, platform: Platform): string {
@@ -60,6 +77,19 @@ function grubModules(debian: Debian, platform: Platform): string {
 }
 
 const MODULES = [
-  ...['part_gpt', 'part_msdos', 'fat', 'search', 'search_label', 'normal', 'configfile', 'linux', 'echo', 'test', 'loadenv', 'regexp'],
+  ...[
+    'part_gpt',
+    'part_msdos',
+    'fat',
+    'search',
+    'search_label',
+    'normal',
+    'configfile',
+    'linux',
+    'echo',
+    'test',
+    'loadenv',
+    'regexp',
+  ],
   ...['sleep', 'serial', 'terminal', 'reboot', 'halt', 'minicmd', 'all_video', 'password'],
 ]
