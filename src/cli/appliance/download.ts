@@ -23,13 +23,16 @@ export type Download = {
  */
 export async function download(url: URL, o: Download): Promise<string> {
   const attempts = o.attempts ?? 6
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1, had = 0; ; attempt++) {
     try {
       return await once(url, o)
     } catch (e) {
       // A lost connection is tried again from where it stopped; a "no" is not.
-      if (e instanceof Refused || attempt >= attempts)
-        throw new IoFault(`download ${url.href}`, e instanceof Refused ? e : reason(e))
+      if (e instanceof Refused) throw new IoFault(`download ${url.href}`, e)
+      const [have] = await begun(url, o.dir)
+      if (have > had) attempt = 1
+      had = have
+      if (attempt >= attempts) throw new IoFault(`download ${url.href}`, reason(e))
       await new Promise((done) => setTimeout(done, (o.waitMs ?? 1000) * 2 ** (attempt - 1)))
     }
   }
@@ -51,6 +54,12 @@ async function once(url: URL, o: Download): Promise<string> {
     const headers: Record<string, string> = { 'accept-encoding': 'identity' }
     if (had > 0) Object.assign(headers, { range: `bytes=${had}-`, 'if-range': validator })
     const answer = await fetch(url, { headers, signal: still.signal })
+    // What is here is longer than what there is: from the beginning.
+    if (answer.status === 416) {
+      void answer.body?.cancel()
+      await rm(join(o.dir, 'bundle.from'), { force: true })
+      throw new Error('the server does not go on where it stopped')
+    }
     const from = startOf(answer, had)
     const length = Number(answer.headers.get('content-length') ?? Number.NaN)
     const whole = Number.isSafeInteger(length) ? from + length : null
@@ -98,7 +107,6 @@ function startOf(answer: Response, had: number): number {
     if (from === had) return had
   }
   void answer.body?.cancel()
-  // 416: what is here is longer than what there is. The next attempt begins anew.
   if (answer.status >= 500 || answer.status === 429)
     throw new Error(`the server says ${answer.status} ${answer.statusText}`)
   throw new Refused(`the server says ${answer.status} ${answer.statusText}`.trim())
