@@ -42,7 +42,7 @@ export const nodeCrypto: CryptoSuite = {
     for (const part of parts) h.update(part)
     return own(h.digest())
   },
-  hkdf: (ikm, info, length) => new Uint8Array(hkdfSync(HASH, ikm, NOTHING, info, length)),
+  hkdf: (ikm, info, length) => new Uint8Array(hkdfSync(HASH, createSecretKey(ikm), NOTHING, info, length)),
   x25519Pair: () => pairOf(own(randomBytes(32))),
   x25519Public: (secret) => pairOf(secret).public,
   x25519: agree,
@@ -123,13 +123,29 @@ function aead(suite: SuiteId, key: Uint8Array): AeadKey {
 
 function privateKey(kind: Kind, secret: Uint8Array): KeyObject {
   invariant(secret.length === 32, `a secret is 32 bytes, got ${secret.length}`)
-  return createPrivateKey({ key: Buffer.from(concat(kind.pkcs8, secret)), format: 'der', type: 'pkcs8' })
+  return kept(kind.privates, secret, () =>
+    createPrivateKey({ key: Buffer.from(concat(kind.pkcs8, secret)), format: 'der', type: 'pkcs8' }),
+  )
 }
 
 /** RFC 8037 rather than DER: DER goes through the library's decoders, whose first use of each kind takes milliseconds. */
 function publicKeyOf(kind: Kind, raw: Uint8Array): KeyObject {
-  const x = Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString('base64url')
-  return createPublicKey({ key: { kty: 'OKP', crv: kind.curve, x }, format: 'jwk' })
+  return kept(kind.publics, raw, () => {
+    const x = Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString('base64url')
+    return createPublicKey({ key: { kty: 'OKP', crv: kind.curve, x }, format: 'jwk' })
+  })
+}
+
+/**
+ * To take in a key costs more than to use it, and a handshake uses each of its own twice. Kept for as long as the array that it is in, and
+ * made anew when that has other bytes by now.
+ */
+function kept(keys: Kept, bytes: Uint8Array, make: () => KeyObject): KeyObject {
+  const known = keys.get(bytes)
+  if (known !== undefined && timingSafeEqual(known.bytes, bytes)) return known.key
+  const key = make()
+  keys.set(bytes, { bytes: bytes.slice(), key })
+  return key
 }
 
 function rawPublic(key: KeyObject): Uint8Array {
@@ -139,9 +155,15 @@ function rawPublic(key: KeyObject): Uint8Array {
 const own = (b: Buffer): Uint8Array => new Uint8Array(b)
 
 /** The name RFC 8037 gives, and what RFC 8410 puts before the 32 raw bytes: object identifier 1.3.101.110 or 1.3.101.112. */
-type Kind = { readonly curve: string; readonly pkcs8: Uint8Array }
+type Kind = {
+  readonly curve: string
+  readonly pkcs8: Uint8Array
+  readonly privates: Kept
+  readonly publics: Kept
+}
+type Kept = WeakMap<Uint8Array, { readonly bytes: Uint8Array; readonly key: KeyObject }>
 const kindOf = (curve: string, oid: number): Kind => ({
-  curve,
+  ...{ curve, privates: new WeakMap(), publics: new WeakMap() },
   pkcs8: Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, oid, 4, 0x22, 4, 0x20),
 })
 const X25519 = kindOf('X25519', 110)
