@@ -68,9 +68,21 @@ export class NodeShell {
     this.#alarm.stop()
   }
 
-  /** In the node's order: an answer may leave only when the packet side has the keys that it announces. */
   #settle(): void {
     if (this.#stopped) return
+    const { node, clock } = this.#p
+    this.#perform()
+    // What can wait until all this has left comes now; later it would be the timer's.
+    const due = node.deadline()
+    if (due !== null && due <= clock.now()) {
+      node.tick(clock.now())
+      this.#perform()
+    }
+    this.#alarm.set(node.deadline())
+  }
+
+  /** In the node's order: an answer may leave only when the packet side has the keys that it announces. */
+  #perform(): void {
     const { node, host, clock } = this.#p
     node.settle(clock.now())
     for (let out = node.poll(); out !== null; out = node.poll()) {
@@ -79,6 +91,5 @@ export class NodeShell {
       else this.#p.onEvent(out.event)
     }
     host.flush()
-    this.#alarm.set(node.deadline())
   }
 }

@@ -95,7 +95,7 @@ export class Node {
   ): void {
     if (message.kind === 'path-extend') this.tunnels.extend(message.contractHash, message.leaseSeconds, now)
     else {
-      const installed = this.tunnels.install(message.route, {}, now)
+      const installed = this.tunnels.install(message.route, {}, now, 'soon')
       if (!installed.ok) return this.decline(transaction, installed.code, installed.why, now)
     }
     this.#p.control.respond(transaction, { kind: 'path-accept', ...found }, now)

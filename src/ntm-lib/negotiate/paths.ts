@@ -109,6 +109,8 @@ export class Path {
   leg: Leg | null = null
   early: Early | null = null
   knocking: Knocking | null = null
+  /** When the opener's first request is to be made: what others wait for goes before it. */
+  beginAt: Instant | null = null
   /** Knocks sent, and the newest one heard of the peer's. */
   knocks = { sent: 0, heard: 0 }
   /** Largest inner packet the peer takes. */

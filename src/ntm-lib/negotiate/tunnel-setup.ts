@@ -35,7 +35,11 @@ export function setupRelocated(core: Core, path: Path, now: Instant): void {
  * firewalls on our side. With the third it comes to the relay too, which the opener tries then.
  */
 export function setupClock(core: Core, path: Path, now: Instant): void {
-  const { knocking } = path
+  const { knocking, beginAt } = path
+  if (beginAt !== null && now >= beginAt) {
+    path.beginAt = null
+    return setupStart(core, path, now)
+  }
   if (knocking === null || now < knocking.at) return
   if (path.state !== 'provisional' || path.accepted !== null) {
     path.knocking = null
@@ -66,7 +70,7 @@ export function onKnock(core: Core, path: Path, header: Header, from: Endpoint, 
   send(core, from, outstanding.bytes)
 }
 
-export const setupDeadline = (path: Path): Instant | null => path.knocking?.at ?? null
+export const setupDeadline = (path: Path): Instant | null => path.beginAt ?? path.knocking?.at ?? null
 
 /**
  * Where a relay is expected to be needed, directly for the opener's last try only. Through the relay a Knock opens nothing, but a

@@ -90,15 +90,16 @@ export class Tunnels {
     this.#memberships = [this.#core.suite.hash(leaf), ...this.#memberships].slice(0, 2)
   }
 
-  /** Checks a route and puts its path into the tables; the opener sends its request at once. Twice the same is as once. */
-  install(route: Route, expected: Expected, now: Instant): Installed {
+  /** Checks a route and puts its path into the tables; the opener sends its request at once, or `soon`: with the clock, so that the coordinator hears first. Twice the same is as once. */
+  install(route: Route, expected: Expected, now: Instant, begin: 'now' | 'soon' = 'now'): Installed {
     const known = this.#core.paths.size
     const installed = installRoute(this.#core, this.#memberships, route, expected, now)
     if (!installed.ok || this.#core.paths.size === known) return installed
     const { path } = installed
     // First what came already: then nobody needs to knock.
     if (path.role === 'acceptor') this.#front.unpark(path, (from, bytes) => this.handle(from, bytes, now))
-    setupStart(this.#core, path, now)
+    if (begin === 'soon' && path.role === 'opener') path.beginAt = now
+    else setupStart(this.#core, path, now)
     touch(this.#core, path, now)
     return installed
   }
