@@ -2,13 +2,11 @@ import type { HostShown } from '#bridge/host-list.ts'
 import { recall } from '#bridge/memory.ts'
 import type { BridgeDirected, BridgeIn, PresentHost } from '#bridge/types.ts'
 import { systemCalendar, systemClock } from '#io/clock.ts'
-import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { Keystore } from '#io/keystore.ts'
 import { type Link, listLinks } from '#io/links.ts'
 import { parsePrefix, prefixText } from '#ntm-lib/addr/prefix.ts'
 import type { Directed, NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
-import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_BRIDGE, ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
@@ -21,9 +19,10 @@ import { onBoxEvent } from './box-events.ts'
 import { boxShell } from './box-shell.ts'
 import { BoxStatus } from './box-status.ts'
 import { offerStatus, type Status } from './control.ts'
-import { makeNode, type NtmNode, REHEARSALS } from './ntm-node.ts'
+import { makeNode, type NtmNode } from './ntm-node.ts'
 import type { PacketHost } from './packet-host.ts'
 import { tellCounters, type Undo } from './process.ts'
+import { rehearse } from './rehearsal.ts'
 import { followSubnets } from './subnets.ts'
 import { startPacketHost } from './thread-host.ts'
 import { followWays } from './uplinks.ts'
@@ -39,8 +38,8 @@ export async function startBridge(
   fail: (why: Error) => void,
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
-  // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
-  rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
+  // Before anybody waits for us: what is done for the first time takes several times as long as later.
+  rehearse(undo)
   const show = await offerStatus(config.control.socket, 'bridge', undo)
   const links = await listLinks()
   const names = config.bridge

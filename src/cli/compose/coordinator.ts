@@ -21,12 +21,15 @@ import { CoordinatorFinder } from './coordinator-finder.ts'
 import { coordinatorStatus } from './coordinator-status.ts'
 import { databaseFile, loadNetwork } from './network-dir.ts'
 import { tellCounters, type Undo } from './process.ts'
+import { rehearse } from './rehearsal.ts'
 
 /** Joins the coordinator to its socket, its database and its DNS listeners. */
 export async function startCoordinator(config: CoordinatorConfig, log: Log, undo: Undo): Promise<void> {
   const dir = resolve(config.network.dir)
   const network = loadNetwork(dir)
   const show = await offerStatus(config.control.socket, 'coordinator', undo)
+  // Everybody's first question is answered by cold code otherwise.
+  rehearse(undo)
   const store = new SqliteStore(databaseFile(dir))
   undo.add(() => store.close())
   const counters = new CounterMap()

@@ -1,7 +1,5 @@
 import { systemCalendar, systemClock } from '#io/clock.ts'
-import { nodeCrypto } from '#io/crypto-node.ts'
 import { Keystore } from '#io/keystore.ts'
-import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_NODE } from '#ntm-lib/wire/certificate.ts'
@@ -16,8 +14,9 @@ import { uplinkMtu } from './node-device.ts'
 import { resolverFile } from './node-names.ts'
 import { nodeStatus } from './node-status.ts'
 import { Terminal } from './node-terminal.ts'
-import { makeNode, REHEARSALS } from './ntm-node.ts'
+import { makeNode } from './ntm-node.ts'
 import { tellCounters, type Undo } from './process.ts'
+import { rehearse } from './rehearsal.ts'
 import { startPacketHost } from './thread-host.ts'
 import { followWays } from './uplinks.ts'
 
@@ -38,8 +37,8 @@ export async function startNode(
   // What a crash or a power cut left behind: until we serve names again, this machine asks whom it asked before.
   const left = resolverFile(config.dns, store).release()
   if (left !== 'nothing') log.warn('names.released-late', { how: left })
-  // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
-  rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
+  // Before anybody waits for us: what is done for the first time takes several times as long as later.
+  rehearse(undo)
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_NODE, underlayMtuBytes: await uplinkMtu(), log, counters })
   const role: TunPlaneConfig = { device: config.node.tun, mtuBytes: DEVICE_MTU, addresses: [], asks: true }

@@ -153,5 +153,3 @@ const MAX_PATHS = 32_768
 const INNER_MTU = 1500
 /** Inside `dns.hold`, with room left to answer the host. */
 const DIRECTION_TIMEOUT = seconds(1.8)
-/** Handshakes rehearsed at start: about 30 ms on a desktop, `docs/performance.md`. */
-export const REHEARSALS = 3

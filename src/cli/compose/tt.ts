@@ -1,5 +1,4 @@
 import { systemCalendar, systemClock, systemRandom } from '#io/clock.ts'
-import { nodeCrypto } from '#io/crypto-node.ts'
 import { IoFault } from '#io/fault.ts'
 import { type InterfaceAddress, isRoutable, listAddresses, listLinks } from '#io/links.ts'
 import { endpointText } from '#ntm-lib/addr/endpoint.ts'
@@ -7,7 +6,6 @@ import { type Family, family, isIp4 } from '#ntm-lib/addr/ip.ts'
 import { ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { ip6FromBytes } from '#ntm-lib/addr/ip6.ts'
 import { host, type Prefix } from '#ntm-lib/addr/prefix.ts'
-import { rehearse } from '#ntm-lib/negotiate/rehearse.ts'
 import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { ROLE_TT } from '#ntm-lib/wire/certificate.ts'
@@ -24,9 +22,10 @@ import { offerStatus } from './control.ts'
 import { Edge } from './edge.ts'
 import { makeRawPair, setUpTun } from './edge-device.ts'
 import { startInlineHost } from './inline-host.ts'
-import { makeNode, REHEARSALS } from './ntm-node.ts'
+import { makeNode } from './ntm-node.ts'
 import type { HostParts, PacketHost } from './packet-host.ts'
 import { Stopping, tellCounters, type Undo } from './process.ts'
+import { rehearse } from './rehearsal.ts'
 import { startPacketHost } from './thread-host.ts'
 import { TtShell } from './tt-shell.ts'
 import { followWays } from './uplinks.ts'
@@ -41,8 +40,8 @@ export async function startTt(
 ): Promise<void> {
   const box = openBox({ file, state: config.state, network: config.network }, systemCalendar.today())
   const show = await offerStatus(config.control.socket, 'tt', undo)
-  // Before anybody waits for us: a first handshake in cold code takes three times as long as the next.
-  rehearse(nodeCrypto, systemCalendar.today(), REHEARSALS)
+  // Before anybody waits for us: what is done for the first time takes several times as long as later.
+  rehearse(undo)
   const link = (await listLinks()).find((l) => l.name === config.tt.uplink)
   if (link === undefined) throw new IoFault(`use ${config.tt.uplink}`, new Error('no such interface (tt.uplink)'))
   const addresses = await listAddresses()
