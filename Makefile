@@ -7,7 +7,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Targets share one lab machine and one output: never side by side.
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint bench grid image setup-image native clean need-root
+.PHONY: help setup demo test check lint bench grid image setup-image buildroot-check native clean need-root
 
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
 ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
@@ -45,6 +45,9 @@ image: setup ## the appliance image: BOARD=x86_64 or rpi-arm64; ARGS=--fast to t
 
 setup-image: setup ## install what building and booting images needs (root)
 	@scripts/setup-image.sh
+
+buildroot-check: ## buildroot-external/ against a real Buildroot: BUILDROOT=its directory
+	@scripts/buildroot-check.sh "$(BUILDROOT)"
 
 native: ## build the packet addon
 	@$(MAKE) -s -C native/packet-io

@@ -8,6 +8,9 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 external=$here/buildroot-external
 buildroot=${1:-}
+# Debian's packages of Python modules (python3-magic, which check-package needs) are for Debian's Python.
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
 say() { echo "buildroot-check: $*"; }
 fail() { echo "buildroot-check: $*" >&2; exit 1; }
 
@@ -53,7 +56,7 @@ $gone"
   br savedefconfig BR2_DEFCONFIG="$output/defconfig" >"$output/log" 2>&1 || { cat "$output/log" >&2; fail "$name: make savedefconfig does not work"; }
   diff "$defconfig" "$output/defconfig" >&2 || fail "$name: not as savedefconfig writes it (left: ours)"
   br show-info >"$output/info.json" 2>"$output/log" || { cat "$output/log" >&2; fail "$name: make show-info does not work"; }
-  python3 - "$output/info.json" <<'PYTHON' || fail "$name: show-info lacks a package"
+  "$python" - "$output/info.json" <<'PYTHON' || fail "$name: show-info lacks a package"
 import json, sys
 info = json.load(open(sys.argv[1]))
 wanted = ['ntm', 'ntm-node', 'host-ntm-node', 'ntm-deps', 'systemd', 'rauc', 'host-rauc', 'nftables', 'iproute2', 'busybox', 'linux']
@@ -68,9 +71,38 @@ PYTHON
   say "$name: every symbol kept, $(grep -c '^BR2_PACKAGE_.*=y' "$output/.config") package symbols, show-info complete"
 done
 
+"$python" -c 'import magic, flake8' 2>/dev/null || fail "check-package needs: apt-get install python3-magic python3-flake8 shellcheck"
 (
   cd "$buildroot"
   # Every file Buildroot itself would look at; the README is ours alone.
-  find "$external" -type f ! -name '*.md' | sort | xargs utils/check-package -b
+  # shellcheck disable=SC2046  # no spaces in our names
+  "$python" utils/check-package -b $(find "$external" -type f ! -name '*.md' | sort)
 ) >"$out/check-package.log" 2>&1 || { cat "$out/check-package.log" >&2; fail "check-package has remarks"; }
 say "check-package: $(tail -n 1 "$out/check-package.log")"
+
+# The stub of the tests: each symbol is there, and of that type.
+stub=$here/test/image-static/buildroot-symbols.in
+"$python" - "$stub" "$buildroot" <<'PYTHON' || fail "test/image-static/buildroot-symbols.in is not true of this Buildroot"
+import os, re, sys
+def symbols(path):
+    name = None
+    with open(path, encoding='utf-8', errors='replace') as lines:
+        for line in lines:
+            told = re.match(r'(?:menu)?config (BR2_\w+)', line)
+            if told:
+                name = told.group(1)
+            told = re.match(r'\s+(bool|string|int|hex)\b', line)
+            if told and name:
+                yield name, told.group(1)
+                name = None
+real = {}
+for directory, _, files in os.walk(sys.argv[2]):
+    for file in files:
+        if file.startswith('Config'):
+            for name, kind in symbols(os.path.join(directory, file)):
+                real.setdefault(name, set()).add(kind)
+wrong = ['%s is %s there' % (name, ' and '.join(real.get(name, ['not']))) for name, kind in symbols(sys.argv[1]) if kind not in real.get(name, ())]
+print('\n'.join(wrong))
+sys.exit(1 if wrong else 0)
+PYTHON
+say "the stub of the tests is true"

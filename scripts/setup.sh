@@ -61,6 +61,8 @@ conntrack|conntrack
 iperf3|iperf3
 openssl|openssl
 python3|python3
+shellcheck|shellcheck
+/usr/lib/python3/dist-packages/kconfiglib.py|python3-kconfiglib
 ps|procps
 flock|util-linux
 /usr/include/pcap.h|libpcap-dev
@@ -108,17 +110,20 @@ if [ ! -x "$pinned/bin/node" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$lock_hash
   if [ "$(node -p 'Number(process.versions.node.split(".")[0]) < 22' 2>/dev/null)" = true ]; then
     as_owner mkdir -p .run/node
     as_owner cp -f "$pinned/bin/node" .run/node/node
+    # shellcheck disable=SC2030,SC2031  # for npm alone
     ( PATH=$here/.run/node:$PATH; export PATH; npm_ci )
     as_owner rm -rf .run/node
   fi
   # npm 9 leaves this link out; tools that begin with `env node`, started by npm scripts, would get the machine's Node.
   as_owner ln -sfn "../node-linux-$arch/bin/node" node_modules/.bin/node
+  # shellcheck disable=SC2016  # that shell's own arguments
   as_owner sh -c 'echo "$1" >"$2"' stamp "$lock_hash" "$stamp"
 fi
 
 # --- native builds -----------------------------------------------------------------------------------------------------
 
 if [ "${1:-}" != --no-native ]; then
+  # shellcheck disable=SC2031  # the one from before
   PATH=$here/$pinned/bin:$PATH
   version=$(node --version)
 
@@ -131,6 +136,7 @@ if [ "${1:-}" != --no-native ]; then
         cd "node_modules/$addon"
         as_owner node "$here/node_modules/node-gyp/bin/node-gyp.js" rebuild --nodedir="$here/$pinned" -j 2
       ) >".run/$addon.log" 2>&1 </dev/null 9>&- || { tail -n 30 ".run/$addon.log" >&2; fail "$addon does not compile (log: .run/$addon.log)"; }
+      # shellcheck disable=SC2016  # that shell's own arguments
       as_owner sh -c 'echo "$1" >"$2"' mark "$version" "$mark"
     fi
   done

@@ -15,7 +15,8 @@ export function output(command: string, args: readonly string[], env: NodeJS.Pro
     maxBuffer: 64 << 20,
     env: { ...process.env, MAKEFLAGS: undefined, MAKELEVEL: undefined, LC_ALL: 'C', ...env },
   })
-  if (error !== undefined || status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error ?? status}\n${stdout}${stderr}`)
+  if (error !== undefined || status !== 0)
+    throw new Error(`${command} ${args.join(' ')}: ${error ?? status}\n${stdout}${stderr}`)
   return stdout
 }
 

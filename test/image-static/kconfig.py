@@ -7,6 +7,8 @@ import sys
 
 import kconfiglib
 
+# Buildroot has its prefix in the names themselves.
+os.environ["CONFIG_"] = ""
 stub, *defconfigs = sys.argv[1:]
 answer = {}
 for path in defconfigs:

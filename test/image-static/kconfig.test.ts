@@ -20,7 +20,10 @@ const answers = read(names.map((name) => join(EXTERNAL, 'configs', name)))
 
 /** Debian's Python by its path: the package is installed for no other. */
 function read(paths: readonly string[]): Readonly<Record<string, Read>> {
-  const [program, stub] = ['kconfig.py', 'buildroot-symbols.in'].map((file) => join(import.meta.dirname, file)) as [string, string]
+  const [program, stub] = ['kconfig.py', 'buildroot-symbols.in'].map((file) => join(import.meta.dirname, file)) as [
+    string,
+    string,
+  ]
   return JSON.parse(output('/usr/bin/python3', [program, stub, ...paths], { BR2_EXTERNAL_NTM_PATH: EXTERNAL }))
 }
 
@@ -37,7 +40,17 @@ test.each(names)('%s: Kconfig knows every symbol and takes every line', (name) =
 
 test.each(names)('%s switches the product on, with what it selects', (name) => {
   const { values } = answers[name] as Read
-  for (const symbol of ['NTM', 'NTM_NODE', 'NTM_DEPS', 'RAUC', 'RAUC_DBUS', 'NFTABLES', 'IPROUTE2', 'E2FSPROGS_RESIZE2FS', 'OPENSSH']) {
+  for (const symbol of [
+    'NTM',
+    'NTM_NODE',
+    'NTM_DEPS',
+    'RAUC',
+    'RAUC_DBUS',
+    'NFTABLES',
+    'IPROUTE2',
+    'E2FSPROGS_RESIZE2FS',
+    'OPENSSH',
+  ]) {
     expect(values[`BR2_PACKAGE_${symbol}`], symbol).toBe('y')
   }
   // No password, no login on a console, a root that is not written.
@@ -65,6 +78,8 @@ const DEBIAN: Readonly<Record<string, string | null>> = {
   rauc: 'BR2_PACKAGE_RAUC',
   'rauc-service': 'BR2_PACKAGE_RAUC_DBUS',
   kmod: null,
+  busybox: 'BR2_PACKAGE_BUSYBOX_CONFIG_FRAGMENT_FILES',
+  'libstdc++6': 'BR2_INSTALL_LIBSTDCPP',
   'busybox-static': 'BR2_PACKAGE_BUSYBOX_CONFIG_FRAGMENT_FILES',
   'util-linux': 'BR2_PACKAGE_UTIL_LINUX_BINARIES',
   mount: 'BR2_PACKAGE_UTIL_LINUX_BINARIES',

