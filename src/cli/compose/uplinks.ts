@@ -1,5 +1,5 @@
 import { systemClock } from '#io/clock.ts'
-import { watchLinks } from '#io/link-events.ts'
+import { type LinkEvent, watchLinks } from '#io/link-events.ts'
 import { currentAddresses, currentLinks, currentRoutes } from '#io/link-tables.ts'
 import { isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
@@ -8,7 +8,7 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import type { Candidate } from '#ntm-lib/wire/messages/common.ts'
 import type { NtmNode } from './ntm-node.ts'
 import type { Undo } from './process.ts'
-import { viasOf } from './vias.ts'
+import { leadsOut, viasOf } from './vias.ts'
 
 /** What is no way out: our own interfaces by name, and virtual prefixes. */
 export type UplinkOptions = { readonly interfaces: readonly string[]; readonly prefixes?: readonly Prefix[] }
@@ -24,8 +24,9 @@ export interface Uplinks {
 }
 
 /**
- * Follows this machine's ways out (`viasOf`): tells them at once, before it returns, and again whenever they have changed, in the turn that the kernel says so
- * in, never later than `SETTLE_MS`. What is told is what the kernel has then, so that changes in one shower may be told as one.
+ * Follows this machine's ways out (`viasOf`): tells them at once, before it returns, and again whenever they have changed, `SETTLE_MS` after the
+ * kernel has said so: what is told is what the kernel has then, so that changes in one shower are told as one. Sooner, in the very turn, when a
+ * default route or an address came and nothing else is to be expected: programs wait for it.
  */
 export function followUplinks(
   undo: Undo,
@@ -35,21 +36,30 @@ export function followUplinks(
 ): Uplinks {
   const uplinks = new Following(take, options)
   let timer: NodeJS.Timeout | null = null
-  const look = (): void => {
-    timer = null
+  let soon: NodeJS.Immediate | null = null
+  const look = (when: 'settled' | 'at once'): void => {
     try {
-      uplinks.look()
+      uplinks.look(when)
     } catch (e) {
       fail(e instanceof Error ? e : new Error(String(e)))
     }
   }
   // Subscribed first, read second: nothing is missed in between.
-  const watch = watchLinks(() => {
-    timer ??= setTimeout(look, SETTLE_MS)
+  const watch = watchLinks((event) => {
+    timer ??= setTimeout(() => {
+      timer = null
+      look('settled')
+    }, SETTLE_MS)
+    if (!mayComplete(event) || !uplinks.looksQuickly) return
+    soon ??= setImmediate(() => {
+      soon = null
+      look('at once')
+    })
   })
   undo.add(() => {
     watch.close()
     if (timer !== null) clearTimeout(timer)
+    if (soon !== null) clearImmediate(soon)
   })
   uplinks.look()
   return uplinks
@@ -75,13 +85,11 @@ export function followWays(undo: Undo, fail: (why: Error) => void, mover: Mover,
   const take = (vias: readonly Via[]): void => {
     if (undo.isStopping) return
     made.where.candidates = placesOf(vias, port)
-    if (known) {
-      made.where.version++
-      log.info('box.moved', { candidates: made.where.candidates.length })
-    }
-    known = true
+    if (known) made.where.version++
     made.node.setVias(vias, systemClock.now())
     touch()
+    if (known) log.info('box.moved', { candidates: made.where.candidates.length })
+    known = true
   }
   return followUplinks(undo, fail, take, options)
 }
@@ -97,11 +105,16 @@ export function placesOf(vias: readonly Via[], port: number): readonly Candidate
   })
 }
 
+/** Whether a way out may have become usable by it. */
+const mayComplete = (event: LinkEvent): boolean =>
+  (event.kind === 'route-added' && event.to === null) || (event.kind === 'address-added' && !event.tentative)
+
 class Following implements Uplinks {
   readonly #take: (vias: readonly Via[]) => void
   readonly #without: { readonly interfaces: readonly string[]; readonly prefixes: readonly Prefix[] }
   #prefer: string | null = null
   #told = false
+  #tookMs = 0
   vias: readonly Via[] = []
 
   constructor(take: (vias: readonly Via[]) => void, { interfaces, prefixes = [] }: UplinkOptions) {
@@ -116,11 +129,21 @@ class Following implements Uplinks {
     return name === null || this.vias.some((v) => links.some((l) => l.ifindex === v.ifindex))
   }
 
-  look(): void {
+  /** A router with the whole Internet in its tables is not asked for them several times in a row. */
+  get looksQuickly(): boolean {
+    return this.#tookMs < QUICK_MS
+  }
+
+  look(when: 'settled' | 'at once' = 'settled'): void {
+    const begun = performance.now()
     const ways = { links: currentLinks(), addresses: currentAddresses(), routes: currentRoutes() }
     const vias = viasOf(ways, { without: this.#without, prefer: this.#prefer })
+    this.#tookMs = performance.now() - begun
     const { length } = this.vias
     if (this.#told && vias.length === length && vias.every((v, i) => sameVia(v, this.vias[i] ?? null))) return
+    const added = vias.filter((v) => !this.vias.some((known) => sameVia(known, v)))
+    // An address has come and its route is on its way; or the other family's.
+    if (when === 'at once' && !(vias.length > length && added.every((v) => leadsOut(ways, v)))) return
     this.#told = true
     this.vias = vias
     this.#take(vias)
@@ -129,4 +152,6 @@ class Following implements Uplinks {
 
 /** Changes come in showers of a few messages: one look at the kernel's tables for all that are there. */
 const SETTLE_MS = 3
+/** The kernel's tables on a machine with few routes: well below. */
+const QUICK_MS = 5
 const MOST_PLACES = 8

@@ -48,6 +48,12 @@ export function viasOf(ways: Ways, { without, prefer }: ViaOptions): readonly Vi
     .map(({ via }) => via)
 }
 
+/** Whether there is a default route by that way. */
+export const leadsOut = ({ routes }: Ways, { ifindex, ip }: Via): boolean =>
+  routes.some(
+    (r) => r.to === null && r.unicast && r.ifindex === ifindex && r.family === family(ip) && r.table === RT_TABLE_MAIN,
+  )
+
 type Ranked = { readonly via: Via; readonly rank: readonly number[] }
 
 const isWayOut = (l: LinkState, without: readonly string[]): boolean =>
