@@ -48,7 +48,7 @@ export function applyBoard(build: Build, dir: string): void {
   writeIdentity(build, dir)
   place(build.key.certificate, join(dir, 'etc/rauc/keyring.pem'), 0o644)
   const rauc = readFileSync(join(REPOSITORY, 'board/common/rauc/system.conf.in'), 'utf8')
-  write(join(dir, 'etc/rauc/system.conf'), rauc.replace('@COMPATIBLE@', build.board.compatible), 0o644)
+  write(join(dir, 'etc/rauc/system.conf'), rauc.replaceAll('@COMPATIBLE@', build.board.compatible), 0o644)
   enableUnits(dir)
   // systemd takes this file's time for the earliest possible one: a box without a clock starts there.
   write(join(dir, 'usr/lib/clock-epoch'), '', 0o644)
