@@ -1,21 +1,19 @@
 import { type BoxIdentity, boxText } from './box-text.ts'
+import type { Facts } from './facts.ts'
 import { QR_MOST_BYTES } from './qr-blocks.ts'
 import type { Fact, Screen } from './screen.ts'
-
-/** `key=value` lines of a file that says something of the box; empty where it is not there. */
-export type Words = Readonly<Record<string, string>>
 
 /** What the console is made from; whatever is missing is simply not shown. */
 export type ConsoleFacts = {
   readonly product: string
   readonly identity: BoxIdentity
   /** Files of `/run/ntm-box`. */
-  readonly slot: Words
-  readonly data: Words
-  readonly wire: Words
-  readonly config: Words
-  readonly health: Words
-  readonly update: Words
+  readonly slot: Facts
+  readonly data: Facts
+  readonly wire: Facts
+  readonly config: Facts
+  readonly health: Facts
+  readonly update: Facts
   /** The role in force; empty for none. */
   readonly role: string
   /** The interface that carries the box's addresses, and these. */

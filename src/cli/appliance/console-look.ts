@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { ConsoleFacts } from '#appliance/console-facts.ts'
+import type { Facts } from '#appliance/facts.ts'
 import { askControl } from '#io/control-socket.ts'
 import { IoFault } from '#io/fault.ts'
 import { type KeptBox, keptBox } from '../compose/box.ts'
-import { portAddresses, readWords } from './box-facts.ts'
+import { portAddresses } from './box-facts.ts'
+import { readFacts } from './fact-files.ts'
 import { imageFacts } from './image-facts.ts'
 
 export type LookPlaces = {
@@ -43,7 +45,7 @@ export async function lookAtProgram(p: LookPlaces, role: string): Promise<Consol
 
 /** Everything that is read from files and interfaces; cheap enough for every two seconds. */
 export function lookAtBox(p: LookPlaces, status: ConsoleFacts['status'], now: Date): ConsoleFacts {
-  const words = (name: string): Readonly<Record<string, string>> => readWords(join(p.run, name))
+  const words = (name: string): Facts => readFacts(join(p.run, name))
   const image = imageFacts(p.image)
   const role = roleOf(p)
   const link = role === '' || role === 'bridge' ? 'br0' : 'net0'

@@ -1,10 +1,11 @@
 import { join } from 'node:path'
+import type { Facts } from '#appliance/facts.ts'
 import { type Outcome, reportText } from '#appliance/report.ts'
-import { type Owner, replaceDurably } from '#io/durable.ts'
+import type { Owner } from '#io/durable.ts'
 import type { LinkAddr } from '#ntm-lib/addr/link.ts'
 import { keptBox } from '../compose/box.ts'
-import { readWords, type Words, writeWords } from './box-facts.ts'
 import { type ConfigSet, ConfigSets } from './config-sets.ts'
+import { readFacts, writeFacts } from './fact-files.ts'
 import { KeptState } from './kept-state.ts'
 import { hashOf, type Offer, readOffer, removeSecrets, writeReport } from './medium.ts'
 import { judge, type Verdict } from './verdict.ts'
@@ -36,7 +37,7 @@ export type ImportResult = 'same' | 'changed' | 'trouble'
  * the configuration on the medium. Never throws.
  */
 export function importConfig(places: ImportPlaces, machine: ImportMachine): ImportResult {
-  const say = (words: Words): void => writeWords(join(places.run, 'config'), words)
+  const say = (words: Facts): void => writeFacts(join(places.run, 'config'), words)
   let role = ''
   try {
     const sets = new ConfigSets(join(places.data, 'config'), machine.owner)
@@ -162,22 +163,21 @@ class Seen {
   }
 
   hash(medium: string): string | null {
-    return readWords(this.#file)[medium] ?? null
+    return readFacts(this.#file)[medium] ?? null
   }
 
   /** As they are now, rewritten. */
   note({ boot }: ImportPlaces, taken: Offer): void {
     const at = boot === null ? null : readOffer('boot', boot)
-    const now = { ...readWords(this.#file), ...(at === null ? {} : { boot: hashOf(at) }) }
+    const now = { ...readFacts(this.#file), ...(at === null ? {} : { boot: hashOf(at) }) }
     const stick = taken.medium === 'stick' ? readOffer('stick', taken.dir) : null
-    const text = Object.entries(stick === null ? now : { ...now, stick: hashOf(stick) }).map(([k, v]) => `${k}=${v}\n`)
-    replaceDurably(this.#file, text.join(''))
+    writeFacts(this.#file, stick === null ? now : { ...now, stick: hashOf(stick) })
   }
 }
 
 const isSame = (a: ConfigSet, b: ConfigSet): boolean => plain(a) === plain(b)
 const plain = ({ text, token, system }: ConfigSet): string =>
   JSON.stringify([text, token, [...system].toSorted(([x], [y]) => (x < y ? -1 : 1))])
-const isRam = (run: string): boolean => readWords(join(run, 'data'))['medium'] === 'ram'
+const isRam = (run: string): boolean => readFacts(join(run, 'data'))['medium'] === 'ram'
 const dateText = (ms: number): string => `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 const REPORT = 'ntm-report.txt'
