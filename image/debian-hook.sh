@@ -15,7 +15,12 @@ describe() {
   dpkg-deb --show --showformat='${Package}\t${Version}\t${source:Package}\t${source:Version}\n' "$1"
 }
 
-for deb in "$root"/var/cache/apt/archives/*.deb; do describe "$deb"; done >"$root/ntm-packages-root"
+mkdir -p "$root/ntm-files"
+for deb in "$root"/var/cache/apt/archives/*.deb; do
+  describe "$deb"
+  # shellcheck disable=SC2016
+  dpkg-deb --fsys-tarfile "$deb" | tar -t >"$root/ntm-files/$(dpkg-deb --show --showformat='${Package}' "$deb")"
+done >"$root/ntm-packages-root"
 
 debs=$root/ntm-debs
 mkdir -p "$debs" "$root/ntm-unpacked"

@@ -66,10 +66,14 @@ async function unpack(build: Build, sources: Sources, dir: string): Promise<void
   await run('tar', ['-C', root, '--no-same-owner', '--exclude=./dev/*', '-xf', archive])
   rmSync(archive)
   renameSync(join(root, 'ntm-unpacked'), beside)
-  const packages = readPackages(root, beside)
-  writeFileSync(join(dir, 'packages.json'), `${JSON.stringify(packages, null, 1)}\n`)
+  const lists = join(dir, 'files')
+  renameSync(join(root, 'ntm-files'), lists)
+  const unpacked = readPackages(root, beside)
   await mergeUsr(root)
-  await prune(root)
+  const gone = new Set(await prune(root, lists))
+  rmSync(lists, { recursive: true })
+  const packages = unpacked.filter(({ name, use }) => use === 'unpacked' || !gone.has(name))
+  writeFileSync(join(dir, 'packages.json'), `${JSON.stringify(packages, null, 1)}\n`)
   progress.say(`Debian: ${packages.filter(({ use }) => use === 'root').length} packages for ${board.debian}`)
 }
 

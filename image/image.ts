@@ -148,4 +148,5 @@ const TOOLS = [
   'rauc',
   'openssl',
   'git',
+  'readelf',
 ]
