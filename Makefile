@@ -7,7 +7,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Targets share one lab machine and one output: never side by side.
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint bench grid image setup-image buildroot-check native clean need-root
+.PHONY: help setup demo test test-image test-all demo-image check lint bench grid image setup-image buildroot-check native clean need-root
 
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
 ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
@@ -25,8 +25,19 @@ setup: ## install what is missing and build (root only if packages are missing)
 demo: need-root setup ## two scenes: an untouched host reaches an IPv6-only server; a laptop moves during a download (root)
 	@exec scripts/run-node lab/demo.ts
 
-test: need-root setup ## types, lint, docs, all tests (root)
+test: need-root setup-image ## types, lint, docs, all tests, and a chosen part of the images' (root)
 	@exec scripts/test.sh
+
+test-image: need-root setup-image ## boots both images in QEMU: everything but `make test` (root; hours)
+	@exec scripts/test-image.sh
+
+test-all: need-root setup-image ## make test and make test-image
+	@scripts/test.sh
+	@exec scripts/test-image.sh
+
+demo-image: need-root setup-image ## the demo's first scene with three boxes of one image; ARGS=--arm for the Pi's as bridge (root)
+	@scripts/image-for-tests.sh x86_64 $(if $(findstring --arm,$(ARGS)),rpi-arm64)
+	@exec scripts/run-node lab/demo-image.ts $(ARGS)
 
 check: setup ## types only
 	@scripts/test.sh --only check

@@ -1,14 +1,15 @@
 #!/bin/bash
-# Everything that must hold, in order: types, lint, generated docs, tests without root, fuzzing, tests in namespaces.
+# Everything that must hold, in order: types, lint, generated docs, tests without root, fuzzing, tests in namespaces, a chosen part of the
+# image's tests (the whole: scripts/test-image.sh).
 # Goes on after a failure, so that one run shows all; exit code 0 only if everything passed. Usage: scripts/test.sh [--only STEP]
-# STEP: check, lint, docs, fast, fuzz, netns. Namespace tests run on real kernels in real time: up to two files that failed are run
-# once more by themselves, and the summary names each test that failed only the first time as unsteady. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns).
+# STEP: check, lint, docs, fast, fuzz, netns, image. Namespace tests run on real kernels in real time: up to two files that failed are run
+# once more by themselves, and the summary names each test that failed only the first time as unsteady. A namespace test that skips itself counts as a failure (NTM_MUST_RUN=netns,image).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # The pinned Node before all, so that tools started by their own first line do not find the machine's.
 case $(uname -m) in aarch64) arch=arm64 ;; *) arch=x64 ;; esac
 export PATH="$PWD/node_modules/node-linux-$arch/bin:$PWD/node_modules/.bin:$PATH:/usr/sbin:/sbin"
-export NTM_MUST_RUN="${NTM_MUST_RUN-netns}"
+export NTM_MUST_RUN="${NTM_MUST_RUN-netns,image}"
 
 only=
 if [ "${1:-}" = --only ]; then only=${2:?--only needs a step}; fi
@@ -41,7 +42,7 @@ trap 'exit 129' HUP
 step() {
   local name=$1
   shift
-  if [ -n "$only" ] && [ "$only" != "$name" ]; then return; fi
+  if [ -n "$only" ] && [ "$only" != "${name%-build}" ]; then return; fi
   echo "== $name"
   local begun=$SECONDS
   # In the background and waited for: bash handles a signal at once only while it waits.
@@ -54,8 +55,18 @@ step() {
   running=
 }
 
+# The rest: files, all unless told.
 suite() {
-  step "$1" vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$results/$1.json"
+  local name=$1
+  shift
+  step "$name" vitest run --project "$name" --reporter=default --reporter=json --outputFile.json="$results/$name.json" "$@"
+}
+
+# The x86_64 image, built as for a release, and the tests that show most of it in the least time.
+image() {
+  step image-build scripts/image-for-tests.sh x86_64
+  case " ${broken[*]} " in *" image-build "*) return ;; esac
+  suite image test/image/line-and-update.test.ts
 }
 
 # Up to two failed files once more, on a machine that does nothing else.
@@ -82,8 +93,9 @@ suite fast
 step fuzz scripts/fuzz-native.sh
 suite netns
 again netns
+image
 
 case $only in
-  '' | fast | netns) scripts/run-node lab/test-summary.ts "$results" "${broken[@]}" ;;
+  '' | fast | netns | image) scripts/run-node lab/test-summary.ts "$results" "${broken[@]}" ;;
   *) [ ${#broken[@]} = 0 ] ;;
 esac

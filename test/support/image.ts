@@ -138,7 +138,7 @@ export function tell(text: string): void {
 /** Seconds in a console line's first group. */
 export const secondsIn = (pattern: RegExp, line: ConsoleLine): number => Number(pattern.exec(line.text)?.[1])
 
-/** Waits for the wire, tells how long it took, and holds it against the goal of 10 s after the kernel's start. */
+/** Waits for the wire and tells how long it took; the goal is 10 s after the start of the kernel, on a machine with nothing else to do. */
 export async function wireUp(vm: Vm, since = 0): Promise<void> {
   const line = await vm.until(SAYS.wire, { since })
   const seconds = secondsIn(SAYS.wire, line)
