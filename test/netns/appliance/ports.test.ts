@@ -116,9 +116,9 @@ describeLab('usr/lib/ntm/wire', () => {
     box.lab.ip('host', `link set ${box.end(B)} down`)
     await box.becomes('no-cable')
     expect(box.wire()['why']).toBe('no cable in host0')
+    await box.hears('host0: cable out')
     box.lab.ip('host', `link set ${box.end(B)} up`)
     await box.becomes('forwarding')
-    await box.hears('host0: cable out')
     await box.hears('host0: cable in')
   })
 
