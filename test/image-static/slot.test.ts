@@ -26,7 +26,7 @@ test('an ordinary start: a good slot, full again as soon as wire and program wor
   box.run('begin')
   expect(box.slot()).toMatchObject({ slot: 'A', state: 'good', left: '2', why: '' })
   box.run('judge')
-  expect(box.state().A_LEFT).toBe('3')
+  expect(box.state()['A_LEFT']).toBe('3')
   expect(box.console()).toContain('ntm-slot: A is good')
 })
 
