@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ipText } from '#ntm-lib/addr/ip.ts'
@@ -61,8 +61,23 @@ test('all mistakes come at once', () => {
 test('every example is a good file of its role', () => {
   const dir = join(import.meta.dirname, '../../../examples')
   const files = readdirSync(dir).filter((f) => f.endsWith('.toml'))
-  expect(files.sort()).toEqual(['bridge.toml', 'coordinator.toml', 'node.toml', 'relay.toml', 'tt.toml'])
-  for (const file of files) expect(`${loadConfig(join(dir, file)).role}.toml`).toBe(file)
+  expect(files.sort()).toEqual([
+    'appliance.toml',
+    'bridge.toml',
+    'coordinator.toml',
+    'node.toml',
+    'relay.toml',
+    'tt.toml',
+  ])
+  for (const file of files) {
+    const role = file === 'appliance.toml' ? 'bridge' : file.replace('.toml', '')
+    expect(loadConfig(join(dir, file)).role).toBe(role)
+    // What is commented out for the appliance is good as well.
+    const text = readFileSync(join(dir, file), 'utf8')
+    const box = text.replaceAll(/^# (?=\[appliance|(hostname|address6?|resolvers|ntp|ssh_keys|log|host|net) = )/gm, '')
+    if (role !== 'node') expect(box).toMatch(/^\[appliance\]$/m)
+    expect(checkConfig(file, box).appliance.address6).toBe('auto')
+  }
 })
 
 test('a file that is not there, and one of another role, say so', () => {
