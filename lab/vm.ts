@@ -80,7 +80,7 @@ export class Vm {
     pattern: RegExp,
     options: { readonly since?: number; readonly limitMs?: number; readonly unless?: RegExp } = {},
   ): Promise<ConsoleLine> {
-    const { since = 0, limitMs = 240_000, unless } = options
+    const { since = 0, limitMs = 420_000, unless } = options
     const end = performance.now() + limitMs
     for (;;) {
       const gone = !this.running
