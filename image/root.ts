@@ -16,7 +16,9 @@ import { dirname, join } from 'node:path'
 import { accountFiles } from './accounts.ts'
 import { linkApplets } from './applets.ts'
 import type { Build, Debian, Kernel } from './build.ts'
+import { ImageError } from './fault.ts'
 import { REPOSITORY } from './layout.ts'
+import { lostLibraries } from './libraries.ts'
 import { run } from './run.ts'
 import { enableUnits } from './units.ts'
 
@@ -38,6 +40,8 @@ export async function assembleRoot(build: Build, debian: Debian, parts: RootPart
   mkdirSync(join(dir, 'usr/lib/ntm'), { recursive: true })
   await run('cp', ['-a', '--reflink=auto', parts.app, join(dir, 'usr/lib/ntm/app')])
   applyBoard(build, dir)
+  const lost = await lostLibraries(dir)
+  if (lost.length > 0) throw new ImageError(`programs of the image lack libraries:\n${lost.join('\n')}`)
 }
 
 /** What both back ends put over a root that has the packages, Node and the program: our tools, the overlays of `board/`, who the image is. */
