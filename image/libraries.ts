@@ -11,8 +11,10 @@ export async function lostLibraries(root: string): Promise<readonly string[]> {
   )
   const there = new Set(files.map(({ name }) => name))
   const programs = files.filter(({ path, regular }) => regular && isElf(path)).map(({ path }) => path)
+  if (programs.length === 0) return []
   const told = await run('readelf', ['--dynamic', '--wide', ...programs])
-  let file = ''
+  // readelf names the file only when there are several.
+  let file = (programs[0] ?? '').slice(root.length)
   const lost: string[] = []
   for (const line of told.split('\n')) {
     const [, name] = /^File: (.*)/.exec(line) ?? []
