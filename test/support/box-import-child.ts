@@ -14,4 +14,5 @@ for (let i = Number(from); ; i++) {
   if (box.take() !== 'changed') process.exit(3)
   box.enrol(root, BRIDGE, `b${i}.ntm.example`)
   appendFileSync(join(dir, 'enrolled'), `b${i}.ntm.example\n`)
+  process.stdout.write('done\n')
 }

@@ -12,6 +12,8 @@ import { endpointOf } from './route.ts'
 
 export const BRIDGE = ROLE_NODE | ROLE_BRIDGE
 const NOW = Date.UTC(2026, 0, 1)
+/** In memory where there is such a place: hundreds of waits for a disk are nobody's gain. */
+const PLACE = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 /** A token as `ntm token create` prints it; `id` makes it another one. */
 export const tokenOf = (root: Root, roles: number, id = 1): string =>
@@ -39,7 +41,7 @@ export class BoxMedia {
   readonly dir: string
   readonly places: ImportPlaces
 
-  constructor(dir = mkdtempSync(join(tmpdir(), 'ntm-import-'))) {
+  constructor(dir = mkdtempSync(join(PLACE, 'ntm-import-'))) {
     this.dir = dir
     this.places = {
       boot: this.#made('boot'),

@@ -101,14 +101,11 @@ function pick({ boot, stick }: ImportPlaces, seen: Seen, configured: boolean): O
 function look(offer: Offer, inForce: ConfigSet | null, state: KeptState, { ports }: ImportMachine): Verdict {
   const { config, token, network } = offer
   if (config === null && token === null && network === null) return { ok: false, mistakes: offer.notes }
-  return judge({
-    config,
-    token,
-    inForce,
-    ports,
-    network: network !== null || state.hasNetwork,
-    box: keptBox(state.dir),
-  })
+  const here = { inForce, ports, network: network !== null || state.hasNetwork, box: keptBox(state.dir) }
+  const verdict = judge({ config, token, ...here })
+  if (!verdict.ok || verdict.config.role !== 'coordinator' || network === null) return verdict
+  const fault = state.stage(network)
+  return fault === null ? verdict : { ok: false, mistakes: [`the directory "network" is damaged: ${fault}`] }
 }
 
 type Done = { readonly changed: boolean; readonly removed: readonly string[]; readonly notes: readonly string[] }
@@ -123,7 +120,7 @@ function take(
 ): Done {
   const notes: string[] = [...verdict.notes]
   const isCoordinator = verdict.config.role === 'coordinator'
-  const network = isCoordinator && offer.network !== null ? state.takeNetwork(offer.network) : null
+  const network = isCoordinator && offer.network !== null ? state.takeNetwork() : null
   if (offer.network !== null && !isCoordinator) notes.push('"network" is for a coordinator, and was left alone')
   if (network !== null && network.note !== '') notes.push(network.note)
   const isNew = before === null || !isSame(before, verdict.set)

@@ -21,6 +21,10 @@ export class KeptState {
     this.#make(this.dir)
   }
 
+  get #staged(): string {
+    return join(this.dir, STAGED)
+  }
+
   get hasNetwork(): boolean {
     return networkExists(join(this.dir, NETWORK))
   }
@@ -33,17 +37,29 @@ export class KeptState {
     )
   }
 
-  /**
-   * Takes over a network that was carried here. Of the one that is here already, only tokens that were made since, and what `ntm network extend`
-   * changed; another one's makes room. `note` is for people. Throws IoFault when what came is no network.
-   */
-  takeNetwork(from: string): { readonly changed: boolean; readonly note: string } {
-    const staged = join(this.dir, STAGED)
-    rmSync(staged, { recursive: true, force: true })
-    this.#make(staged)
+  /** Copies a network that was carried here to where it can be taken from. What is wrong with it, in words; null when it is good. */
+  stage(from: string): string | null {
+    rmSync(this.#staged, { recursive: true, force: true })
+    this.#make(this.#staged)
     for (const name of secretsOf(from))
-      writeDurably(join(staged, name), readFileSync(join(from, name)), 0o600, this.#owner)
-    syncDirectory(staged)
+      writeDurably(join(this.#staged, name), readFileSync(join(from, name)), 0o600, this.#owner)
+    syncDirectory(this.#staged)
+    try {
+      loadNetwork(this.#staged)
+      return null
+    } catch (e) {
+      // Damaged on its way, or something else of that name.
+      rmSync(this.#staged, { recursive: true, force: true })
+      return e instanceof Error ? e.message : String(e)
+    }
+  }
+
+  /**
+   * Takes over the staged network. Of the one that is here already, only tokens that were made since, and what `ntm network extend`
+   * changed; another one's makes room. `note` is for people. Throws IoFault.
+   */
+  takeNetwork(): { readonly changed: boolean; readonly note: string } {
+    const staged = this.#staged
     const fresh = loadNetwork(staged)
     const place = join(this.dir, NETWORK)
     if (!this.hasNetwork) {
