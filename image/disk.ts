@@ -95,6 +95,10 @@ async function dataPartition(build: Build): Promise<string> {
   const fixed = ['-U', uuid, '-E', `hash_seed=${uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0`]
   const env = { E2FSPROGS_FAKE_TIME: String(build.version.epoch), SOURCE_DATE_EPOCH: String(build.version.epoch) }
   await run('mke2fs', ['-q', '-t', 'ext4', '-L', build.layout.labels.data, '-d', dir, ...fixed, to], { env })
+  // It copies everything from the file that was, also the time nobody can set there.
+  const commands = join(build.work, 'debugfs')
+  writeFileSync(commands, ['ctime', 'atime'].map((field) => `set_inode_field /version ${field} @${build.version.epoch}\n`).join(''))
+  await run('debugfs', ['-w', '-f', commands, to], { env })
   return to
 }
 
