@@ -25,12 +25,17 @@ export async function nodePackage(build: Build): Promise<string> {
 }
 
 async function fetch(name: string, { version, integrity }: Locked, dir: string): Promise<void> {
-  await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', dir, `${name}@${version}`], { cwd: REPOSITORY })
+  await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', dir, `${name}@${version}`], {
+    cwd: REPOSITORY,
+  })
   const file = readdirSync(dir).find((entry) => entry.endsWith('.tgz'))
   if (file === undefined) throw new ImageError(`npm pack ${name}@${version} left no file`)
   const archive = join(dir, file)
   const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`
-  if (found !== integrity) throw new ImageError(`${name}@${version} from npm is not what package-lock.json says: ${found} instead of ${integrity}`)
+  if (found !== integrity)
+    throw new ImageError(
+      `${name}@${version} from npm is not what package-lock.json says: ${found} instead of ${integrity}`,
+    )
   await run('tar', ['-C', dir, '--no-same-owner', '-xzf', archive])
   rmSync(archive)
 }

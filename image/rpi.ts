@@ -17,7 +17,14 @@ export const rpi: BoardWays = {
     const out = join(build.work, 'packet-io')
     mkdirSync(out, { recursive: true })
     const node = await nodePackage(build)
-    await run('make', ['-s', '-C', join(REPOSITORY, 'native/packet-io'), `CC=${CROSS}gcc`, `NODE_INCLUDE=${join(node, 'include/node')}`, `OUT=${out}`])
+    await run('make', [
+      '-s',
+      '-C',
+      join(REPOSITORY, 'native/packet-io'),
+      `CC=${CROSS}gcc`,
+      `NODE_INCLUDE=${join(node, 'include/node')}`,
+      `OUT=${out}`,
+    ])
     const addon = join(out, 'packet-io.node')
     await run(`${CROSS}strip`, ['--strip-unneeded', addon])
     return addon
@@ -29,11 +36,23 @@ export const rpi: BoardWays = {
     for (const file of MODELS) copyFileSync(join(deviceTrees(debian), file), join(dir, file))
     copyFileSync(uBoot(debian), join(dir, 'u-boot.bin'))
     copyFileSync(join(OURS, 'config.txt'), join(dir, 'config.txt'))
-    await run('mkenvimage', ['-s', ENVIRONMENT_BYTES, '-p', '0', '-o', join(dir, 'uboot.env'), join(OURS, 'uboot.env.txt')])
+    await run('mkenvimage', [
+      '-s',
+      ENVIRONMENT_BYTES,
+      '-p',
+      '0',
+      '-o',
+      join(dir, 'uboot.env'),
+      join(OURS, 'uboot.env.txt'),
+    ])
     const script = join(build.work, 'boot.cmd')
     writeFileSync(script, bootCommands(build))
     const env = { SOURCE_DATE_EPOCH: String(build.version.epoch) }
-    await run('mkimage', ['-A', 'arm64', '-T', 'script', '-C', 'none', '-n', 'ntm', '-d', script, join(dir, 'boot.scr')], { env })
+    await run(
+      'mkimage',
+      ['-A', 'arm64', '-T', 'script', '-C', 'none', '-n', 'ntm', '-d', script, join(dir, 'boot.scr')],
+      { env },
+    )
   },
 
   async rawPartitions(build) {

@@ -85,7 +85,10 @@ fi
 echo "ntm-boot: slot ${slot}, order ${ORDER}, left A ${A_LEFT} B ${B_LEFT}"
 
 # --- start it; whatever fails here ends in a reset, and the counter decides who is next --------------------------------------
-setenv bootargs "@CONSOLES@ panic=10 quiet ntm.slot=${slot} ${reset_arg}"
+# `local.env` on the boot partition, one line `extra=…`: more arguments for the kernel, for those who look for a fault.
+setenv extra
+if load mmc ${devnum}:1 ${check_at} local.env; then env import -t ${check_at} ${filesize} extra; fi
+setenv bootargs "@CONSOLES@ panic=10 quiet ntm.slot=${slot} ${reset_arg} ${extra}"
 setenv kernel_part
 part number mmc ${devnum} kernel${slot} kernel_part
 setenv whole
