@@ -154,9 +154,10 @@ export const RTMSG_BYTES = 12
 /** What `ip route` shows without being told otherwise. */
 export const RT_TABLE_MAIN = 254
 
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const RTA_DST = 1
 const AF_UNSPEC = 0
-const AF_INET = 2
-const AF_INET6 = 10
 const IFF_UP = 1
 const IFF_LOOPBACK = 8
 const IFF_LOWER_UP = 0x10000
@@ -174,7 +175,6 @@ const IFA_F_DEPRECATED = 0x20
 const IFA_F_TENTATIVE = 0x40
 const RT_SCOPE_UNIVERSE = 0
 const RT_SCOPE_SITE = 200
-const RTA_DST = 1
 const RTA_OIF = 4
 const RTA_GATEWAY = 5
 const RTA_PRIORITY = 6

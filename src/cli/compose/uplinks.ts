@@ -1,6 +1,6 @@
 import { systemClock } from '#io/clock.ts'
 import { type LinkEvent, watchLinks } from '#io/link-events.ts'
-import { currentAddresses, currentLinks, currentRoutes } from '#io/link-tables.ts'
+import { currentAddresses, currentLinks, currentRoutes, isReceivedAt } from '#io/link-tables.ts'
 import { isIp4, sameIp } from '#ntm-lib/addr/ip.ts'
 import type { Prefix } from '#ntm-lib/addr/prefix.ts'
 import { sameVia, type Via } from '#ntm-lib/addr/via.ts'
@@ -142,8 +142,9 @@ class Following implements Uplinks {
     const { length } = this.vias
     if (this.#told && vias.length === length && vias.every((v, i) => sameVia(v, this.vias[i] ?? null))) return
     const added = vias.filter((v) => !this.vias.some((known) => sameVia(known, v)))
-    // An address has come and its route is on its way; or the other family's.
-    if (when === 'at once' && !(vias.length > length && added.every((v) => leadsOut(ways, v)))) return
+    // An address has come and its route is on its way; or Linux shows an IPv6 address that it does not receive at yet.
+    const isWhole = (v: Via): boolean => leadsOut(ways, v) && isReceivedAt(v.ip)
+    if (when === 'at once' && !(vias.length > length && added.every(isWhole))) return
     this.#told = true
     this.vias = vias
     this.#take(vias)
