@@ -1,4 +1,4 @@
-import { LabError } from './ip.ts'
+import { LabError, runIn } from './ip.ts'
 import { type WeatherLink, weatherLink } from './links.ts'
 import { firewall6Ruleset, type NatKind, natRuleset, udpLifetime } from './nat.ts'
 import type { Lab, Plug } from './netns.ts'
@@ -115,6 +115,9 @@ export class Internet {
     const port = `p${++this.#ports}`
     lab.cable([room, link], [site.router, port])
     lab.ip(site.router, `link set ${port} master lan0`)
+    // The kernel lets frames through a little later; who gets an address by DHCP has seen that they pass.
+    awaitWord(lab.netns(site.router), `${port}/brport/state`, '3')
+    awaitWord(lab.netns(room), `${link}/operstate`, 'up')
     return this.address(room, link, site, { host: 10 + this.#ports, ...options })
   }
 
@@ -162,6 +165,18 @@ export class Internet {
     this.lab.nft(room, natRuleset({ kind, uplink: 'wan', inside: 'lan0', outside, hairpin, udpSeconds }))
   }
 
+  /** Both ends of an uplink know each other's link address, as they do wherever there is traffic: the first packet does not wait for a round trip of ARP. */
+  #acquaint(...ends: readonly [one: Side, other: Side]): void {
+    for (const [[room, link], [[there, theirs], addresses]] of [
+      [ends[0][0], ends[1]],
+      [ends[1][0], ends[0]],
+    ] as const) {
+      const linkAddr = runIn(this.lab.netns(there), 'cat', [`/sys/class/net/${theirs}/address`]).trim()
+      const known = addresses.map((line) => bare(line.replace('addr add ', '')))
+      this.lab.ip(room, ...known.map((ip) => `neigh replace ${ip} lladdr ${linkAddr} dev ${link} nud permanent`))
+    }
+  }
+
   /** A cable to the core, with a network of its own of each family; .1 and ::1 are the core's. */
   async #uplink(room: string, name: string, families: 4 | 6 | 46, weather?: Weather) {
     const place = ++this.#places
@@ -184,9 +199,19 @@ export class Internet {
     ]
     this.lab.ip('inet', ...addresses(1).map((line) => `${line} dev up${place}`))
     this.lab.ip(room, ...addresses(2).map((line) => `${line} dev ${name}`))
+    if (link !== null) this.#acquaint([a, addresses(2)], [b, addresses(1)])
     return { net4, net6, ip4: net4(2), ip6: net6(2), link, place }
   }
 }
+
+/** Waits, a second at most, until a file of an interface says so. */
+function awaitWord(netns: string, file: string, word: string): void {
+  const look = `[ "$(cat /sys/class/net/${file})" = ${word} ]`
+  runIn(netns, 'sh', ['-c', `i=0; until ${look} || [ $i -gt 300 ]; do i=$((i+1)); sleep 0.003; done`])
+}
+
+/** A plug, and the lines that gave it its addresses. */
+type Side = readonly [Plug, readonly string[]]
 
 function defaults(families: 4 | 6 | 46, via4: string, via6: string, link: string, metric: number): string[] {
   return [
