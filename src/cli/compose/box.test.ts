@@ -8,7 +8,7 @@ import { makeGrant, makeRoot } from '#ntm-lib/crypto/identity.ts'
 import { type EnrolmentToken, formatToken } from '#ntm-lib/crypto/token.ts'
 import { decodeSignedCertificate, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import { ConfigError } from '../config/fault.ts'
-import { openBox } from './box.ts'
+import { keptBox, openBox } from './box.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 const root = makeRoot(nodeCrypto)
@@ -19,9 +19,9 @@ function state(): string {
   return dir
 }
 
-const token = (grant: EnrolmentToken['grant'] = null): string =>
+const token = (grant: EnrolmentToken['grant'] = null, of = root): string =>
   formatToken(nodeCrypto, {
-    rootPublicKey: root.public,
+    rootPublicKey: of.public,
     coordinatorStatic: nodeCrypto.x25519Pair().public,
     endpoints: [{ ip: parseIp4('192.0.2.1')!, port: 4330 }],
     id: new Uint8Array(8).fill(1),
@@ -38,6 +38,32 @@ test('the first start makes a key that every later start finds again', () => {
   expect(second.identity.static.secret).toEqual(first.identity.static.secret)
   expect(first.enrol?.chain).toEqual([])
   expect(first.rootPublicKey).toEqual(root.public)
+})
+
+test('until it is a member, the newest token says which network it is to be; the box stays who it is', () => {
+  const dir = state()
+  const first = openBox({ file: 'box.toml', state: dir, network: { token: token() } }, NOW)
+  const other = makeRoot(nodeCrypto)
+  const second = openBox({ file: 'box.toml', state: dir, network: { token: token(null, other) } }, NOW)
+  expect(second.rootPublicKey).toEqual(other.public)
+  expect(second.identity.static).toEqual(first.identity.static)
+  expect(second.resetSecret).toEqual(first.resetSecret)
+  // A member stays in its network, whatever token it is given.
+  second.saveChain([Uint8Array.of(1, 2)])
+  const member = openBox({ file: 'box.toml', state: dir, network: { token: token() } }, NOW)
+  expect(member.rootPublicKey).toEqual(other.public)
+})
+
+test('what others may know of a box, without a token and without making a key', () => {
+  const dir = state()
+  expect(keptBox(dir)).toBeNull()
+  const box = openBox({ file: 'box.toml', state: dir, network: { token: token() } }, NOW)
+  expect(keptBox(dir)).toEqual({
+    publicKey: box.identity.static.public,
+    node: box.identity.nodeId,
+    rootPublicKey: root.public,
+    member: null,
+  })
 })
 
 test('a member needs its token no more', () => {
