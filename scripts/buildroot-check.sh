@@ -46,6 +46,7 @@ for defconfig in "$external"/configs/*_defconfig; do
   output=$out/$name
   mkdir -p "$output"
   br "$name" >"$output/log" 2>&1 || { cat "$output/log" >&2; fail "$name: make $name does not work"; }
+  if grep -A 3 'unmet direct dependencies' "$output/log" >&2; then fail "$name: something is selected that cannot be"; fi
   gone=$(lost "$defconfig" "$output/.config")
   [ -z "$gone" ] || fail "$name: Buildroot does not take
 $gone"
