@@ -14,7 +14,7 @@ ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 export PATH := $(CURDIR)/node_modules/node-linux-$(ARCH)/bin:$(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1|/p' Makefile | while IFS='|' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 need-root:
 	@if [ "$$(id -u)" != 0 ]; then echo "make: network namespaces need root; please run: sudo make $(firstword $(MAKECMDGOALS))" >&2; exit 1; fi
@@ -63,6 +63,8 @@ buildroot-check: ## buildroot-external/ against a real Buildroot: BUILDROOT=its 
 native: ## build the packet addon
 	@$(MAKE) -s -C native/packet-io
 
-clean: ## remove builds and run directories; keeps node_modules
+clean: ## remove builds and run directories; keeps node_modules and the keys that sign updates
 	@$(MAKE) -s -C native/packet-io clean
-	@rm -rf .run coverage
+	@rm -rf coverage dist
+	@if [ -d .run ]; then find .run -mindepth 1 -maxdepth 1 ! -name image -exec rm -rf {} +; fi
+	@if [ -d .run/image ]; then find .run/image -mindepth 1 -maxdepth 1 ! -name keys -exec rm -rf {} +; fi

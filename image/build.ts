@@ -36,6 +36,8 @@ export type DebianPackage = {
   readonly sourceVersion: string
   readonly licences: readonly string[]
   readonly use: 'root' | 'unpacked'
+  /** Who built it; Debian unless told. */
+  readonly by?: 'Buildroot'
 }
 
 /** The kernel for this board, ready to boot. */

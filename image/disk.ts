@@ -1,9 +1,9 @@
-import { linkSync, mkdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, linkSync, mkdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BoardWays, Build, Debian } from './build.ts'
 import { makeFat } from './fat.ts'
 import { ImageError } from './fault.ts'
-import { type Board, type Partition, partitionOf, partitionUuid } from './layout.ts'
+import { type Board, type Partition, partitionOf, partitionUuid, REPOSITORY } from './layout.ts'
 import { run } from './run.ts'
 
 /** What a slot consists of. */
@@ -71,6 +71,8 @@ function genimagePartition(board: Board, { name, type, mib, mbr }: Partition, at
 async function bootPartition(build: Build, ways: BoardWays, debian: Debian): Promise<string> {
   const [dir, to] = [join(build.work, 'boot'), join(build.work, 'boot.vfat')]
   mkdirSync(dir)
+  // What a person finds who puts the disk into a computer.
+  cpSync(join(REPOSITORY, 'board/common/boot'), dir, { recursive: true })
   await ways.bootFiles(build, debian, dir)
   const { mib } = partitionOf(build.board, 'boot')
   // FAT32: firmware of both boards reads it for certain.
@@ -95,9 +97,11 @@ async function dataPartition(build: Build): Promise<string> {
   const fixed = ['-U', uuid, '-E', `hash_seed=${uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0`]
   const env = { E2FSPROGS_FAKE_TIME: String(build.version.epoch), SOURCE_DATE_EPOCH: String(build.version.epoch) }
   await run('mke2fs', ['-q', '-t', 'ext4', '-L', build.layout.labels.data, '-d', dir, ...fixed, to], { env })
-  // It copies everything from the file that was, also the time nobody can set there.
+  // It copies everything from the file that was: also the time nobody can set there, and who builds.
   const commands = join(build.work, 'debugfs')
-  writeFileSync(commands, ['ctime', 'atime'].map((field) => `set_inode_field /version ${field} @${build.version.epoch}\n`).join(''))
+  const time = `@${build.version.epoch}`
+  const fields = Object.entries({ ctime: time, atime: time, uid: '0', gid: '0' })
+  writeFileSync(commands, fields.map(([field, value]) => `set_inode_field /version ${field} ${value}\n`).join(''))
   await run('debugfs', ['-w', '-f', commands, to], { env })
   return to
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeApp } from './app.ts'
 import type { BoardWays, Build, Debian, Kernel } from './build.ts'
@@ -36,6 +36,7 @@ export type Order = {
 export async function buildImage(order: Order): Promise<void> {
   const ways = WAYS[order.board.name]
   if (ways === undefined) throw new ImageError(`image/ does not know how to build ${order.board.name}`)
+  mustBeOurs(order.out)
   const lacking = absent([...TOOLS, ...ways.tools])
   if (lacking.length > 0) throw new ImageError(missing(lacking))
   const progress = new Progress()
@@ -122,6 +123,14 @@ async function strippedNode(build: Build): Promise<string> {
     },
   )
   return join(dir, 'node')
+}
+
+/** The result takes the place of a directory: never of one that holds anything but an earlier result. */
+export function mustBeOurs(out: string): void {
+  if (!existsSync(out) || readdirSync(out).length === 0) return
+  if (!existsSync(join(out, 'ntm.img'))) {
+    throw new ImageError(`${out} holds other things than an image: name an empty directory, or a new one`)
+  }
 }
 
 /** Puts a finished directory where the last one is, be it on another file system. */

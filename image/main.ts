@@ -6,19 +6,11 @@ import { buildImage } from './image.ts'
 import { boardOf, REPOSITORY, readLayout, WORK } from './layout.ts'
 
 /** `make image BOARD=…`: builds one board's image. Exit code 1 with one message when it cannot be built. */
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    fast: { type: 'boolean', default: false },
-    out: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-})
-
 // Debian keeps half of what is needed where only root looks.
 process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
 process.umask(0o022)
 
+const { values, positionals } = options()
 if (values.help) {
   process.stdout.write(`Usage: scripts/run-node image/main.ts BOARD [--fast] [--out DIR]
   --fast     less compression: quicker, larger, for trying things out
@@ -42,5 +34,22 @@ NTM_APT_SOURCES=FILE   a sources.list to take Debian's packages from; this machi
       `image: ${fault instanceof ImageError ? fault.message : fault instanceof Error ? fault.stack : String(fault)}\n`,
     )
     process.exitCode = 1
+  }
+}
+
+/** The command line. A word nobody knows ends the program with how it is used. */
+function options() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        fast: { type: 'boolean', default: false },
+        out: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (fault) {
+    process.stderr.write(`image: ${fault instanceof Error ? fault.message : String(fault)}\n`)
+    process.exit(2)
   }
 }

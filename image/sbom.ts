@@ -36,7 +36,11 @@ export function itemsOf(
   ]
 }
 
-function debianItem({ name, version, source, sourceVersion, licences, use }: DebianPackage, arch: string): Item {
+function debianItem({ name, version, source, sourceVersion, licences, use, by }: DebianPackage, arch: string): Item {
+  if (by !== undefined) {
+    const purl = `pkg:generic/${encodeURIComponent(name)}@${encodeURIComponent(version)}`
+    return { name, version, supplier: by, licences, purl }
+  }
   const from = `source package ${source} ${sourceVersion}`
   const comment = use === 'root' ? from : `${from}; parts of it (kernel, boot loader, firmware)`
   const upstream = encodeURIComponent(`${source}@${sourceVersion}`)
