@@ -176,6 +176,7 @@ function valid(io: PacketIo, ports: Ports, memory: Fenced, lasting: Fenced): Rea
       return [keys, opens, out, arena, 1024, 64, lens, gso, meta, true, 9000, status, done]
     },
     steer: () => [joined, 2, 0x14],
+    notify: () => ['@ntm-nobody-listens', 'READY=1'],
     talk: () => [netlink, request, arena, 1, 0],
     recvNetlink: () => [netlink, arena],
     newKeys: () => [4, 4],
