@@ -103,3 +103,27 @@ test('a running role tells that it is ready, how it fares, that it lives, and th
   await once(child, 'exit')
   expect([child.exitCode, heard.at(-1)]).toEqual([0, 'STOPPING=1|STATUS=stopping'])
 })
+
+test('an operator’s mistake under a supervisor: said, and not tried again at once', { timeout: 60_000 }, async () => {
+  const dir = scratch()
+  const file = join(dir, 'ntm.toml')
+  writeFileSync(file, `role = "bridge"\nstate = "${dir}/state"\n`)
+  const { heard } = await listener(join(dir, 'notify'))
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../cli/ntm.ts'), 'run', '--config', file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, NOTIFY_SOCKET: join(dir, 'notify') },
+  })
+  let said = ''
+  child.stderr.on('data', (text: Buffer) => {
+    said += text.toString()
+  })
+  await until(() => heard.some((text) => text.includes('STATUS=waits')))
+  expect(heard.at(-1)).toBe(
+    'STATUS=waits: network.token is missing, and this box is not a member yet|EXTEND_TIMEOUT_USEC=120000000',
+  )
+  await until(() => said.includes('ntm token create'))
+  expect(child.exitCode).toBeNull()
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+  expect(child.exitCode).toBe(0)
+})
