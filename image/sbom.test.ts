@@ -14,7 +14,7 @@ const systemd = {
   version: '252.39-1~deb12u2',
   source: 'systemd',
   sourceVersion: '252.39-1~deb12u2',
-  licences: ['LGPL-2.1+', 'Expat', 'public-domain'],
+  licences: ['LGPL-2.1+', 'Expat', 'GPL-2+ or AFL-2.1, and Expat', 'GPL-2+ or Apache-2', 'public-domain'],
   use: 'root' as const,
 }
 
@@ -53,7 +53,9 @@ test('the document is SPDX 2.3: every identifier is defined, every licence is on
     expect(ids.has(spdxElementId) && ids.has(relatedSpdxElement)).toBe(true)
   }
   const declared = document.packages.find((one: { name: string }) => one.name === 'systemd').licenseDeclared
-  expect(declared).toBe('LGPL-2.1-or-later AND MIT AND LicenseRef-public-domain')
+  expect(declared).toBe(
+    'LGPL-2.1-or-later AND MIT AND LicenseRef-GPL-2-or-AFL-2.1-and-Expat AND (GPL-2.0-or-later OR Apache-2.0) AND LicenseRef-public-domain',
+  )
   expect(document.hasExtractedLicensingInfos.map((one: { licenseId: string }) => one.licenseId)).toContain(
     'LicenseRef-public-domain',
   )

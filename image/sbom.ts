@@ -131,16 +131,26 @@ export function spdx({ board, version }: Pick<Build, 'board' | 'version'>, items
 
 /** All of the names, as an SPDX expression; a name that SPDX does not know gets a reference of its own, noted in `own`. */
 function expression(licences: readonly string[], own: Map<string, string>): string {
-  if (licences.length === 0) return 'NOASSERTION'
-  if (licences.length === 1 && /^\(.* OR .*\)$/.test(licences[0] ?? '')) return licences[0] ?? ''
-  const known = licences.map((name) => {
-    const id = SPDX_NAMES.get(name.toLowerCase())
-    if (id !== undefined) return id
-    const reference = `LicenseRef-${name.replaceAll(/[^A-Za-z0-9.]+/g, '-').replace(/^-|-$/g, '')}`
-    own.set(reference, name)
-    return reference
-  })
-  return [...new Set(known)].join(' AND ')
+  const all = [...new Set(licences.map((name) => choice(name, own)))]
+  if (all.length === 0) return 'NOASSERTION'
+  return all.map((one) => (all.length > 1 && one.includes(' OR ') ? `(${one})` : one)).join(' AND ')
+}
+
+/** `GPL-2+ or AFL-2.1` is a choice, `A and B` both; with commas it may mean either, and stays a name. */
+function choice(name: string, own: Map<string, string>): string {
+  if (/[,()]/.test(name)) return /^\((\S+ OR )+\S+\)$/.test(name) ? name.slice(1, -1) : single(name, own)
+  const ways = name.split(/ or /i).map((way) => way.split(/ and /i).map((one) => single(one, own)))
+  return ways
+    .map((way) => (ways.length > 1 && way.length > 1 ? `(${way.join(' AND ')})` : way.join(' AND ')))
+    .join(' OR ')
+}
+
+function single(name: string, own: Map<string, string>): string {
+  const id = SPDX_NAMES.get(name.toLowerCase())
+  if (id !== undefined) return id
+  const reference = `LicenseRef-${name.replaceAll(/[^A-Za-z0-9.]+/g, '-').replace(/^-|-$/g, '')}`
+  own.set(reference, name)
+  return reference
 }
 
 /** Debian's and npm's short names that mean a licence of SPDX's list. */
@@ -174,6 +184,8 @@ const SPDX_NAMES: ReadonlyMap<string, string> = new Map(
       }),
     )
     .concat([
+      ['apache-2', 'Apache-2.0'],
+      ['cc0', 'CC0-1.0'],
       ['expat', 'MIT'],
       ['bsd-3-clauses', 'BSD-3-Clause'],
       ['gpl-2.0+', 'GPL-2.0-or-later'],
