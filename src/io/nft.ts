@@ -46,6 +46,9 @@ export class OwnedTables {
         resolve()
       })
     })
+    // Where the terminal is not known (an image without terminfo) the line editor in nft says so when it starts. That is no answer to anybody.
+    this.#waiting.push({ marker: `${MARKER}${this.#serial}`, greeting: true })
+    this.#child.stdin.write(`${MARKER}${this.#serial}\n`)
   }
 
   /** Process id of the child; for diagnosis. */
@@ -69,7 +72,7 @@ export class OwnedTables {
       const timer = setTimeout(() => {
         reject(new IoFault('nft -i', Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })))
       }, ANSWER_MS)
-      this.#waiting.push({ marker, resolve, reject, timer })
+      this.#waiting.push({ marker, greeting: false, resolve, reject, timer })
       // nft reports only failures. The marker is a line it cannot parse: its complaint comes after all that went before.
       this.#child.stdin.write(`${oneLine(commands)}\n${marker}\n`)
     })
@@ -93,6 +96,7 @@ export class OwnedTables {
       const before = this.#said.slice(0, m.index).trim()
       this.#said = this.#said.slice(m.index + m[0].length)
       this.#waiting.shift()
+      if (first.greeting) continue
       clearTimeout(first.timer)
       if (before === '') first.resolve()
       else first.reject(new IoFault('nft -i', Object.assign(new Error(before), { code: 'REFUSED' })))
@@ -102,20 +106,24 @@ export class OwnedTables {
   #onEnd(fault: IoFault): void {
     if (this.#fault !== null) return
     this.#fault = fault
-    for (const { reject, timer } of this.#waiting.splice(0)) {
-      clearTimeout(timer)
-      reject(fault)
+    for (const waiting of this.#waiting.splice(0)) {
+      if (waiting.greeting) continue
+      clearTimeout(waiting.timer)
+      waiting.reject(fault)
     }
     if (!this.#closing) this.#tellExit(fault)
   }
 }
 
-type Waiting = {
-  readonly marker: string
-  readonly resolve: () => void
-  readonly reject: (fault: IoFault) => void
-  readonly timer: NodeJS.Timeout
-}
+type Waiting =
+  | { readonly marker: string; readonly greeting: true }
+  | {
+      readonly marker: string
+      readonly greeting: false
+      readonly resolve: () => void
+      readonly reject: (fault: IoFault) => void
+      readonly timer: NodeJS.Timeout
+    }
 
 /**
  * A script as one line, because the interactive nft takes each line as a transaction. Comments go; a line end becomes

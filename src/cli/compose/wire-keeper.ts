@@ -148,8 +148,10 @@ export class WireKeeper {
       // A port may leave while its wire is being made: then look again. Any other refusal is the machine's.
       await this.#takeDown()
       const now = this.#ports()
-      if (this.#again || now.host?.ifindex !== host.ifindex || now.net?.ifindex !== net.ifindex) this.#again = true
-      else throw why
+      if (this.#again || now.host?.ifindex !== host.ifindex || now.net?.ifindex !== net.ifindex) {
+        this.#again = true
+        log.warn('bridge.wire-refused', { why: why instanceof Error ? why.message : String(why) })
+      } else throw why
     }
   }
 
