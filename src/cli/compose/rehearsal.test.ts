@@ -7,5 +7,6 @@ test('everybody registers, and each time a tunnel opens directly and one through
   for (let times = 1; times <= 3; times++) {
     for (const _ of rehearsal.acts());
     expect(rehearsal.opened).toBe(2 * times)
+    expect(rehearsal.relayed).toBeGreaterThanOrEqual(2 * times)
   }
 })

@@ -11,15 +11,14 @@ import { PlayedCoordinator, PlayedNode, PlayedRelay, type Player, ZONE } from '.
  * a desktop computer the first part takes a quarter of a second; the rest takes no more than `SHARE` of a processor.
  */
 export function rehearse(undo: Undo): void {
-  const rehearsal = new Rehearsal()
-  const acts = actsOf(rehearsal, TIMES)
-  const first = performance.now()
-  while (performance.now() - first < FIRST_MS && acts.next().done !== true);
+  const begun = performance.now()
+  const acts = actsOf(new Rehearsal(), TIMES)
+  while (performance.now() - begun < FIRST_MS && acts.next().done !== true);
   let timer: NodeJS.Timeout | undefined
   const later = (pauseMs: number): void => {
     timer = setTimeout(() => {
-      const begun = performance.now()
-      if (acts.next().done !== true) later((performance.now() - begun) / SHARE)
+      const from = performance.now()
+      if (acts.next().done !== true) later((performance.now() - from) / SHARE)
     }, pauseMs).unref()
   }
   later(LATER_MS)
@@ -44,12 +43,14 @@ export class Rehearsal {
   #now: Instant = instant(0)
   #registered = 0
   #opened = 0
+  #relayed = 0
   #times = 0
 
   constructor() {
     const onEvent = (event: NodeEvent): void => {
       if (event.event === 'registered' && event.first) this.#registered++
       else if (event.event === 'directed' && event.result.ok) this.#opened++
+      else if (event.event === 'path-way' && event.way === 'relay') this.#relayed++
     }
     const node = (name: string, inside: Endpoint, outside: Endpoint): PlayedNode =>
       new PlayedNode(this.#dc.box(name, ROLE_NODE), ROLE_NODE, inside, outside, onEvent)
@@ -72,6 +73,11 @@ export class Rehearsal {
   /** Tunnels that opened until now: two each time. */
   get opened(): number {
     return this.#opened
+  }
+
+  /** How often an end was told that its path goes through the relay: both ends of every second path at least. */
+  get relayed(): number {
+    return this.#relayed
   }
 
   /** All of it once more, act by act. */
@@ -128,7 +134,7 @@ const at = (host: number): Endpoint => ({ ip: network(host), port: 4330 })
 /** Behind a NAT, the same everywhere. */
 const PRIVATE: Endpoint = { ip: ip4FromWord(0xc0a8_0102), port: 4330 }
 /** By then most of it runs three times as quickly as the second time. */
-const TIMES = 15
-const FIRST_MS = 200
+const TIMES = 12
+const FIRST_MS = 250
 const LATER_MS = 1000
 const SHARE = 0.1
