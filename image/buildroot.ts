@@ -65,7 +65,7 @@ async function onlyListedModules(target: string): Promise<{ readonly kept: numbe
   await run('depmod', ['-b', target, release])
   const needs = parseDependencies(readFileSync(join(tree, 'modules.dep'), 'utf8'))
   const chosen = new Set(choose(needs, parseWhitelist(readFileSync(join(REPOSITORY, 'board/common/modules'), 'utf8'))))
-  for (const module of needs.keys()) if (!chosen.has(module)) rmSync(join(tree, module))
+  for (const module of needs.keys()) if (!chosen.has(module)) rmSync(join(tree, module), { force: true })
   for (const link of ['build', 'source']) rmSync(join(tree, link), { force: true })
   await run('depmod', ['-b', target, release])
   return { kept: chosen.size, all: needs.size }
