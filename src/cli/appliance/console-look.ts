@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import type { ConsoleFacts } from '#appliance/console-facts.ts'
@@ -8,7 +8,7 @@ import { IoFault } from '#io/fault.ts'
 import { type KeptBox, keptBox } from '../compose/box.ts'
 import { portAddresses } from './box-facts.ts'
 import { readFacts } from './fact-files.ts'
-import { imageFacts } from './image-facts.ts'
+import { type ImageFacts, imageFacts } from './image-facts.ts'
 
 export type LookPlaces = {
   /** `/run/ntm-box`, `/run/ntm`, `/data`, `/sys/class/net`. */
@@ -43,36 +43,64 @@ export async function lookAtProgram(p: LookPlaces, role: string): Promise<Consol
   }
 }
 
-/** Everything that is read from files and interfaces; cheap enough for every two seconds. */
-export function lookAtBox(p: LookPlaces, status: ConsoleFacts['status'], now: Date): ConsoleFacts {
-  const words = (name: string): Facts => readFacts(join(p.run, name))
-  const image = imageFacts(p.image)
-  const role = roleOf(p)
-  const link = role === '' || role === 'bridge' ? 'br0' : 'net0'
-  const box = boxOf(p)
-  const said = status === null ? '' : status['name']
-  return {
-    product: 'NTM box',
-    identity: {
-      name: hostname(),
-      version: image?.version ?? '',
-      links: portAddresses(p.sys),
-      node: box?.node ?? null,
-      publicKey: box?.publicKey ?? null,
-    },
-    slot: words('slot'),
-    data: words('data'),
-    wire: words('wire'),
-    config: words('config'),
-    health: words('health'),
-    update: words('update'),
-    role,
-    link,
-    addresses: addressesOf(link),
-    cables: (role === '' || role === 'bridge' ? ['net0', 'host0'] : ['net0']).map((name) => [name, carrier(p, name)]),
-    status,
-    member: typeof said === 'string' && said !== '' ? said : (box?.member?.name ?? ''),
-    clock: `${now.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+/** Looks at what is in files and interfaces, every two seconds for years: what costs something is worked out again only when its file is another one. */
+export class BoxLook {
+  readonly #p: LookPlaces
+  readonly #image: ImageFacts | null
+  #boxFile = ''
+  #box: KeptBox | null = null
+
+  constructor(places: LookPlaces) {
+    this.#p = places
+    this.#image = imageFacts(places.image)
+  }
+
+  look(status: ConsoleFacts['status'], now: Date): ConsoleFacts {
+    const p = this.#p
+    const words = (name: string): Facts => readFacts(join(p.run, name))
+    const role = roleOf(p)
+    const isBridge = role === '' || role === 'bridge'
+    const link = isBridge ? 'br0' : 'net0'
+    const box = this.#kept()
+    const said = status === null ? '' : status['name']
+    return {
+      product: 'NTM box',
+      identity: {
+        name: hostname(),
+        version: this.#image?.version ?? '',
+        links: portAddresses(p.sys),
+        node: box?.node ?? null,
+        publicKey: box?.publicKey ?? null,
+      },
+      slot: words('slot'),
+      data: words('data'),
+      wire: words('wire'),
+      config: words('config'),
+      health: words('health'),
+      update: words('update'),
+      role,
+      link,
+      addresses: addressesOf(link),
+      cables: (isBridge ? ['net0', 'host0'] : ['net0']).map((name) => [name, carrier(p, name)]),
+      status,
+      member: typeof said === 'string' && said !== '' ? said : (box?.member?.name ?? ''),
+      clock: `${now.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+    }
+  }
+
+  #kept(): KeptBox | null {
+    const state = join(this.#p.data, 'ntm')
+    const is = statSync(join(state, 'box.json'), { throwIfNoEntry: false })
+    const file = is === undefined ? '' : `${is.ino} ${is.mtimeMs} ${is.size}`
+    if (file === this.#boxFile) return this.#box
+    this.#boxFile = file
+    try {
+      this.#box = keptBox(state)
+    } catch {
+      // Damaged, or not ours to read: the program says so itself.
+      this.#box = null
+    }
+    return this.#box
   }
 }
 
@@ -83,15 +111,6 @@ export function roleOf({ data }: LookPlaces): string {
   } catch {
     // Not configured.
     return ''
-  }
-}
-
-function boxOf({ data }: LookPlaces): KeptBox | null {
-  try {
-    return keptBox(join(data, 'ntm'))
-  } catch {
-    // Damaged, or not ours to read: the program says so itself.
-    return null
   }
 }
 

@@ -1,6 +1,6 @@
 import { consoleScreen } from '#appliance/console-facts.ts'
 import { paint, screenLines } from '#appliance/screen.ts'
-import { type LookPlaces, lookAtBox, lookAtProgram, roleOf } from './console-look.ts'
+import { BoxLook, type LookPlaces, lookAtProgram, roleOf } from './console-look.ts'
 import { Tty } from './tty.ts'
 
 export type Console = { close(): void }
@@ -13,6 +13,9 @@ export function startConsole(paths: readonly string[], places: LookPlaces): Cons
   const screens = paths.map((path) => ({ tty: new Tty(path), shows: '' }))
   let status: Awaited<ReturnType<typeof lookAtProgram>> = null
   let turn = 0
+  const box = new BoxLook(places)
+  let last = ''
+  let lines: readonly string[] = []
   let asking = false
   const ask = (): void => {
     asking = true
@@ -24,9 +27,12 @@ export function startConsole(paths: readonly string[], places: LookPlaces): Cons
   }
   const look = (): void => {
     // Often while there is something to wait for.
-    const every = status === null || isWaiting(status) ? 1 : RARELY
+    const every = status === null || isWaiting(status) ? SOON : RARELY
     if (turn++ % every === 0 && !asking) ask()
-    const lines = screenLines(consoleScreen(lookAtBox(places, status, new Date())))
+    const screen = consoleScreen(box.look(status, new Date()))
+    const said = JSON.stringify(screen)
+    if (said !== last) lines = screenLines(screen)
+    last = said
     const picture = lines.join('\n')
     for (const screen of screens) {
       const { tty } = screen
@@ -54,5 +60,6 @@ function isWaiting(status: Readonly<Record<string, unknown>>): boolean {
 }
 
 const EVERY_MS = 2000
-/** Ten seconds. */
+/** Four seconds, ten seconds. */
+const SOON = 2
 const RARELY = 5
