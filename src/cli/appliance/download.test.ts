@@ -20,7 +20,10 @@ test('what a cut connection left is gone on with', async () => {
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
     const head = { etag: '"one"', 'content-length': `${BODY.length - from}` }
     if (from > 0) expect(request.headers['if-range']).toBe('"one"')
-    answer.writeHead(from > 0 ? 206 : 200, from > 0 ? { ...head, 'content-range': `bytes ${from}-${BODY.length - 1}/${BODY.length}` } : head)
+    answer.writeHead(
+      from > 0 ? 206 : 200,
+      from > 0 ? { ...head, 'content-range': `bytes ${from}-${BODY.length - 1}/${BODY.length}` } : head,
+    )
     // Each connection is cut after 40,000 bytes; the third brings the rest.
     answer.write(BODY.subarray(from, from + 40_000))
     setTimeout(() => (from + 40_000 < BODY.length ? answer.destroy() : answer.end()), 50)
@@ -63,6 +66,26 @@ test('a range that the server has not is begun anew', async () => {
   expect(readFileSync(await download(site.url, site.to())).equals(BODY)).toBe(true)
 })
 
+test('it goes where the server sends it, not for ever', async () => {
+  const site = await serve((request, answer) => {
+    if (request.url === '/a.raucb') return void answer.writeHead(302, { location: '/b' }).end()
+    if (request.url === '/b') return void answer.end(BODY)
+    answer.writeHead(307, { location: request.url }).end()
+  })
+  expect(readFileSync(await download(site.url, site.to())).equals(BODY)).toBe(true)
+  await expect(download(new URL('/round', site.url), site.to())).rejects.toThrow(/sends us on to \/round/)
+})
+
+// What Python's http.server does: no keep-alive, the connection closed right behind the last byte, while the disk is still busy.
+test('a server that closes behind the last byte, and a slow disk', async () => {
+  const site = await serve((_, answer) => {
+    answer.socket?.setNoDelay(true)
+    answer.writeHead(200, { connection: 'close', 'content-length': `${LONG.length}` }).end(LONG)
+  })
+  const onProgress = (): void => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20) as unknown as undefined
+  expect(readFileSync(await download(site.url, site.to({ onProgress }))).equals(LONG)).toBe(true)
+})
+
 test('a no is said once, and with its number', async () => {
   let times = 0
   const site = await serve((_, answer) => {
@@ -98,6 +121,8 @@ test('a connection that stands still is given up', async () => {
 })
 
 const BODY = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 7 + (i >> 8)) & 255))
+
+const LONG = Buffer.alloc(4 << 20, BODY)
 
 async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void) {
   const server = createServer(answer)

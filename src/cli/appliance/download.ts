@@ -1,4 +1,6 @@
 import { type FileHandle, open, rename, rm, stat, statfs } from 'node:fs/promises'
+import { get, type IncomingMessage } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { dirname, join } from 'node:path'
 import { IoFault } from '#io/fault.ts'
 
@@ -53,28 +55,29 @@ async function once(url: URL, o: Download): Promise<string> {
   try {
     const headers: Record<string, string> = { 'accept-encoding': 'identity' }
     if (had > 0) Object.assign(headers, { range: `bytes=${had}-`, 'if-range': validator })
-    const answer = await fetch(url, { headers, signal: still.signal })
+    const answer = await ask(url, headers, still.signal)
     // What is here is longer than what there is: from the beginning.
-    if (answer.status === 416) {
-      void answer.body?.cancel()
+    if (answer.statusCode === 416) {
+      answer.destroy()
       await rm(join(o.dir, 'bundle.from'), { force: true })
       throw new Error('the server does not go on where it stopped')
     }
     const from = startOf(answer, had)
-    const length = Number(answer.headers.get('content-length') ?? Number.NaN)
+    const length = Number(answer.headers['content-length'] ?? Number.NaN)
     const whole = Number.isSafeInteger(length) ? from + length : null
     await admit(whole ?? from, from, o)
-    if (answer.body === null) throw new Refused('the answer is empty')
     if (from === 0) await note(url, answer, o.dir)
     const file = await open(part, from === 0 ? 'w' : 'r+')
     try {
-      const bytes = await take(answer.body, file, from, whole, o, alive)
+      const bytes = await take(answer, file, from, whole, o, alive)
       if (whole !== null && bytes !== whole) throw new Error(`${bytes} of ${whole} bytes came`)
       await file.truncate(bytes)
       await file.sync()
     } finally {
       await file.close()
     }
+  } catch (e) {
+    throw still.signal.aborted ? new Error('nothing came for a while') : e
   } finally {
     clearTimeout(alarm)
   }
@@ -99,17 +102,37 @@ async function begun(url: URL, dir: string): Promise<readonly [number, string]> 
   }
 }
 
+/**
+ * The head of the answer, after redirections. By node:http, not fetch: Node 24's fetch ends the whole process by an assertion when a slow reader's
+ * server closes the connection early.
+ */
+async function ask(url: URL, headers: Record<string, string>, signal: AbortSignal, hops = 5): Promise<IncomingMessage> {
+  const answer = await new Promise<IncomingMessage>((done, refuse) => {
+    const by = url.protocol === 'https:' ? getSecurely : get
+    by(url, { headers, signal, agent: false }, done).on('error', refuse)
+  })
+  const { statusCode = 0 } = answer
+  const { location } = answer.headers
+  if (![301, 302, 303, 307, 308].includes(statusCode) || location === undefined) return answer
+  answer.destroy()
+  const next = URL.canParse(location, url.href) ? new URL(location, url) : null
+  if (hops === 0 || next === null || !['http:', 'https:'].includes(next.protocol))
+    throw new Refused(`the server sends us on to ${location}`)
+  return ask(next, headers, signal, hops - 1)
+}
+
 /** Where the server's answer goes on. */
-function startOf(answer: Response, had: number): number {
-  if (answer.status === 200) return 0
-  if (answer.status === 206) {
-    const from = Number(/^bytes (\d+)-/.exec(answer.headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
+function startOf(answer: IncomingMessage, had: number): number {
+  const { statusCode = 0, statusMessage = '' } = answer
+  if (statusCode === 200) return 0
+  if (statusCode === 206) {
+    const from = Number(/^bytes (\d+)-/.exec(answer.headers['content-range'] ?? '')?.[1] ?? Number.NaN)
     if (from === had) return had
   }
-  void answer.body?.cancel()
-  if (answer.status >= 500 || answer.status === 429)
-    throw new Error(`the server says ${answer.status} ${answer.statusText}`)
-  throw new Refused(`the server says ${answer.status} ${answer.statusText}`.trim())
+  answer.destroy()
+  const said = `the server says ${statusCode} ${statusMessage}`.trim()
+  if (statusCode >= 500 || statusCode === 429) throw new Error(said)
+  throw new Refused(said)
 }
 
 async function admit(bytes: number, have: number, o: Download): Promise<void> {
@@ -123,16 +146,16 @@ async function admit(bytes: number, have: number, o: Download): Promise<void> {
 }
 
 /** The server's validator, before the first byte; a weak one is none (RFC 9110 §13.1.5). */
-async function note(url: URL, answer: Response, dir: string): Promise<void> {
-  const etag = answer.headers.get('etag')
-  const validator = etag?.startsWith('"') ? etag : (answer.headers.get('last-modified') ?? '')
+async function note(url: URL, answer: IncomingMessage, dir: string): Promise<void> {
+  const { etag } = answer.headers
+  const validator = etag?.startsWith('"') ? etag : (answer.headers['last-modified'] ?? '')
   const file = await open(join(dir, 'bundle.from'), 'w')
   await file.writeFile(`${url.href}\n${validator}\n`)
   await file.sync().finally(() => file.close())
 }
 
 async function take(
-  body: ReadableStream<Uint8Array>,
+  body: AsyncIterable<Uint8Array>,
   file: FileHandle,
   from: number,
   whole: number | null,
@@ -158,14 +181,12 @@ async function freeBytes(dir: string): Promise<number> {
   return bavail * bsize
 }
 
-/** What fetch says is "fetch failed": the reason is in its cause. */
+/** For people; a certificate that a box without a clock takes for one of another time gets a hint. */
 function reason(e: unknown): Error {
   if (!(e instanceof Error)) return new Error(String(e))
-  const cause = e.cause instanceof Error ? e.cause : e
-  if (e.name === 'AbortError') return new Error('nothing came for a while')
-  const code = 'code' in cause ? String(cause.code) : ''
-  if (!code.startsWith('CERT_') && !code.includes('SELF_SIGNED')) return cause
-  const hint = `${cause.message} (it is ${new Date().toISOString().slice(0, 16)} here). Bundles are signed: over http:// they are as safe`
+  const code = 'code' in e ? String(e.code) : ''
+  if (!code.startsWith('CERT_') && !code.includes('SELF_SIGNED') && !code.includes('VERIFY')) return e
+  const hint = `${e.message} (it is ${new Date().toISOString().slice(0, 16)} here). Bundles are signed: over http:// they are as safe`
   return Object.assign(new Error(hint), { code })
 }
 

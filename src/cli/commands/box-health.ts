@@ -11,11 +11,13 @@ export async function boxHealth(args: readonly string[]): Promise<number> {
   const { seconds } = options(args, [], ['seconds'])
   if (seconds !== undefined && !/^\d{1,6}$/.test(seconds)) throw new UsageError('--seconds is a number of seconds')
   const waits = { untilSeconds: Number(seconds ?? 0), holdSeconds: seconds === undefined ? 0 : HOLD_SECONDS }
+  let said = ''
   const verdict = await awaitHealth(PLACES, waits, ({ good, why }) => {
+    said = why
     process.stdout.write(`${why}\n`)
     if (seconds !== undefined) writeFacts(`${PLACES.run}/health`, { state: good ? 'good' : 'waiting', why })
   })
-  process.stdout.write(`${verdict.why}\n`)
+  if (verdict.why !== said) process.stdout.write(`${verdict.why}\n`)
   return verdict.good ? 0 : 1
 }
 
