@@ -19,10 +19,12 @@ import { CounterMap } from '#ntm-lib/ports/counters.ts'
 import { quiet } from '#ntm-lib/ports/log.ts'
 import { epoch, isCapsulated, pathId } from '#ntm-lib/wire/capsulated.ts'
 import { decodeSignedCertificate, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
+import type { RegistrationResponse } from '#ntm-lib/wire/messages/registration.ts'
 import { RelayMachine } from '#relay/machine.ts'
 import { RELAY_DEFAULTS } from '#relay/settings.ts'
 import type { Box } from './box.ts'
 import { makeNode, type NtmNode } from './ntm-node.ts'
+import type { PlayedNames } from './rehearsal-names.ts'
 
 export type Said = { readonly from: Endpoint; readonly to: Endpoint; readonly bytes: Uint8Array }
 
@@ -125,6 +127,9 @@ export class PlayedCoordinator implements Player {
 export class PlayedNode implements Player {
   readonly made: NtmNode
   readonly id: NodeId
+  registration: RegistrationResponse | null = null
+  /** Who asks for a name on its machine now. */
+  names: PlayedNames | null = null
   /** As others see it: its own address, or its NAT's. */
   readonly #outside: Endpoint
   readonly #isBehindNat: boolean
@@ -147,6 +152,8 @@ export class PlayedNode implements Player {
   handleEvent(event: NodeEvent, now: Instant): void {
     const { node } = this.made
     if (event.event === 'enrolled') this.made.enrolled(event.chain)
+    else if (event.event === 'registered') this.registration = event.answer
+    else if (event.event === 'directed') this.names?.directed(event.tag, event.result, now)
     else if (event.event === 'asked') node.accept(event.transaction, event.message, { ttlSeconds: 0, families: 0 }, now)
     this.#onEvent(event, now)
   }

@@ -5,6 +5,7 @@ import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { ROLE_NODE, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
 import type { Undo } from './process.ts'
 import { PlayedCoordinator, PlayedNode, PlayedRelay, type Player, ZONE } from './rehearsal-cast.ts'
+import { PlayedNames } from './rehearsal-names.ts'
 
 /**
  * What every role does before it is ready, and goes on with little by little while it has little else to do: V8 compiles what is used often. On
@@ -42,14 +43,13 @@ export class Rehearsal {
   readonly #plant: PlayedNode
   #now: Instant = instant(0)
   #registered = 0
-  #opened = 0
+  #answered = 0
   #relayed = 0
   #times = 0
 
   constructor() {
     const onEvent = (event: NodeEvent): void => {
       if (event.event === 'registered' && event.first) this.#registered++
-      else if (event.event === 'directed' && event.result.ok) this.#opened++
       else if (event.event === 'path-way' && event.way === 'relay') this.#relayed++
     }
     const node = (name: string, inside: Endpoint, outside: Endpoint): PlayedNode =>
@@ -70,9 +70,9 @@ export class Rehearsal {
     return this.#registered === this.#players.length - 1
   }
 
-  /** Tunnels that opened until now: two each time. */
-  get opened(): number {
-    return this.#opened
+  /** Programs that were given the address they asked for until now, so tunnels that opened: two each time. */
+  get answered(): number {
+    return this.#answered
   }
 
   /** How often an end was told that its path goes through the relay: both ends of every second path at least. */
@@ -95,9 +95,13 @@ export class Rehearsal {
   }
 
   #ask(asker: PlayedNode, whom: string): void {
-    const sought = { by: 'name', name: `${whom}.${ZONE}` } as const
-    asker.made.node.direct(`${whom} ${this.#times}`, { sought, why: 'dns', sources: [] }, this.#now)
+    const { registration, made } = asker
+    if (registration === null) return
+    const names = new PlayedNames((tag, wanted, now) => made.node.direct(tag, wanted, now))
+    asker.names = names
+    names.ask(`${whom}.${ZONE}`, registration, this.#now)
     this.#pass(1)
+    if (names.answer !== null) this.#answered++
   }
 
   /** As if they had never met. */
