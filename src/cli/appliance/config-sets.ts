@@ -65,6 +65,7 @@ export class ConfigSets {
     if (token !== null) this.#write(join(dir, TOKEN), `${token}\n`)
     syncDirectory(join(dir, SYSTEM))
     syncDirectory(dir)
+    syncDirectory(this.#dir)
     // Dangling before the first configuration: nobody finds anything there.
     for (const file of [CONFIG, TOKEN, SYSTEM]) this.#link(file, `${CURRENT}/${file}`)
     linkDurably(join(this.#dir, CURRENT), name)
