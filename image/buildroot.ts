@@ -122,13 +122,24 @@ async function packagesOf({ buildDir }: Buildroot): Promise<readonly DebianPacka
   const info = JSON.parse(
     await run('make', ['-s', '--no-print-directory', `O=${dirname(buildDir)}`, 'show-info']),
   ) as Info
-  return Object.entries(info)
-    .filter(([name, { type, virtual }]) => type === 'target' && !virtual && !name.startsWith('skeleton'))
-    .map(([name, { version = '', licenses = '' }]) => {
-      const licence = licenses.split(/,\s+(?![^(]*\))/).filter((one) => one !== '')
-      return { name, version, source: name, sourceVersion: version, licences: licence, use: 'root' as const }
-    })
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  return (
+    Object.entries(info)
+      // Ours are listed as what they are made of.
+      .filter(([name, { type, virtual }]) => type === 'target' && !virtual && !/^(skeleton|ntm$|ntm-)/.test(name))
+      .map(([name, { version = '', licenses = '' }]) => {
+        const licence = licenses.split(/,\s+(?![^(]*\))/).filter((one) => one !== '')
+        return {
+          name,
+          version,
+          source: name,
+          sourceVersion: version,
+          licences: licence,
+          use: 'root' as const,
+          by: 'Buildroot',
+        }
+      })
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+  )
 }
 
 type Info = Readonly<
