@@ -43,14 +43,14 @@ describeImage('configuration without a keyboard', 'x86_64', () => {
     await wireUp(scene.vm, since)
     await scene.vm.until(SAYS.ready('bridge'), { since })
     const state = await scene.shell.state('config')
-    expect(state).toMatchObject({ state: 'kept', role: 'bridge' })
+    expect(state).toMatchObject({ state: 'refused', role: 'bridge' })
     expect(state['why']).toMatch(/nett/)
     expect((await scene.shell.must('hostname')).trim()).toBe('plc-7')
     expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
     await scene.vm.stop()
     const report = fat.text('ntm-report.txt') ?? ''
     expect(report).toMatch(/nett/)
-    expect(report).toMatch(/last good|stays in force/i)
+    expect(report).toMatch(/in force stays \(role bridge\)/)
   })
 
   test('a text that is not TOML is refused as well, with its line', async () => {
@@ -102,7 +102,7 @@ async function refused(scene: InLine, name: string, files: Files, why: RegExp): 
   const fat = makeStick(stick, files)
   await scene.vm.start({ stick })
   await scene.vm.until(SAYS.ready('bridge'), { since })
-  expect(await scene.shell.state('config')).toMatchObject({ state: 'kept', role: 'bridge' })
+  expect(await scene.shell.state('config')).toMatchObject({ state: 'refused', role: 'bridge' })
   expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
   await scene.vm.stop()
   expect(fat.text('ntm-report.txt')).toMatch(why)

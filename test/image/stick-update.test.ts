@@ -10,7 +10,10 @@ import { bundleOf } from '#test/support/image-update.ts'
 describeImage('updates from a stick', 'x86_64', () => {
   test('the newest that is for this box, once; the stick says what became of each', async () => {
     const scene = await lineForTest({ machine: 'bios', disk: { mib: 2048 } })
-    const [good, strange] = [bundleOf('x86_64', '0.2.0'), bundleOf('x86_64', '0.2.0', { name: 'strangers', stranger: true })]
+    const [good, strange] = [
+      bundleOf('x86_64', '0.2.0'),
+      bundleOf('x86_64', '0.2.0', { name: 'strangers', stranger: true }),
+    ]
     const stick = join(scene.lab.dir, 'update.img')
     const files = Object.fromEntries([good, strange].map(({ file }) => [basename(file), readFileSync(file)]))
     const fat = makeStick(stick, files, { mib: 512 })
