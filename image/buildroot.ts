@@ -135,7 +135,7 @@ async function packagesOf({ buildDir }: Buildroot): Promise<readonly DebianPacka
           sourceVersion: version,
           licences: licence,
           use: 'root' as const,
-          by: 'Buildroot',
+          by: 'Buildroot' as const,
         }
       })
       .sort((a, b) => (a.name < b.name ? -1 : 1))
