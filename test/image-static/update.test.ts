@@ -1,6 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { randomBytes } from "node:crypto"
+import { randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -24,8 +33,21 @@ suite(`ntm update${rauc ? '' : ' (skipped: no rauc: make setup-image)'}`, () => 
   beforeAll(() => {
     made = mkdtempSync(join(tmpdir(), 'ntm-bundles-'))
     for (const who of ['ours', 'stranger']) {
-      const subject = ['-subj', `/CN=${who}`, '-days', '3650', '-keyout', `${made}/${who}.key`, '-out', `${made}/${who}.pem`]
-      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...subject], { stdio: 'pipe' })
+      const subject = [
+        '-subj',
+        `/CN=${who}`,
+        '-days',
+        '3650',
+        '-keyout',
+        `${made}/${who}.key`,
+        '-out',
+        `${made}/${who}.pem`,
+      ]
+      execFileSync(
+        'openssl',
+        ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...subject],
+        { stdio: 'pipe' },
+      )
     }
     bundle('newer', NEWER)
     bundle('older', OLDER)
@@ -39,14 +61,33 @@ suite(`ntm update${rauc ? '' : ' (skipped: no rauc: make setup-image)'}`, () => 
     mkdirSync(dir)
     for (const image of ['rootfs', 'kernel']) writeFileSync(join(dir, `${image}.img`), randomBytes(65_536))
     const images = '[image.rootfs]\nfilename=rootfs.img\n[image.kernel]\nfilename=kernel.img\n'
-    writeFileSync(join(dir, 'manifest.raucm'), `[update]\ncompatible=${compatible}\nversion=${version}\n[bundle]\nformat=verity\n${images}`)
-    execFileSync('rauc', [`--cert=${made}/${key}.pem`, `--key=${made}/${key}.key`, 'bundle', dir, join(made, `${name}.raucb`)], { stdio: 'pipe' })
+    writeFileSync(
+      join(dir, 'manifest.raucm'),
+      `[update]\ncompatible=${compatible}\nversion=${version}\n[bundle]\nformat=verity\n${images}`,
+    )
+    execFileSync(
+      'rauc',
+      [`--cert=${made}/${key}.pem`, `--key=${made}/${key}.key`, 'bundle', dir, join(made, `${name}.raucb`)],
+      { stdio: 'pipe' },
+    )
   }
 
   test('a good bundle: what worked is noted before RAUC begins, and that it came to its end', async () => {
     const box = boxOf(made)
-    expect(await installUpdate(join(made, 'newer.raucb'), box.settings)).toEqual({ ok: true, version: NEWER, slot: 'B' })
-    expect(box.duringInstall()).toMatchObject({ slot: 'B', from: 'A', version: NEWER, before: RUNNING.version, wire: 'forwarding', tunnel: 'no', installed: 'no' })
+    expect(await installUpdate(join(made, 'newer.raucb'), box.settings)).toEqual({
+      ok: true,
+      version: NEWER,
+      slot: 'B',
+    })
+    expect(box.duringInstall()).toMatchObject({
+      slot: 'B',
+      from: 'A',
+      version: NEWER,
+      before: RUNNING.version,
+      wire: 'forwarding',
+      tunnel: 'no',
+      installed: 'no',
+    })
     expect(box.pending()).toMatchObject({ slot: 'B', installed: 'yes' })
     expect(box.told.join('\n')).toMatch(/signature good; installing to slot B/)
     expect(box.told).toContain('100% Installing done.')
@@ -76,7 +117,9 @@ suite(`ntm update${rauc ? '' : ' (skipped: no rauc: make setup-image)'}`, () => 
 
   test('who insists gets the older one', async () => {
     const box = boxOf(made)
-    expect(await installUpdate(join(made, 'older.raucb'), { ...box.settings, allowDowngrade: true })).toMatchObject({ ok: true })
+    expect(await installUpdate(join(made, 'older.raucb'), { ...box.settings, allowDowngrade: true })).toMatchObject({
+      ok: true,
+    })
   })
 
   test('RAUC fails in the middle: its reason is told, and no trial is left behind', async () => {
@@ -97,7 +140,8 @@ suite(`ntm update${rauc ? '' : ' (skipped: no rauc: make setup-image)'}`, () => 
     const box = boxOf(made)
     const stick = join(box.dir, 'stick')
     mkdirSync(stick)
-    for (const name of ['newer', 'older', 'pi', 'stranger']) copyFileSync(join(made, `${name}.raucb`), join(stick, `${name}.raucb`))
+    for (const name of ['newer', 'older', 'pi', 'stranger'])
+      copyFileSync(join(made, `${name}.raucb`), join(stick, `${name}.raucb`))
     const { installed, lines } = await updateFromStick(stick, box.settings)
     expect(installed).toBe(true)
     expect(lines[0]).toMatch(/^newer.raucb: version 0.3.0\S+ is installed/)
@@ -115,7 +159,10 @@ suite(`ntm update${rauc ? '' : ' (skipped: no rauc: make setup-image)'}`, () => 
   })
 })
 
-function boxOf(made: string, install = 'cp "$PENDING" "$SEEN"; echo " 20% Checking bundle"; echo "100% Installing done."') {
+function boxOf(
+  made: string,
+  install = 'cp "$PENDING" "$SEEN"; echo " 20% Checking bundle"; echo "100% Installing done."',
+) {
   const dir = mkdtempSync(join(tmpdir(), 'ntm-update-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
   const [data, run] = [join(dir, 'data'), join(dir, 'run')]
@@ -127,7 +174,10 @@ function boxOf(made: string, install = 'cp "$PENDING" "$SEEN"; echo " 20% Checki
   writeFileSync(join(dir, 'system.conf'), ours.replace('/data/update', `${data}/update`))
   const [pending, seen] = [join(data, 'update/pending'), join(dir, 'seen')]
   const script = join(dir, 'rauc')
-  writeFileSync(script, `#!/bin/sh\nPENDING=${pending} SEEN=${seen}\ncase $1 in\ninstall) touch ${dir}/installed; ${install} ;;\n*) exec rauc -c ${dir}/system.conf "$@" ;;\nesac\n`)
+  writeFileSync(
+    script,
+    `#!/bin/sh\nPENDING=${pending} SEEN=${seen}\ncase $1 in\ninstall) touch ${dir}/installed; ${install} ;;\n*) exec rauc -c ${dir}/system.conf "$@" ;;\nesac\n`,
+  )
   chmodSync(script, 0o755)
   const told: string[] = []
   const settings: UpdateSettings = {
@@ -138,7 +188,8 @@ function boxOf(made: string, install = 'cp "$PENDING" "$SEEN"; echo " 20% Checki
     rauc: [script],
     bootState: ['sh', '-c', 'echo A'],
   }
-  const facts = (file: string): Readonly<Record<string, string>> => (existsSync(file) ? keyValues(readFileSync(file, 'utf8')) : {})
+  const facts = (file: string): Readonly<Record<string, string>> =>
+    existsSync(file) ? keyValues(readFileSync(file, 'utf8')) : {}
   return {
     dir,
     data,

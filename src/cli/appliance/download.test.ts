@@ -82,7 +82,8 @@ test('a server that closes behind the last byte, and a slow disk', async () => {
     answer.socket?.setNoDelay(true)
     answer.writeHead(200, { connection: 'close', 'content-length': `${LONG.length}` }).end(LONG)
   })
-  const onProgress = (): void => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20) as unknown as undefined
+  const onProgress = (): void =>
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20) as unknown as undefined
   expect(readFileSync(await download(site.url, site.to({ onProgress }))).equals(LONG)).toBe(true)
 })
 

@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -54,12 +64,17 @@ test('a step that fails leaves everything as it was', async () => {
   expect(read(data, 'config')).toBe('role = "bridge"\n')
 })
 
-test('killed at any moment: the next start of either program has its own configuration whole', { timeout: 60_000 }, async () => {
+test('killed at any moment: the next start of either program has its own configuration whole', {
+  timeout: 60_000,
+}, async () => {
   let cut = 0
   for (let i = 0; i < 12; i++) {
     const data = dir()
     old(data)
-    const child = spawn(process.execPath, ['--input-type=module', '-e', KILLED, data], { stdio: ['ignore', 'pipe', 'inherit'], cwd: import.meta.dirname })
+    const child = spawn(process.execPath, ['--input-type=module', '-e', KILLED, data], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      cwd: import.meta.dirname,
+    })
     // The clock starts where the work does.
     await new Promise((done) => child.stdout.once('data', done))
     await new Promise((done) => setTimeout(done, i * 3))
@@ -77,10 +92,13 @@ test('killed at any moment: the next start of either program has its own configu
 // Every state between two renames, made by hand: what no kill may happen to hit.
 test.each([
   ['the copy is whole, nothing is moved', (d: string) => renameSync(join(d, 'made'), join(d, 'config.v2'))],
-  ['moved away, the new one not yet there', (d: string) => {
-    renameSync(join(d, 'made'), join(d, 'config.v2'))
-    renameSync(join(d, 'config'), join(d, 'config.v1'))
-  }],
+  [
+    'moved away, the new one not yet there',
+    (d: string) => {
+      renameSync(join(d, 'made'), join(d, 'config.v2'))
+      renameSync(join(d, 'config'), join(d, 'config.v1'))
+    },
+  ],
 ])('between two steps: %s', async (_, cut) => {
   for (const program of [1, 2]) {
     const data = dir()
@@ -94,12 +112,14 @@ test.each([
   }
 })
 
-const append = (word: string) => (at: string): void => {
-  for (const name of readdirSync(at)) {
-    const file = join(at, name, 'ntm.toml')
-    if (name.startsWith('set-')) writeFileSync(file, `${readFileSync(file, 'utf8')}# ${word}\n`)
+const append =
+  (word: string) =>
+  (at: string): void => {
+    for (const name of readdirSync(at)) {
+      const file = join(at, name, 'ntm.toml')
+      if (name.startsWith('set-')) writeFileSync(file, `${readFileSync(file, 'utf8')}# ${word}\n`)
+    }
   }
-}
 const STEPS: readonly ConfigMigration[] = [
   { from: 1, what: 'two', apply: append('two') },
   { from: 2, what: 'three', apply: append('three') },
