@@ -7,7 +7,7 @@ import { same } from '#ntm-lib/base/bytes.ts'
 import { type EnrolmentToken, parseToken } from '#ntm-lib/crypto/token.ts'
 import { ROLE_BRIDGE, ROLE_RELAY, ROLE_TT } from '#ntm-lib/wire/certificate.ts'
 import type { KeptBox } from '../compose/box.ts'
-import { ConfigError, mistakeText } from '../config/fault.ts'
+import { ConfigError, type ConfigMistake } from '../config/fault.ts'
 import { checkConfig } from '../config/load.ts'
 import type { AnyConfig } from '../config/schema.ts'
 import { lineOf } from '../config/where.ts'
@@ -49,7 +49,7 @@ export function judge(q: Question): Verdict {
     config = checkConfig(FILE, text)
   } catch (e) {
     // The operator's mistakes, all of them.
-    if (e instanceof ConfigError) return { ok: false, mistakes: e.mistakes.map((m) => mistakeText(FILE, m)) }
+    if (e instanceof ConfigError) return { ok: false, mistakes: e.mistakes.map((m) => mistakeLine(m)) }
     throw e
   }
   const { role } = config
@@ -57,7 +57,7 @@ export function judge(q: Question): Verdict {
   if (breaches.length > 0 || !isBoxRole(role))
     return {
       ok: false,
-      mistakes: breaches.map((b) => mistakeText(FILE, { ...b, line: lineOf(text, b.key.split('.')) })),
+      mistakes: breaches.map((b) => mistakeLine({ ...b, line: lineOf(text, b.key.split('.')) })),
     }
   const made = (token: string | null, tokenTaken: boolean, leaves: boolean, notes: readonly string[]): Verdict => {
     const set = { text: withoutToken(text), token, system: systemFiles(role, config.appliance) }
@@ -97,12 +97,13 @@ export function judge(q: Question): Verdict {
       `the box was ${member.name} in another role; its old keys are kept aside`,
     ])
   }
-  const again = offered.token === null || offered.text === q.inForce?.token
-  return again
-    ? made(tokenText, offered.token !== null, false, [])
-    : made(q.inForce?.token ?? null, false, false, [
-        `the box is a member already, ${member.name}: the token was not used`,
-      ])
+  const isNews = offered.token !== null && offered.text !== q.inForce?.token
+  return made(
+    tokenText,
+    offered.token !== null,
+    false,
+    isNews ? [`the box is a member already, ${member.name}, and stays it: the token was not needed`] : [],
+  )
 }
 
 type Offered =
@@ -119,7 +120,7 @@ function tokenOffered({ config, token }: Question): Offered {
   if (text === null) return { ok: true, token: null }
   const read = parseToken(nodeCrypto, text)
   const where =
-    token === null ? `${FILE}:${lineOf(config ?? '', ['network', 'token'])}: network.token` : 'the file "token"'
+    token === null ? `${FILE}, line ${lineOf(config ?? '', ['network', 'token'])}: network.token` : 'the file "token"'
   return read.ok
     ? { ok: true, token: read.value, text: packed(text) }
     : { ok: false, mistake: `${where}: ${read.text}. Paste the whole token printed by ntm token create` }
@@ -158,6 +159,12 @@ function nameNote({ appliance }: AnyConfig, box: KeptBox | null, leaves: boolean
 
 const NO_TOKEN = (role: string): string =>
   `the box is not a member of a network yet: put a file "token" here, made with: ntm token create --role ${role}`
+/** `ntm.toml, line 7: bridge.fail: …`: for whoever has it open in an editor, far from this box. */
+function mistakeLine({ key, line, wrong, right }: ConfigMistake): string {
+  const place = line > 0 ? `${FILE}, line ${line}` : FILE
+  return `${place}: ${key === '' ? '' : `${key}: `}${wrong}${right === '' ? '' : `. ${right}`}`
+}
+
 const packed = (text: string): string => text.replaceAll(/\s/g, '')
 const no = (...mistakes: readonly string[]): Verdict => ({ ok: false, mistakes })
 const NEEDED = { bridge: ROLE_BRIDGE, tt: ROLE_TT, relay: ROLE_RELAY } as const
