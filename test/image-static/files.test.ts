@@ -35,7 +35,7 @@ test('shellcheck has nothing to say about any shell file', () => {
     }
   })
   expect(said.join('')).toBe('')
-}, 60_000)
+}, 180_000)
 
 /** Debian 12's shellcheck knows no dialect called busybox; dash's is the nearest that allows `local`. */
 function known(word: string): string {
