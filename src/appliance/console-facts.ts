@@ -63,7 +63,9 @@ function addressFact({ link, addresses }: ConsoleFacts): readonly Fact[] {
 function wireFacts({ wire, cables }: ConsoleFacts): readonly Fact[] {
   const { state = '', why = '' } = wire
   const ports = cables.map(([name, carrier]) => `${name} ${carrier === null ? 'missing' : carrier ? 'up' : 'no cable'}`)
-  const says = [state, ...ports, why].filter((word) => word !== '')
+  const says = [state === 'forwarding' ? 'forwards frames' : state.replaceAll('-', ' '), ...ports, why].filter(
+    (word) => word !== '',
+  )
   const isTrouble = (state !== '' && state !== 'forwarding' && state !== 'off') || cables.some(([, c]) => c !== true)
   return says.length === 0 ? [] : [{ about: state === 'off' || state === '' ? 'ports' : 'wire', says, isTrouble }]
 }
@@ -86,7 +88,7 @@ function networkFacts(f: ConsoleFacts): readonly Fact[] {
       about: 'network',
       says: [
         f.member === '' ? 'not a member' : f.member,
-        text(state),
+        STATES[text(state)] ?? text(state),
         `coordinator ${list(at).map(text).join(' ')}`,
         error,
       ],
@@ -119,7 +121,7 @@ function dataFacts({ data }: ConsoleFacts): readonly Fact[] {
   return [
     {
       about: 'data',
-      says: ['IN MEMORY ONLY: everything new is lost with the power', data['why'] ?? ''],
+      says: ['works from RAM: what is new is lost with the power', data['why'] ?? ''],
       isTrouble: true,
     },
   ]
@@ -130,7 +132,11 @@ function slotFacts({ slot, health, update }: ConsoleFacts): readonly Fact[] {
   if (slot['slot'] !== undefined)
     facts.push({
       about: 'slot',
-      says: [`${slot['slot']} ${slot['state'] ?? ''}`.trim(), slot['why'] ?? '', health['why'] ?? ''],
+      says: [
+        `${slot['slot']} ${SLOTS[slot['state'] ?? ''] ?? slot['state'] ?? ''}`.trim(),
+        slot['why'] ?? '',
+        health['why'] ?? '',
+      ],
       isTrouble: slot['state'] === 'trial',
     })
   if (update['state'] !== undefined)
@@ -138,6 +144,12 @@ function slotFacts({ slot, health, update }: ConsoleFacts): readonly Fact[] {
   return facts
 }
 
+const STATES: Readonly<Record<string, string>> = {
+  down: 'not reachable',
+  confirming: 'registering',
+  refused: 'refused by the coordinator',
+}
+const SLOTS: Readonly<Record<string, string>> = { good: 'is good', trial: 'is on trial' }
 const CONFIG: Readonly<Record<string, string>> = {
   ok: 'in force',
   none: 'none yet',

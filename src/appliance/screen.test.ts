@@ -53,13 +53,13 @@ test('a new box: what it is, what is wrong, and its code beside it', () => {
 
   box     ntm-000002  no role yet
 ! address none yet  on br0
-! wire    no-host-port  net0 up
+! wire    no host port  net0 up
           host0 missing
           only one port
   config  none yet
           no configuration yet: the
           box bridges
-  slot    A good
+  slot    A is good
   clock   2026-11-21 22:51 UTC
 
 Not in a network yet. Put ntm.toml
@@ -97,12 +97,12 @@ test('a bridge at work: no code, and what it does', () => {
 
   box     ntm-000002  bridge
   address 192.0.2.7/24  2001:db8::7/64
-  wire    forwarding  net0 up  host0 up
+  wire    forwards frames  net0 up  host0 up
   network plc-7.ntm.example  registered  coordinator 192.0.2.1:4330
   hosts   1 behind this box
   paths   desk.ntm.example (direct)  tt1.ntm.example (relay)
   config  in force
-! slot    B trial  waits for the tunnel
+! slot    B is on trial  waits for the tunnel
   update  done  0.2.0
   clock   2026-11-21 22:51 UTC`.split('\n'),
   )
@@ -121,11 +121,9 @@ test('what is wrong is marked: RAM, a refused configuration, a coordinator that 
     },
   }
   const text = plain(screenLines(consoleScreen(facts)))
-  expect(text).toContain(
-    '! data    IN MEMORY ONLY: everything new is lost with the power\n          no data partition\n',
-  )
+  expect(text).toContain('! data    works from RAM: what is new is lost with the power  no data partition\n')
   expect(text).toContain('! config  REFUSED, the last good one stays  boot:ntm.toml\n')
-  expect(text).toContain('! network tt1.ntm.example  down  coordinator 192.0.2.1:4330  does not answer\n')
+  expect(text).toContain('! network tt1.ntm.example  not reachable  coordinator 192.0.2.1:4330  does not answer\n')
   expect(plain(screenLines(consoleScreen({ ...facts, status: null })))).toContain(
     '! network the program is not running\n',
   )
