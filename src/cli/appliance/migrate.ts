@@ -61,12 +61,24 @@ export function dataState(data: string): DataState {
 }
 
 function make(data: string, program: number): void {
-  const made = join(data, 'config.part')
-  rmSync(made, { recursive: true, force: true })
+  const made = freshPart(data)
   mkdirSync(made, { mode: 0o755 })
   stamp(made, program)
   renameSync(made, join(data, 'config'))
   settle(data)
+}
+
+/** A name that nothing has: the `cp` of a program that was killed may go on writing to its own. What such ones left goes, now or the next time. */
+function freshPart(data: string): string {
+  for (const name of readdirSync(data)) {
+    if (!name.startsWith('config.part')) continue
+    try {
+      rmSync(join(data, name), { recursive: true, force: true, maxRetries: 3 })
+    } catch {
+      // Still written to.
+    }
+  }
+  return join(data, `config.part-${process.pid}-${Date.now().toString(36)}`)
 }
 
 /** Renames only: whatever lies between two of them is a state that `planMigration` knows. */
@@ -78,8 +90,7 @@ function takeCopy(data: string, version: number, instead: number | null): void {
 }
 
 async function migrate(data: string, program: number, steps: readonly ConfigMigration[]): Promise<void> {
-  const part = join(data, 'config.part')
-  rmSync(part, { recursive: true, force: true })
+  const part = freshPart(data)
   await run('cp', ['-a', join(data, 'config'), part], { withinMs: 60_000 })
   for (const step of [...steps].sort((a, b) => a.from - b.from)) await step.apply(part)
   stamp(part, program)
