@@ -123,7 +123,9 @@ test('what is wrong is marked: RAM, a refused configuration, a coordinator that 
   const text = plain(screenLines(consoleScreen(facts)))
   expect(text).toContain('! data    works from RAM: what is new is lost with the power  no data partition\n')
   expect(text).toContain('! config  REFUSED, the last good one stays  boot:ntm.toml\n')
-  expect(text).toContain('! network tt1.ntm.example  not reachable  coordinator 192.0.2.1:4330  does not answer\n')
+  expect(text).toContain(
+    '! network tt1.ntm.example  not reachable  coordinator 192.0.2.1:4330\n          does not answer\n',
+  )
   expect(plain(screenLines(consoleScreen({ ...facts, status: null })))).toContain(
     '! network the program is not running\n',
   )
