@@ -47,7 +47,10 @@ export class Store {
   private forget(stage: string): void {
     const kept = readdirSync(this.dir)
       .filter((name) => name.startsWith(`${stage}-`) && /^[0-9a-f]{16}$/.test(name.slice(stage.length + 1)))
-      .map((name) => ({ path: join(this.dir, name), used: statSync(join(this.dir, name)).mtimeMs }))
+      .map((name) => ({
+        path: join(this.dir, name),
+        used: statSync(join(this.dir, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+      }))
       .sort((a, b) => b.used - a.used)
     for (const { path, used } of kept.slice(3)) {
       if (performance.timeOrigin + performance.now() - used > 3_600_000) rmSync(path, { recursive: true, force: true })
