@@ -38,7 +38,7 @@ export function makeBundle(plan: BundlePlan): string {
   const kept = join(ROOT, '.run/image-tests', `${size.toString(36)}-${Math.round(mtimeMs).toString(36)}`)
   const file = join(kept, `${plan.name}.raucb`)
   if (existsSync(file)) return file
-  dropOlder(kept)
+  dropOlder(dirname(kept))
   mkdirSync(kept, { recursive: true })
   const work = mkdtempSync(join(kept, 'work-'))
   try {
@@ -118,12 +118,12 @@ function extract(image: string, name: string, to: string): void {
   run('dd', [`if=${image}`, `of=${to}`, `skip=${offset}`, `count=${bytes}`, ...block])
 }
 
-function dropOlder(kept: string): void {
-  const dir = dirname(kept)
-  for (const name of existsSync(dir) ? readdirSync(dir) : []) {
-    // Another board's bundles go too; they are quickly made again.
-    if (join(dir, name) !== kept && !name.startsWith('keep')) rmSync(join(dir, name), { recursive: true, force: true })
-  }
+/** Keeps those of the images that were tested last. */
+function dropOlder(dir: string): void {
+  const names = existsSync(dir) ? readdirSync(dir) : []
+  const byAge = names.map((name) => ({ path: join(dir, name), at: statSync(join(dir, name)).mtimeMs }))
+  for (const { path } of byAge.sort((a, b) => b.at - a.at).slice(KEPT_IMAGES))
+    rmSync(path, { recursive: true, force: true })
 }
 
 function run(command: string, args: readonly string[]): string {
@@ -134,4 +134,5 @@ function run(command: string, args: readonly string[]): string {
   return done.stdout
 }
 
+const KEPT_IMAGES = 3
 const IMAGE_JSON = 'usr/lib/ntm/image.json'
