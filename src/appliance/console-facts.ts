@@ -88,7 +88,7 @@ function networkFacts(f: ConsoleFacts): readonly Fact[] {
       about: 'network',
       says: [
         f.member === '' ? 'not a member' : f.member,
-        STATES[text(state)] ?? text(state),
+        STATES.get(text(state)) ?? text(state),
         `coordinator ${list(at).map(text).join(' ')}`,
         error,
       ],
@@ -110,7 +110,7 @@ function networkFacts(f: ConsoleFacts): readonly Fact[] {
 function configFacts({ config }: ConsoleFacts): readonly Fact[] {
   const { state = '', file = '', why = '' } = config
   if (state === '') return []
-  const said = CONFIG[state] ?? state
+  const said = CONFIG.get(state) ?? state
   return [
     { about: 'config', says: [said, state === 'ok' ? '' : file, why], isTrouble: state !== 'ok' && state !== 'none' },
   ]
@@ -133,7 +133,7 @@ function slotFacts({ slot, health, update }: ConsoleFacts): readonly Fact[] {
     facts.push({
       about: 'slot',
       says: [
-        `${slot['slot']} ${SLOTS[slot['state'] ?? ''] ?? slot['state'] ?? ''}`.trim(),
+        `${slot['slot']} ${SLOTS.get(slot['state'] ?? '') ?? slot['state'] ?? ''}`.trim(),
         slot['why'] ?? '',
         health['why'] ?? '',
       ],
@@ -144,18 +144,21 @@ function slotFacts({ slot, health, update }: ConsoleFacts): readonly Fact[] {
   return facts
 }
 
-const STATES: Readonly<Record<string, string>> = {
-  down: 'not reachable',
-  confirming: 'registering',
-  refused: 'refused by the coordinator',
-}
-const SLOTS: Readonly<Record<string, string>> = { good: 'is good', trial: 'is on trial' }
-const CONFIG: Readonly<Record<string, string>> = {
-  ok: 'in force',
-  none: 'none yet',
-  refused: 'REFUSED, the last good one stays',
-  kept: 'the last good one stays',
-}
+const STATES: ReadonlyMap<string, string> = new Map([
+  ['down', 'not reachable'],
+  ['confirming', 'registering'],
+  ['refused', 'refused by the coordinator'],
+])
+const SLOTS: ReadonlyMap<string, string> = new Map([
+  ['good', 'is good'],
+  ['trial', 'is on trial'],
+])
+const CONFIG: ReadonlyMap<string, string> = new Map([
+  ['ok', 'in force'],
+  ['none', 'none yet'],
+  ['refused', 'REFUSED, the last good one stays'],
+  ['kept', 'the last good one stays'],
+])
 const record = (v: unknown): Readonly<Record<string, unknown>> =>
   typeof v === 'object' && v !== null ? (v as Readonly<Record<string, unknown>>) : {}
 const list = (v: unknown): readonly unknown[] => (Array.isArray(v) ? v : [])

@@ -158,6 +158,14 @@ test('whatever is said, the screen has 24 lines of 79 characters, and nothing in
   )
 })
 
+test('words that every object knows are words like others', () => {
+  for (const word of ['__proto__', 'constructor', 'toString']) {
+    const status = { name: 'x', coordinator: { state: word, at: [], lastError: null } }
+    const facts = { ...BARE, role: 'bridge', member: 'x', config: { state: word }, slot: { slot: 'A', state: word } }
+    expect(plain(screenLines(consoleScreen({ ...facts, status })))).toContain(`A ${word}`)
+  }
+})
+
 test('it is painted from the top, over whatever was there', () => {
   expect(paint(['a', 'b'], false)).toBe('\u001b[Ha\u001b[K\r\nb\u001b[K\r\n\u001b[J')
   expect(paint(['a'], true)).toBe('\u001b[0m\u001b[?25l\u001b[2J\u001b[Ha\u001b[K\r\n\u001b[J')
