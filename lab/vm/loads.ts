@@ -3,9 +3,14 @@ import { join } from 'node:path'
 import type { Disk } from './disk.ts'
 import type { Loaded } from './plan.ts'
 
-/** What the firmware of a Pi loads from the card: U-Boot, and the device tree of a 3B. QEMU has no GPU firmware that would. */
+/**
+ * What the firmware of a Pi loads from the card: U-Boot, and the device tree of a 3B. QEMU has no GPU firmware that would. Its watchdog bites
+ * in the moment in which it is started, so systemd is told to leave it alone; and to be patient.
+ */
 export function piLoads(disk: Disk): Loaded {
   const boot = disk.fat('boot')
+  if (!boot.list().includes('local.env'))
+    boot.write({ 'local.env': 'extra=systemd.watchdog_sec=off systemd.default_timeout_start_sec=600\n' })
   return { kernel: out(disk, 'boot', 'u-boot.bin'), dtb: take(boot.list().find((name) => PI_3B.test(name))) }
 
   function take(name: string | undefined): string {
