@@ -136,7 +136,6 @@ async function packagesOf({ buildDir }: Buildroot): Promise<readonly DebianPacka
           licences: licence,
           use: 'root' as const,
           by: 'Buildroot' as const,
-          by: 'Buildroot' as const,
         }
       })
       .sort((a, b) => (a.name < b.name ? -1 : 1))
