@@ -22,8 +22,9 @@ afterAll(() => {
 
 test('two builds of one commit give the same disk image, root and kernel', { timeout: 1_800_000 }, async () => {
   const { key, certificate } = await updateKey(join(scratch, 'keys'))
-  const one = await build('one', { key, certificate })
-  const other = await build('another-place', { key, certificate })
+  const commit = (await git('-C', ROOT, 'rev-parse', 'HEAD')).trim()
+  const one = await build('one', commit, { key, certificate })
+  const other = await build('another-place', commit, { key, certificate })
   expect(other.version).toBe(one.version)
   expect(other.slot).toEqual(one.slot)
   expect(other.sbom).toBe(one.sbom)
@@ -32,14 +33,16 @@ test('two builds of one commit give the same disk image, root and kernel', { tim
 
 type Built = { readonly version: string; readonly slot: unknown; readonly image: string; readonly sbom: string }
 
-/** Clones this repository's HEAD into a directory called `name` and builds there with a store of its own. */
+/** Clones this repository into a directory called `name` and builds `commit` there with a store of its own. */
 async function build(
   name: string,
+  commit: string,
   { key, certificate }: { readonly key: string; readonly certificate: string },
 ): Promise<Built> {
   const clone = join(scratch, name, 'clone')
   const out = join(scratch, name, 'out')
-  await run('git', ['-c', `safe.directory=${ROOT}/.git`, 'clone', '--quiet', '--shared', ROOT, clone])
+  await git('clone', '--quiet', '--shared', '--no-checkout', ROOT, clone)
+  await git('-C', clone, 'checkout', '--quiet', '--detach', commit)
   symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'))
   // .gitignore speaks of a directory; with an untracked link the version would end in ".dirty".
   writeFileSync(join(clone, '.git/info/exclude'), 'node_modules\n')
@@ -60,6 +63,11 @@ async function build(
   }
   rmSync(join(scratch, name), { recursive: true })
   return built
+}
+
+/** Under sudo the clone belongs to somebody else, which git asks to be told is meant. */
+function git(...args: readonly string[]): Promise<string> {
+  return run('git', ['-c', `safe.directory=${ROOT}`, '-c', `safe.directory=${ROOT}/.git`, ...args])
 }
 
 async function sha256(path: string): Promise<string> {
