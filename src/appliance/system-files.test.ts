@@ -33,7 +33,7 @@ LinkLocalAddressing=ipv6
 IPv6AcceptRA=yes
 ConfigureWithoutCarrier=yes
 IgnoreCarrierLoss=yes
-KeepConfiguration=dynamic-on-stop
+KeepConfiguration=dhcp-on-stop
 LLMNR=no
 MulticastDNS=no
 

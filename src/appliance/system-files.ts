@@ -48,7 +48,7 @@ function network(link: string, box: BoxSettings): string {
         // The address, and what hangs on it, outlives a cable that is pulled and a restart of networkd.
         ['ConfigureWithoutCarrier', 'yes'],
         ['IgnoreCarrierLoss', 'yes'],
-        ['KeepConfiguration', 'dynamic-on-stop'],
+        ['KeepConfiguration', 'dhcp-on-stop'],
         ['LLMNR', 'no'],
         ['MulticastDNS', 'no'],
       ]),
