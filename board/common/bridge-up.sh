@@ -12,10 +12,7 @@ host=${1:?usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]}
 net=${2:?usage: bridge-up.sh HOST_PORT NET_PORT [BRIDGE]}
 bridge=${3:-br0}
 
-# The largest MTU this port can do; empty when the driver does not say.
-largest_mtu() {
-  ip -d link show dev "$1" | sed -n 's/.* maxmtu \([1-9][0-9]*\).*/\1/p' | head -n 1
-}
+# Few processes: on a small board each costs as much as all of the kernel's work here, and the wire waits for it.
 
 # Silent before up: a port that speaks IPv6 (router solicitations, MLD) shows a second station to port security and 802.1X.
 quiet_ipv6() {
@@ -24,42 +21,26 @@ quiet_ipv6() {
   fi
 }
 
-# Quiet only while it is new: whoever set it up since may want IPv6 on it.
-if [ ! -d "/sys/class/net/$bridge" ]; then
-  ip link add name "$bridge" type bridge
-  quiet_ipv6 "$bridge"
-fi
-ports=$net
-if [ "$host" != - ]; then ports="$host $net"; fi
-
-# stp_state 0: forwards at once. mcast_snooping 0: snooping starves hosts that never join. vlan_filtering stays off: tags pass.
-ip link set dev "$bridge" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-
-for port in $ports; do quiet_ipv6 "$port"; done
-
-# Both ports carry the same largest frame: a jumbo host would be black-holed otherwise. A port in use keeps its MTU.
-a='' b=$(largest_mtu "$net")
-if [ "$host" != - ]; then a=$(largest_mtu "$host"); fi
-if [ -n "$a" ] && [ -n "$b" ]; then
-  mtu=$((a < b ? a : b))
-  for port in "$host" "$net"; do ip link set dev "$port" mtu "$mtu" || true; done
-fi
-
-# The bridge would otherwise change its own address with its ports, and lose its DHCP lease.
-ip link set dev "$bridge" address "$(cat "/sys/class/net/$net/address")"
-
-for port in $ports; do
-  ip link set dev "$port" master "$bridge"
-  # 0xfffd: everything but MAC PAUSE, which the kernel refuses to forward. LLDP, EAPOL, LACP and BPDUs pass.
-  ip link set dev "$port" type bridge_slave group_fwd_mask 0xfffd
-done
-
-# Set after the ports, which would drag it along: the box's own packets are ordinary ones.
-ip link set dev "$bridge" mtu 1500
+# Sets $mtu to the largest frame that both ports can carry: a jumbo host would be black-holed otherwise. Empty when a driver does not say.
+largest_mtu() {
+  mtu='' known=0
+  while read -r line; do
+    case $line in *" maxmtu "[1-9]*) ;; *) continue ;; esac
+    most=${line#* maxmtu }
+    most=${most%% *}
+    known=$((known + 1))
+    if [ -z "$mtu" ] || [ "$most" -lt "$mtu" ]; then mtu=$most; fi
+  done <<LINKS
+$(for port in "$host" "$net"; do echo "link show dev $port"; done | ip -d -batch -)
+LINKS
+  [ $known = 2 ] || mtu=
+}
 
 # The box's own broadcasts (ARP, DHCP) concern the site: the host is not to see a second station. Answers to a host still reach it.
-own=ntm_own_$(printf %s "$bridge" | tr -c 'a-zA-Z0-9' _)
-[ "$host" = - ] || nft -f - <<RULES || echo "bridge-up.sh: no rules on $bridge: $host will see the box's own broadcasts" >&2
+own=ntm_own_$bridge
+case $own in *[!a-zA-Z0-9_]*) own=$(printf %s "$own" | tr -c 'a-zA-Z0-9' _) ;; esac
+keep_own_broadcasts() {
+  [ "$host" = - ] || nft -f - <<RULES || echo "bridge-up.sh: no rules on $bridge: $host will see the box's own broadcasts" >&2
 table bridge $own
 delete table bridge $own
 table bridge $own {
@@ -69,6 +50,18 @@ table bridge $own {
   }
 }
 RULES
+}
+
+# Quiet only while it is new: whoever set it up since may want IPv6 on it.
+new=no
+if [ ! -d "/sys/class/net/$bridge" ]; then
+  new=yes
+  ip link add name "$bridge" type bridge
+  quiet_ipv6 "$bridge"
+fi
+ports=$net
+if [ "$host" != - ]; then ports="$host $net"; fi
+for port in $ports; do quiet_ipv6 "$port"; done
 
 # Bridged frames are nobody's business in iptables. Absent when br_netfilter is not there, which is best.
 for name in iptables ip6tables arptables; do
@@ -77,5 +70,31 @@ for name in iptables ip6tables arptables; do
   fi
 done
 
-for port in $net ${ports%"$net"}; do ip link set dev "$port" up; done
-ip link set dev "$bridge" up
+# A bridge in use has an address, and something to say. A new one is silent until the caller gives it one.
+[ $new = yes ] || keep_own_broadcasts
+
+# A port in use keeps its MTU.
+if [ "$host" != - ]; then largest_mtu; else mtu=; fi
+if [ -n "$mtu" ]; then
+  for port in $ports; do echo "link set dev $port mtu $mtu"; done | ip -force -batch - || true
+fi
+
+read -r address <"/sys/class/net/$net/address"
+{
+  # stp_state 0: forwards at once. mcast_snooping 0: snooping starves hosts that never join. vlan_filtering stays off: tags pass.
+  echo "link set dev $bridge type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+  # The bridge would otherwise change its own address with its ports, and lose its DHCP lease.
+  echo "link set dev $bridge address $address"
+  for port in $ports; do
+    echo "link set dev $port master $bridge"
+    # 0xfffd: everything but MAC PAUSE, which the kernel refuses to forward. LLDP, EAPOL, LACP and BPDUs pass.
+    echo "link set dev $port type bridge_slave group_fwd_mask 0xfffd"
+  done
+  # Set after the ports, which would drag it along: the box's own packets are ordinary ones.
+  echo "link set dev $bridge mtu 1500"
+  echo "link set dev $net up"
+  [ "$host" = - ] || echo "link set dev $host up"
+  echo "link set dev $bridge up"
+} | ip -batch -
+
+[ $new = no ] || keep_own_broadcasts
