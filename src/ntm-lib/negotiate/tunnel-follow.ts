@@ -50,6 +50,16 @@ export function follow(core: Core, path: Path, sign: Sign, now: Instant): void {
 const isSure = (path: Path, to: Endpoint, now: Instant): boolean =>
   isOurRelay(path, to) || (path.ways !== null && provenAt(path.ways, to, now))
 
+/**
+ * Whether the peer was followed to where it spoke from, or is about to be. A relay is where it is for both, and what is not followed for
+ * any other reason than its age has been decided about.
+ */
+export function isHeeded(path: Path, { from, newest }: Sign): boolean {
+  if (newest || path.address === null || isOurRelay(path, from)) return true
+  const { current, trial } = path.address
+  return sameEndpoint(current, from) || (trial !== null && sameEndpoint(trial.to, from))
+}
+
 /** A response frame came. */
 export function onResponseFrame(core: Core, path: Path, from: Endpoint, nonce: Uint8Array, now: Instant): void {
   if (path.address !== null) after(core, path, onAnswered(path.address, from, nonce, path.rtt, now), now)

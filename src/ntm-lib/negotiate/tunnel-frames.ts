@@ -8,23 +8,19 @@ import type { Path } from './paths.ts'
 import { TIMERS } from './timers.ts'
 import { type Core, closed } from './tunnel-core.ts'
 import type { Slot } from './tunnel-epochs.ts'
-import { answer, onResponseFrame, type Sign } from './tunnel-follow.ts'
+import { answer, isHeeded, onResponseFrame, type Sign } from './tunnel-follow.ts'
 import { propose } from './tunnel-open.ts'
 import { onCheck, onChecked, waysDoubted } from './tunnel-ways.ts'
 
 /** What the peer said in one datagram. One datagram is one question: the answers to many frames in it could be larger than it is. */
-export function onFrames(
-  core: Core,
-  path: Path,
-  slot: Slot,
-  { from, local }: Omit<Sign, 'frames'>,
-  frames: readonly Frame[],
-  now: Instant,
-): void {
+export function onFrames(core: Core, path: Path, slot: Slot, sign: Sign, frames: readonly Frame[], now: Instant): void {
+  const { from, local } = sign
   // Where nobody knows what it came to, an answer to a check of ours tells out of which of our ways we are heard; what else is in it came there too.
   let via: Via | null | undefined = local === undefined ? undefined : core.vias.find((v) => sameIp(v.ip, local))
   for (const frame of frames.slice(0, MAX_FRAMES)) {
     if (path.state !== 'open') return
+    // Overtaken by something newer on another way, and so not followed. Answered it would count as heard: without, it is said once more.
+    if (frame.kind === 'check' && frame.use && !isHeeded(path, sign)) continue
     if (frame.kind === 'checked') via = onChecked(core, path, frame, from, now)?.via ?? via
     else onFrame(core, path, slot, frame, from, via, now)
   }

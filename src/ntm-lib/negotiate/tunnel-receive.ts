@@ -126,7 +126,7 @@ function genuine(
   if (decoded !== null && !decoded.ok) drop(core, 'bad-frames')
   const frames = decoded === null ? null : decoded.ok ? decoded.value : []
   follow(core, path, { ...sign, newest: sign.newest && slot === path.epochs.cur, frames }, now)
-  if (frames !== null) onFrames(core, path, slot, sign, frames, now)
+  if (frames !== null) onFrames(core, path, slot, { ...sign, frames }, frames, now)
 }
 
 function admit(core: Core, path: Path, bytes: Uint8Array): Opened | null {

@@ -26,6 +26,8 @@ export class Inward {
   readonly #rows = new Int32Array(MOST_JOBS)
   readonly #slots = new Int32Array(MOST_JOBS)
   readonly #notable = new Uint8Array(MOST_JOBS)
+  /** Of frames: the newest counter of their lane before this batch. */
+  readonly #before = new Float64Array(MOST_JOBS)
   readonly #out = superBatch(OUT_SLOTS)
   readonly #meta = shared(Int32Array, OUT_SLOTS * META.words)
   readonly #share: Share
@@ -103,6 +105,7 @@ export class Inward {
     this.#rows[n] = this.#lastRow
     this.#slots[n] = slot
     this.#notable[n] = this.#lastNotable
+    if (cap.isFrames(view, at)) this.#before[n] = this.#p.engine.newestCounter(this.#lastKey, cap.lane(view, at))
   }
 
   /** What the header leads to; false, and counted or passed on, when it leads nowhere. */
@@ -187,6 +190,24 @@ export class Inward {
     return this.#p.engine.newestCounter(key, cap.lane(d.view, at)) === cap.counter(d.view, at)
   }
 
+  /**
+   * The same of frames, when they came: what a peer says in one turn arrives in one batch, and what it said first is not made old by what
+   * it said next.
+   */
+  #wereNewest(d: DatagramRuns, n: number): boolean {
+    const j = n * OPEN_JOB.words
+    const key = this.#jobs[j + OPEN_JOB.key] ?? 0
+    const at = this.#jobs[j + OPEN_JOB.at] ?? 0
+    const [lane, counter] = [cap.lane(d.view, at), cap.counter(d.view, at)]
+    if (counter <= (this.#before[n] ?? 0)) return false
+    for (let m = 0; m < n; m++) {
+      if (this.#jobs[m * OPEN_JOB.words + OPEN_JOB.key] !== key || this.#status[m] !== STATUS.done) continue
+      const other = this.#jobs[m * OPEN_JOB.words + OPEN_JOB.at] ?? 0
+      if (cap.lane(d.view, other) === lane && cap.counter(d.view, other) > counter) return false
+    }
+    return true
+  }
+
   /** Slot `s` of what opened. */
   #slot(d: DatagramRuns, s: number, now: Instant): void {
     const n = this.#meta[s * META.words + META.first] ?? 0
@@ -207,7 +228,7 @@ export class Inward {
       serial: this.#table.keys.serialOf(this.#jobs[n * OPEN_JOB.words + OPEN_JOB.key] ?? 0),
       from: senderOf(d, this.#slots[n] ?? 0),
       bytes: this.#jobs[n * OPEN_JOB.words + OPEN_JOB.len] ?? 0,
-      newest: this.#isNewest(d, n),
+      newest: this.#wereNewest(d, n),
       frames: this.#admit.copy(this.#out, s),
       ...localOf(d, this.#slots[n] ?? 0),
     })
