@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import type { Endpoint } from '#ntm-lib/addr/endpoint.ts'
 import { millis, seconds } from '#ntm-lib/base/time.ts'
 import type { Path } from '#ntm-lib/negotiate/tunnels.ts'
+import { fresh } from '#ntm-lib/negotiate/way.ts'
 import { endpointOf } from '#test/support/route.ts'
 import { test } from './mirror-mode.ts'
 import { ALICE, BOB, EVE, Pair } from './pair.ts'
@@ -74,6 +75,41 @@ test('data goes to a new address at once, no more than three times what came fro
   expect(bytesOf(all)).toBeLessThanOrEqual(3 * 332)
   expect(sent.filter((c) => c.to.ip === ALICE.ip).length).toBe(20 - ahead.length)
 })
+
+test('a way that the peer says it took is not answered when something newer has overtaken that, and is when it is said again', () => {
+  const pair = opened()
+  const { world } = pair
+  world.wait(seconds(1))
+  const [took, asked] = [checkOf(pair, true), checkOf(pair, false)]
+  world.inject(ALICE, BOB, asked, millis(1))
+  world.wait(millis(2))
+  const answers = (bytes: Uint8Array): number => {
+    const from = world.captured.length
+    world.inject(ELSEWHERE, BOB, bytes, millis(1))
+    world.wait(millis(5))
+    return world.captured.slice(from).filter((c) => c.to.ip === ELSEWHERE.ip).length
+  }
+  expect(answers(took)).toBe(0)
+  expect(pair.bobPath?.address).toMatchObject({ current: ALICE, trial: null })
+  expect(answers(checkOf(pair, true))).toBeGreaterThan(0)
+  expect(pair.bobPath?.address?.trial?.to).toEqual(ELSEWHERE)
+})
+
+/** A check of Alice's on the way in use, with `use` or not, that is kept from Bob. */
+function checkOf(pair: Pair, use: boolean): Uint8Array {
+  const { world, alicePath } = pair
+  if (alicePath?.ways == null) throw new Error('not open')
+  const checking = { ...fresh(() => Uint8Array.of(1, 2, 3, 4, 5, 6, use ? 1 : 0), world.now), use }
+  alicePath.ways = { ...alicePath.ways, list: alicePath.ways.list.map((k) => ({ ...k, checking })) }
+  world.weather = () => []
+  const before = world.captured.length
+  pair.alice.touch(alicePath, world.now)
+  world.wait(millis(1))
+  world.weather = calm
+  const said = world.captured.slice(before).find((c) => c.sender === 'alice')
+  if (said === undefined) throw new Error('nothing asked')
+  return said.bytes
+}
 
 /** An inner packet of one end that arrives at the other from an address that is not its own. */
 function deliver(pair: Pair, who: 'alice' | 'bob', from: Endpoint, bytes = 100): void {
