@@ -87,7 +87,8 @@ test('a garbled, a cut and an absent token: exit 2, the key, and what to paste; 
   await ntm('network', 'init', '--dir', dir, '--name', 'x', '--zone', 'ntm.example', '--endpoint', '192.0.2.1:4330')
   const token = (await ntm('token', 'create', '--dir', dir, '--name', 'b1', '--role', 'bridge')).stdout.trim()
   const middle = token.length >> 1
-  const flipped = token.slice(0, middle) + (token[middle] === 'A' ? 'B' : 'A') + token.slice(middle + 1)
+  // Tokens are read in either case: another letter, not the other case of the same.
+  const flipped = token.slice(0, middle) + (token[middle] === 'a' ? 'b' : 'a') + token.slice(middle + 1)
   for (const [i, text] of [flipped, token.slice(0, -5)].entries()) {
     const state = join(place.dir, `state-${i}`)
     const secret = file(`token-${i}`, text)
