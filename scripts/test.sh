@@ -66,7 +66,7 @@ suite() {
 image() {
   step image-build scripts/image-for-tests.sh x86_64
   case " ${broken[*]} " in *" image-build "*) return ;; esac
-  suite image test/image/papers.test.ts test/image/line-and-update.test.ts
+  NTM_BOARDS=x86_64 suite image test/image/papers.test.ts test/image/line-and-update.test.ts
 }
 
 # Up to two failed files once more, on a machine that does nothing else.

@@ -10,7 +10,8 @@ import { boardOf, readLayout } from '../../image/layout.ts'
 const layout = readLayout()
 
 // No box is booted here: what lies in dist/ is held against its own papers and against board/layout.json.
-for (const name of Object.keys(layout.boards)) {
+// NTM_BOARDS=x86_64: only of boards that were built for this run.
+for (const name of process.env['NTM_BOARDS']?.split(',') ?? Object.keys(layout.boards)) {
   const built = existsSync(imageFile(name as Board))
   const must = (process.env['NTM_MUST_RUN'] ?? '').split(',').includes('image')
   const title = `${name}: the image and its papers`
