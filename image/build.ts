@@ -63,3 +63,14 @@ export type BoardWays = {
   /** Last touches on the finished disk image (a PC's boot sector). */
   finish(build: Build, debian: Debian, image: string): Promise<void>
 }
+
+/** What an image is, as `image.json` in its root and the manifest beside it say in the same words. */
+export const imageFacts = ({ board, version, layout }: Build) => ({
+  product: 'ntm',
+  board: board.name,
+  compatible: board.compatible,
+  version: version.text,
+  commit: version.commit,
+  built: version.epoch,
+  data_version: layout.dataVersion,
+})

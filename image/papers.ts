@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { copyFileSync, createReadStream, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { Build, DebianPackage, Kernel } from './build.ts'
+import { type Build, type DebianPackage, imageFacts, type Kernel } from './build.ts'
 import type { SlotFiles } from './disk.ts'
 import { partitionUuid } from './layout.ts'
 import { run } from './run.ts'
@@ -25,7 +25,7 @@ export async function writePapers(
   { kernel, packages, slot, initramfs }: Finished,
   dir: string,
 ): Promise<void> {
-  const { board, version, layout, key, fast } = build
+  const { board, key, fast } = build
   writeFileSync(join(dir, 'sbom.spdx.json'), spdx(build, itemsOf(build, packages)))
   const files: Record<string, { readonly bytes: number; readonly sha256: string }> = {}
   for (const name of readdirSync(dir, { withFileTypes: true })
@@ -36,13 +36,7 @@ export async function writePapers(
   }
   const manifest = {
     format: 1,
-    product: 'ntm',
-    board: board.name,
-    compatible: board.compatible,
-    version: version.text,
-    commit: version.commit,
-    built: version.epoch,
-    data_version: layout.dataVersion,
+    ...imageFacts(build),
     complete: !fast,
     kernel: kernel.release,
     slot: { rootfs: await sha256(slot.root), kernel: await sha256(slot.kernel), initramfs: await sha256(initramfs) },

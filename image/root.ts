@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path'
 import { accountFiles } from './accounts.ts'
 import { linkApplets } from './applets.ts'
-import type { Build, Debian, Kernel } from './build.ts'
+import { type Build, type Debian, imageFacts, type Kernel } from './build.ts'
 import { ImageError } from './fault.ts'
 import { REPOSITORY } from './layout.ts'
 import { lostLibraries } from './libraries.ts'
@@ -86,7 +86,8 @@ function trustAuthorities(dir: string): void {
 }
 
 /** Who this image is, for people, for RAUC and for the program. */
-function writeIdentity({ board, version, layout }: Build, dir: string): void {
+function writeIdentity(build: Build, dir: string): void {
+  const { board, version } = build
   const product = 'NTMobile appliance'
   const release = {
     NAME: product,
@@ -102,16 +103,7 @@ function writeIdentity({ board, version, layout }: Build, dir: string): void {
   rmSync(join(dir, 'etc/os-release'), { force: true })
   write(join(dir, 'usr/lib/os-release'), lines.join(''), 0o644)
   link(join(dir, 'etc/os-release'), '../usr/lib/os-release')
-  const image = {
-    product: 'ntm',
-    board: board.name,
-    compatible: board.compatible,
-    version: version.text,
-    commit: version.commit,
-    built: version.epoch,
-    data_version: layout.dataVersion,
-  }
-  write(join(dir, 'usr/lib/ntm/image.json'), `${JSON.stringify(image, null, 2)}\n`, 0o644)
+  write(join(dir, 'usr/lib/ntm/image.json'), `${JSON.stringify(imageFacts(build), null, 2)}\n`, 0o644)
 }
 
 /** Copies an overlay's tree over the root; a link or file there replaces what Debian put. Absent overlays are empty ones. */

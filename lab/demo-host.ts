@@ -1,4 +1,5 @@
 import { CHECKS, hostState, PAGE } from './checks.ts'
+import { tellChecks } from './demo-checks.ts'
 import { LabError } from './ip.ts'
 import { natLabel, probeNat } from './nat-behaviour.ts'
 import type { Program } from './process.ts'
@@ -84,21 +85,5 @@ async function after(story: Story, scene: Scene, untouched: string): Promise<voi
     () => PAGE.run(scene),
     (page) => page,
   )
-  for (const check of CHECKS) {
-    const seen = await story.step(
-      check.title,
-      () => check.run(scene),
-      (text) => text,
-      true,
-    )
-    if (seen === null) story.keepLogs(scene)
-  }
-  await story.step(
-    'the host is as it was: addresses, routes, resolver, firewall',
-    async () => {
-      if ((await hostState(scene)) !== untouched) throw new LabError(`changed: ${await hostState(scene)}`)
-    },
-    () => 'nothing on it has changed',
-    true,
-  )
+  await tellChecks(story, scene, CHECKS, untouched)
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { CHECKS, hostState, PAGE } from './checks.ts'
-import { LabError } from './ip.ts'
+import { tellChecks } from './demo-checks.ts'
 import { whyNoLab } from './netns.ts'
 import type { Board } from './scenes/box-in-line.ts'
 import { PLACE, v4HostToV6Server } from './scenes/v4-host-to-v6-server.ts'
@@ -63,23 +63,8 @@ async function tellBoxes(): Promise<void> {
       () => PAGE.run(scene),
       (page) => page,
     )
-    for (const check of CHECKS.filter(({ title }) => QUICK.test(title))) {
-      const seen = await story.step(
-        check.title,
-        () => check.run(scene),
-        (text) => text,
-        true,
-      )
-      if (seen === null) story.keepLogs(scene)
-    }
-    await story.step(
-      'the host is as it was: addresses, routes, resolver, firewall',
-      async () => {
-        if ((await hostState(scene)) !== untouched) throw new LabError(`changed: ${await hostState(scene)}`)
-      },
-      () => 'nothing on it has changed',
-      true,
-    )
+    const checks = CHECKS.filter(({ title }) => QUICK.test(title))
+    await tellChecks(story, scene, checks, untouched)
   })
 }
 
