@@ -104,7 +104,7 @@ export const STICK = { drive: 'stick-image', device: 'stick' } as const
 
 function pci(plan: VmPlan, files: VmFiles, machine: 'bios' | 'uefi' | 'virt'): string[] {
   const nics = plan.nics ?? []
-  const cpu = machine === 'virt' ? ['-M', 'virt', '-cpu', 'cortex-a72'] : ['-M', 'q35']
+  const cpu = machine === 'virt' ? ['-M', 'virt', '-cpu', 'cortex-a72'] : ['-M', 'q35', '-cpu', PC_CPU]
   const ports = nics.flatMap((_, i) => [
     '-device',
     `pcie-root-port,id=port${i},chassis=${i + 1},addr=0x${(0x10 + i).toString(16)}`,
@@ -124,6 +124,12 @@ function pci(plan: VmPlan, files: VmFiles, machine: 'bios' | 'uefi' | 'virt'): s
     ...(plan.watchdog === true ? ['-device', 'i6300esb', '-action', 'watchdog=reset'] : []),
   ]
 }
+
+/**
+ * With a random number generator, as every PC of the last ten years has one (a `virt` is given a seed by QEMU). Without, the kernel collects
+ * randomness for seconds, and then rewrites its own code while both processors run it: QEMU 7.2 sometimes goes on with the old code for ever.
+ */
+const PC_CPU = 'qemu64,+rdrand,+rdseed'
 
 /** A card, 1 GiB, four cores: the board's own sizes. Its USB is a hub behind the board's controller. */
 function pi(plan: VmPlan, files: VmFiles): string[] {

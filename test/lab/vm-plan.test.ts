@@ -24,7 +24,7 @@ test('no box asks for KVM, a display or a network of QEMU’s own, and each wait
 })
 
 test('a kind of machine is its program, firmware and disk', () => {
-  expect(text({ machine: 'bios' })).toMatch(/^qemu-system-x86_64 -M q35 /)
+  expect(text({ machine: 'bios' })).toMatch(/^qemu-system-x86_64 -M q35 -cpu qemu64,\+rdrand/)
   const firmware = { code: '/code.fd', variables: '/vars.fd' }
   expect(text({ machine: 'uefi' }, { firmware })).toContain('readonly=on,file=/code.fd')
   expect(text({ machine: 'virt' }, { loaded: { kernel: '/k', initrd: '/i', args: 'quiet' } })).toMatch(
