@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
 
-const TOOLS = join(ROOT, 'board/common/overlay/usr/lib/ntm')
+const OVERLAY = join(ROOT, 'board/common/overlay/usr/lib')
+const TOOLS = join(OVERLAY, 'ntm')
 const top = mkdtempSync(join(tmpdir(), 'ntm-apply-'))
 afterAll(() => rmSync(top, { recursive: true }))
 
@@ -33,9 +34,19 @@ describe('system-apply', () => {
     expect(box.read('etc/hosts')).toContain('127.0.1.1 plc-7')
     expect(box.read('systemd/network/10-br0.network')).toContain('Name=br0')
     expect(statSync(box.path('systemd/network/10-br0.network')).mode & 0o777).toBe(0o644)
-    expect(box.read('systemd/timesyncd.conf.d/ntm.conf')).toContain('192.0.2.123')
+    expect(box.read('systemd/timesyncd.conf.d/50-box.conf')).toContain('192.0.2.123')
     expect(statSync(box.path('data/ssh/authorized_keys')).mode & 0o777).toBe(0o600)
     expect(box.read('systemd/journald.conf.d/50-data.conf')).toContain('Storage=persistent')
+  })
+
+  test('what is configured counts for more than what the image says: systemd reads drop-ins by name, the last one counts, one of a name', () => {
+    const box = new Box({ log: 'data\n', 'timesyncd.conf': '[Time]\nNTP=192.0.2.123\n' })
+    box.apply()
+    for (const dir of ['timesyncd.conf.d', 'journald.conf.d']) {
+      const [ours, own] = [readdirSync(join(OVERLAY, 'systemd', dir)), readdirSync(box.path(`systemd/${dir}`))]
+      expect(ours.concat(own).toSorted()).toEqual([...ours, ...own])
+      expect(ours.filter((name) => own.includes(name))).toEqual([])
+    }
   })
 
   test('net0 belongs to networkd in every role but the bridge’s, and what is no longer configured goes', () => {
