@@ -40,7 +40,10 @@ if test -z "${known}"; then
 fi
 if test "${ORDER}" != "B A"; then setenv ORDER "A B"; fi
 
-# --- which slot ------------------------------------------------------------------------------------------------------------
+# --- which slot, and what became of the starts before this one ---------------------------------------------------------------
+if test "${ORDER}" = "A B"; then setenv want A; setenv left ${A_LEFT}; else setenv want B; setenv left ${B_LEFT}; fi
+if test "${left}" = 1 || test "${left}" = 2; then echo "ntm-boot: the last start of slot ${want} did not finish"; fi
+if test "${left}" = 0; then echo "ntm-boot: slot ${want} has no starts left: it did not come up, or not do its work"; fi
 # Every slot used up: both get their tries back, for a box that tries is better than one that stands.
 setenv slot
 for round in 1 2; do
@@ -51,6 +54,7 @@ for round in 1 2; do
     fi
   done
   if test -z "${slot}"; then
+    echo "ntm-boot: no slot has starts left: both get theirs back"
     setenv A_LEFT @TRIES@
     setenv B_LEFT @TRIES@
   fi
@@ -82,7 +86,7 @@ if test -n "${first}"; then
   mmc write ${state_at} ${first} 1
   mmc write ${state_at} ${second} 1
 fi
-echo "ntm-boot: slot ${slot}, order ${ORDER}, left A ${A_LEFT} B ${B_LEFT}"
+echo "ntm-boot: starting slot ${slot} (starts left: A ${A_LEFT}, B ${B_LEFT})"
 
 # --- start it; whatever fails here ends in a reset, and the counter decides who is next --------------------------------------
 # `local.env` on the boot partition, one line `extra=…`: more arguments for the kernel, for those who look for a fault.
@@ -105,6 +109,6 @@ if load mmc ${devnum}:${kernel_part} ${kernel_at} vmlinuz.gz; then
   fi
 fi
 if test -n "${whole}"; then booti ${kernel_at} ${initrd_at}:${initrd_bytes} ${fdt_addr}; fi
-echo "ntm-boot: slot ${slot} does not start"
+echo "ntm-boot: the kernel of slot ${slot} cannot be read: starting again"
 sleep 1
 reset

@@ -14,6 +14,8 @@ type Card = {
   readonly pins?: Readonly<Record<number, 0 | 1>>
 }
 
+const OUT = 'has no starts left: it did not come up, or not do its work'
+
 describe('the slot is chosen by the boot state', () => {
   const choices = ['A B', 'B A'].flatMap((order) =>
     [0, 1, 2, 3].flatMap((a) => [0, 1, 2, 3].map((b) => [order, a, b] as const)),
@@ -50,6 +52,30 @@ describe('the slot is chosen by the boot state', () => {
     ['a state without counters gives both their starts back', { ORDER: 'B A' }, 'B'],
   ] as const)('%s', (_, had, slot) => {
     expect(boot({ copies: [had, had] }).started).toBe(slot)
+  })
+})
+
+describe('the console says which slot starts, and why', () => {
+  const told = (words: Readonly<Record<string, string>>) => {
+    const state = { ...FRESH, ...words }
+    return boot({ copies: [state, state] }).lines.filter((line) => line.startsWith('ntm-boot: '))
+  }
+
+  test.each([
+    [{}, ['starting slot A (starts left: A 2, B 3)']],
+    [{ A_LEFT: '1' }, ['the last start of slot A did not finish', 'starting slot A (starts left: A 0, B 3)']],
+    [{ A_LEFT: '0' }, [`slot A ${OUT}`, 'starting slot B (starts left: A 0, B 2)']],
+    [{ ORDER: 'B A', A_LEFT: '0' }, ['starting slot B (starts left: A 0, B 2)']],
+    [
+      { A_LEFT: '0', B_LEFT: '0' },
+      [
+        `slot A ${OUT}`,
+        'no slot has starts left: both get theirs back',
+        'starting slot A (starts left: A 2, B 3)',
+      ],
+    ],
+  ])('%o', (words, lines) => {
+    expect(told(words)).toEqual(lines.map((line) => `ntm-boot: ${line}`))
   })
 })
 

@@ -106,6 +106,14 @@ test('a missing coordinator or a configuration with mistakes is no fault of a go
   expect(box.console()).toContain('ntm-slot: A is good')
 })
 
+test('in place of a slot that does not start: said on the console, and what mends it', () => {
+  const box = boxOf('B')
+  box.ask('set-state', 'A', 'bad')
+  box.run('begin')
+  expect(box.slot()).toMatchObject({ slot: 'B', state: 'good', why: expect.stringMatching(/^slot A does not start/) })
+  expect(box.console()).toMatch(/B runs, for slot A does not start.* The next update mends that/)
+})
+
 test('a slot whose program cannot be run leaves, but not into a slot that does not start', () => {
   const box = boxOf('A')
   box.program('ntm', 'exit 139')
