@@ -52,6 +52,8 @@ describeLab('usr/lib/ntm/wire', () => {
     await box.watch()
     await box.plug(B)
     await box.becomes('forwarding')
+    // By the first look; the service that goes on looking does not say it again.
+    expect(box.said().filter((line) => line.includes('there is only one'))).toHaveLength(1)
     expect(box.ports()).toMatchObject({ net: A, host: B })
     // What networkd has set up on br0 since is still there.
     expect(await box.lab.must('box', 'ip', ['-6', 'address', 'show', 'dev', 'br0'])).toContain('2001:db8::7')
@@ -120,6 +122,7 @@ describeLab('usr/lib/ntm/wire', () => {
     box.lab.ip('host', `link set ${box.end(B)} up`)
     await box.becomes('forwarding')
     await box.hears('host0: cable in')
+    await box.hears('bridge forwards frames again')
   })
 
   test('other roles: net0 alone, no bridge; a box that becomes a bridge again bridges', async () => {
