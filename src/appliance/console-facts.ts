@@ -72,8 +72,8 @@ function wireFacts({ wire, cables }: ConsoleFacts): readonly Fact[] {
 
 function networkFacts(f: ConsoleFacts): readonly Fact[] {
   const { status } = f
-  if (status === null)
-    return f.role === '' ? [] : [{ about: 'network', says: ['the program is not running'], isTrouble: true }]
+  if (f.role === '') return []
+  if (status === null) return [{ about: 'network', says: ['the program is not running'], isTrouble: true }]
   if (status['starting'] === true) return [{ about: 'network', says: [f.member, 'starting'] }]
   if (f.role === 'coordinator') {
     const { known, present } = record(status['members'])

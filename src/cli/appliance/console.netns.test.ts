@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -89,7 +89,14 @@ test('a screen on each terminal, drawn again only when something changed; what i
     ...{ role: 'bridge', name: 'plc-7.ntm.example', coordinator, hosts: [], paths: [] },
   }))
   onTestFinished(() => server.close())
+  // A console that is started now asks before it says anything of the program.
+  writeFileSync(join(dir, 'late'), '')
+  const late = startConsole([join(dir, 'late')], places)
+  onTestFinished(() => late.close())
   const from = shown.map((text) => text.length)
   await until(() => shown.every((text, i) => text.slice(from[i]).includes('plc-7.ntm.example  registered')))
   expect(shown.map((text, i) => text.slice(from[i]).split('\u001b[H').at(-1)?.includes('▀'))).toEqual([false, false])
+  const first = readFileSync(join(dir, 'late'), 'utf8')
+  expect(first).toContain('starting')
+  expect(first).not.toContain('not running')
 })

@@ -11,7 +11,8 @@ export type Console = { close(): void }
  */
 export function startConsole(paths: readonly string[], places: LookPlaces): Console {
   const screens = paths.map((path) => ({ tty: new Tty(path), shows: '' }))
-  let status: Awaited<ReturnType<typeof lookAtProgram>> = null
+  // Until it was asked the first time.
+  let status: Awaited<ReturnType<typeof lookAtProgram>> = { starting: true }
   let turn = 0
   const box = new BoxLook(places)
   let last = ''
