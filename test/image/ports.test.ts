@@ -18,26 +18,42 @@ describeImage('network ports of a box', 'x86_64', () => {
     const lan = await scene.lab.must('lan', 'cat', ['/sys/class/net/lan0/address'])
     expect(await scene.lab.must('host', 'ip', ['neigh', 'show', IN_LINE.lan.ip4])).toContain(lan.trim())
     // Full-sized frames, also those of a VLAN, are let through.
-    const big = ['-n', '-c', '3', '-M', 'do', '-s', '1472', '-W', '2', IN_LINE.lan.ip4]
-    expect((await scene.lab.run('host', 'ping', big)).stdout).toContain(' 3 received')
+    const big = (to: string): string[] => ['-n', '-c', '3', '-M', 'do', '-s', '1472', '-W', '2', to]
+    expect((await scene.lab.run('host', 'ping', big(IN_LINE.lan.ip4))).stdout).toContain(' 3 received')
+    const sides = [
+      ['host', IN_LINE.host.link, '192.168.78.9'],
+      ['lan', IN_LINE.lan.link, '192.168.78.1'],
+    ] as const
+    for (const [room, link, ip4] of sides)
+      scene.lab.ip(
+        room,
+        `link add link ${link} name vlan7 type vlan id 7`,
+        `addr add ${ip4}/24 dev vlan7`,
+        'link set vlan7 up',
+      )
+    expect((await scene.lab.run('host', 'ping', big('192.168.78.1'))).stdout).toContain(' 3 received')
   })
 
-  test('the second port is missing: the box says so, and bridges when it comes', async () => {
-    const nics = bothPorts().map((nic) => (nic.link === 'host0' ? { ...nic, absent: true } : nic))
+  test.each([
+    { model: 'virtio-net-pci', is: 'a card' },
+    { model: 'usb-net', is: 'a USB adapter' },
+  ] as const)('the second port is missing: the box says so, and bridges when $is comes', async ({ model }) => {
+    const nics = bothPorts().map((nic) => (nic.link === 'host0' ? { ...nic, model, absent: true } : nic))
     const scene = await lineForTest({ nics })
     const network = await LanNetwork.start(scene)
     scene.vm.disk.fat('boot').write(await network.bridgeFiles(scene))
     await scene.vm.start()
     await scene.vm.until(SAYS.ready('bridge'))
-    expect((await scene.shell.state('wire'))['state']).toMatch(/one-port|no-host-port/)
+    await scene.vm.until(/ntm-wire: one-port: .*net0.* plugged in/)
+    expect(await scene.shell.state('wire')).toMatchObject({ state: 'one-port', net: 'net0', host: '' })
     expect(await pingThrough(scene, 2)).toBe(0)
     const since = scene.vm.mark()
     const begun = performance.now()
     await scene.vm.plugNic('host0')
     await until('a way through', async () => ((await pingThrough(scene, 1)) === 1 ? true : null), 120_000, 200)
     tell(`a port that was plugged in carries frames ${((performance.now() - begun) / 1000).toFixed(1)} s later`)
-    await scene.vm.until(/ntm-wire:/, { since })
-    expect(await scene.shell.state('wire')).toMatchObject({ state: 'forwarding' })
+    await scene.vm.until(SAYS.wire, { since })
+    expect(await scene.shell.state('wire')).toMatchObject({ state: 'forwarding', why: '' })
   })
 
   test('a port is pulled out and put back', async () => {
