@@ -7,7 +7,7 @@ import { keptBox } from '../compose/box.ts'
 import { type ConfigSet, ConfigSets } from './config-sets.ts'
 import { readFacts, writeFacts } from './fact-files.ts'
 import { KeptState } from './kept-state.ts'
-import { hashOf, type Offer, readOffer, removeSecrets, writeReport } from './medium.ts'
+import { hashOf, hasRoot, type Offer, readOffer, removeSecrets, writeReport } from './medium.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 export type ImportPlaces = {
@@ -123,6 +123,7 @@ function take(
   const network = isCoordinator && offer.network !== null ? state.takeNetwork() : null
   if (offer.network !== null && !isCoordinator) notes.push('"network" is for a coordinator, and was left alone')
   if (network !== null && network.note !== '') notes.push(network.note)
+  if (network !== null && offer.network !== null && hasRoot(offer.network)) notes.push(ROOT_STAYS)
   const isNew = before === null || !isSame(before, verdict.set)
   if (isNew) sets.put(verdict.set)
   if (verdict.leaves) notes.push(`what it was is kept on the data partition as ${state.leave()}`)
@@ -178,3 +179,5 @@ const plain = ({ text, token, system }: ConfigSet): string =>
 const isRam = (run: string): boolean => readFacts(join(run, 'data'))['medium'] === 'ram'
 const dateText = (ms: number): string => `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 const REPORT = 'ntm-report.txt'
+const ROOT_STAYS =
+  'network/root.json was neither taken nor removed: whoever has it can make terminators of this network, so move it to a safe place, off this medium'

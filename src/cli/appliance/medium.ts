@@ -74,6 +74,9 @@ export const secretsOf = (network: string): readonly string[] =>
     .filter((name) => name === 'network.json' || name.startsWith('coordinator.db'))
     .sort()
 
+/** Whether the root's key lies beside: the operator's to move. */
+export const hasRoot = (network: string): boolean => existsSync(join(network, 'root.json'))
+
 /** Null when there is no such file. Editors of Windows put a mark in front, or two bytes into each letter. */
 function textOf(file: string, mostBytes: number, unmarked = true): string | null {
   let bytes: Buffer
