@@ -84,7 +84,8 @@ describeImage('configuration without a keyboard', 'x86_64', () => {
       name: 'bridge3',
     })
     const stick = join(scene.lab.dir, 'late.img')
-    makeStick(stick, files)
+    // One without a partition table, as some are.
+    const fat = makeStick(stick, files, { bare: true })
     await scene.vm.plugStick(stick)
     await until(
       'the new name',
@@ -92,7 +93,10 @@ describeImage('configuration without a keyboard', 'x86_64', () => {
       180_000,
       2000,
     )
+    await scene.vm.until(/ntm-import: configuration ok/, { since })
     expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
+    await scene.vm.stop()
+    expect(fat.text('ntm-report.txt')).toMatch(/in force since/)
   })
 })
 
@@ -116,7 +120,7 @@ describeImage('a box whose first configuration is bad', 'x86_64', () => {
     scene.vm.disk.fat('boot').write({ 'ntm.toml': 'role = "brigde"\n' })
     await scene.vm.start()
     await wireUp(scene.vm)
-    await scene.vm.until(/role/i, { unless: SAYS.ready('bridge') })
+    await scene.vm.until(/ntm-import: configuration refused: .*role/, { unless: SAYS.ready('bridge') })
     expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
     await scene.vm.until(SAYS.good('A'))
     await scene.vm.stop()
