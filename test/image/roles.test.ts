@@ -26,6 +26,16 @@ describeImage('roles of one image', 'x86_64', () => {
     expect(await status(scene, 'tt')).toMatch(/"role":\s*"tt"/)
     expect(await scene.shell.must('nft list ruleset')).toMatch(/masquerade|snat/)
     expect(await scene.shell.must('ip -o addr show dev net0')).toContain(`${IN_LINE.box.ip4}/24`)
+    // It forwards between the tunnel's device and net0, and nowhere else; its unit may write only what is the network's below /proc/sys.
+    expect(await scene.shell.must(FORWARDING)).toBe('1 1 0\n')
+    const mounts = await scene.shell.must(
+      'grep " /proc/sys" /proc/$(systemctl show -p MainPID --value ntm.service)/mounts',
+    )
+    expect(mounts).toMatch(/ \/proc\/sys proc ro,/)
+    expect(mounts).toMatch(/ \/proc\/sys\/net proc rw,/)
+    expect(await scene.shell.must('journalctl -u ntm.service -p warning -o cat --no-pager')).not.toMatch(
+      /sysctl|EACCES|EPERM|EROFS/,
+    )
   })
 
   test('a relay', async () => {
@@ -58,7 +68,11 @@ describeImage('roles of one image', 'x86_64', () => {
     await scene.vm.stop()
     const seed = /"(?:seed|secret|private)\w*":\s*"([^"]{16,})"/.exec(String(files['network/network.json']))?.[1] ?? ''
     expect(seed).not.toBe('')
-    expect(scene.vm.disk.fat('boot').list('network')).toEqual([])
+    // The root's key is the operator's to move, who may have no other copy; the box has none of it, and says so.
+    expect(scene.vm.disk.fat('boot').list('network')).toEqual(['network/root.json'])
+    expect(scene.vm.disk.fat('boot').text('ntm-report.txt')?.replaceAll(/\s+/g, ' ')).toMatch(
+      /root\.json was neither .*move it/,
+    )
     expect(scene.vm.disk.readRaw('boot').includes(seed)).toBe(false)
   })
 
@@ -81,6 +95,9 @@ describeImage('roles of one image', 'x86_64', () => {
     await scene.vm.until(SAYS.ready('tt'), { since })
   })
 })
+
+/** Of the tunnel's device, net0, and what a port has that came later. */
+const FORWARDING = 'cd /proc/sys/net/ipv4/conf; echo $(cat ntm0/forwarding net0/forwarding default/forwarding)'
 
 const appliance = (scene: InLine) => inLineAppliance(scene, { gateway: IN_LINE.lan.ip4, resolvers: [IN_LINE.lan.ip4] })
 
