@@ -17,6 +17,7 @@ setenv ORDER
 setenv A_LEFT
 setenv B_LEFT
 setenv BUTTON
+setenv TRIAL
 setenv known
 setenv first
 setenv second
@@ -24,11 +25,11 @@ mmc dev ${devnum}
 if part start mmc ${devnum} state first; then
   setexpr second ${first} + 400
   if mmc read ${state_at} ${first} 1; then
-    if env import -c ${state_at} 200 ORDER A_LEFT B_LEFT BUTTON; then setenv known first; fi
+    if env import -c ${state_at} 200 ORDER A_LEFT B_LEFT BUTTON TRIAL; then setenv known first; fi
   fi
   if test -z "${known}"; then
     if mmc read ${state_at} ${second} 1; then
-      if env import -c ${state_at} 200 ORDER A_LEFT B_LEFT BUTTON; then setenv known second; fi
+      if env import -c ${state_at} 200 ORDER A_LEFT B_LEFT BUTTON TRIAL; then setenv known second; fi
     fi
   fi
 fi
@@ -82,7 +83,7 @@ fi
 # --- the try is counted before the kernel starts; first copy first, so that one of them always holds -------------------------
 if test -n "${first}"; then
   mw.b ${state_at} 0 200
-  env export -c -s 200 ${state_at} A_LEFT BUTTON B_LEFT ORDER
+  env export -c -s 200 ${state_at} A_LEFT BUTTON B_LEFT ORDER TRIAL
   mmc write ${state_at} ${first} 1
   mmc write ${state_at} ${second} 1
 fi

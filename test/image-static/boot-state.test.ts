@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -22,6 +22,7 @@ describe.each(Object.keys(BOARDS) as Board[])('%s', (board) => {
       A_LEFT: '3',
       B_LEFT: '3',
       BUTTON: '0',
+      TRIAL: '',
       one: 'whole',
       two: 'whole',
     })
@@ -33,12 +34,39 @@ describe.each(Object.keys(BOARDS) as Board[])('%s', (board) => {
     expect(box.ask('get-state', 'B')).toBe('bad')
     expect(box.ask('get-primary')).toBe('A')
     box.ask('set-primary', 'B')
-    expect(box.show()).toMatchObject({ ORDER: 'B A', A_LEFT: '3', B_LEFT: '3' })
+    expect(box.show()).toMatchObject({ ORDER: 'B A', A_LEFT: '3', B_LEFT: '3', TRIAL: 'B' })
     expect(box.ask('get-primary')).toBe('B')
+    box.ask('set-state', 'A', 'good')
+    expect(box.ask('get-trial')).toBe('B')
     box.ask('set-state', 'B', 'bad')
     expect(box.ask('get-primary')).toBe('A')
     box.ask('set-state', 'B', 'good')
     expect(box.ask('get-state', 'B')).toBe('good')
+    expect(box.ask('get-trial')).toBe('')
+  })
+
+  test('an installed slot is on trial until it is found good, something else is put there, or somebody tells its end', () => {
+    const installed = (running: 'A' | 'B') => {
+      const box = state(board)
+      box.run('set-primary', 'B')
+      box.runs(running)
+      return box
+    }
+    const trial = (box: ReturnType<typeof installed>, ...args: string[]): string => {
+      box.ask(...args)
+      return box.ask('get-trial')
+    }
+    // In the slot itself: found bad, the other one is still to learn why it runs again.
+    expect(trial(installed('B'), 'repair')).toBe('B')
+    expect(trial(installed('B'), 'set-state', 'A', 'bad')).toBe('B')
+    expect(trial(installed('B'), 'set-state', 'B', 'bad')).toBe('B')
+    expect(trial(installed('B'), 'set-state', 'B', 'good')).toBe('')
+    expect(trial(installed('B'), 'set-primary', 'B')).toBe('')
+    // In the other one: it waits for its first start, or has failed.
+    expect(trial(installed('A'), 'set-state', 'A', 'good')).toBe('B')
+    expect(trial(installed('A'), 'set-state', 'B', 'bad')).toBe('')
+    expect(trial(installed('A'), 'end-trial')).toBe('')
+    expect(trial(installed('A'), 'set-primary', 'A')).toBe('')
   })
 
   test('a copy torn by a power cut: the other one counts, and is copied back', () => {
@@ -105,13 +133,14 @@ test('U-Boot reads what Linux writes: CRC-32, little endian, of the 508 bytes be
     'BUTTON=1',
     'B_LEFT=3',
     'ORDER=B A',
+    'TRIAL=B',
   ])
 })
 
 test('GRUB reads what Linux writes, and its files lie where Linux looks', () => {
   const box = state('x86_64')
   box.ask('set-primary', 'B')
-  expect(box.bytes(65_536).toString()).toMatch(/^# GRUB Environment Block\nORDER=B A\nA_LEFT=3\nB_LEFT=3\n#+$/)
+  expect(box.bytes(65_536).toString()).toMatch(/^# GRUB Environment Block\nORDER=B A\nA_LEFT=3\nB_LEFT=3\nTRIAL=B\n#+$/)
   // FAT12, by the numbers in its first sector: where the clusters of both directory entries are.
   const disk = readFileSync(box.file)
   const [sector, cluster, reserved, fats] = [
@@ -146,7 +175,10 @@ function state(board: Board) {
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
   const file = join(dir, 'state')
   execFileSync('sh', [join(ROOT, 'board/common/make-state.sh'), board, file])
-  const env = { ...process.env, NTM_STATE: file, NTM_BOARD: board, NTM_RUN: dir }
+  const cmdline = join(dir, 'cmdline')
+  const runs = (slot: 'A' | 'B'): void => writeFileSync(cmdline, `quiet ntm.slot=${slot}\n`)
+  runs('A')
+  const env = { ...process.env, NTM_STATE: file, NTM_BOARD: board, NTM_RUN: dir, NTM_CMDLINE: cmdline }
   const run = (...args: string[]) => spawnSync('sh', [TOOL, ...args], { env, encoding: 'utf8' })
   const ask = (...args: string[]): string => {
     const { status, stdout, stderr } = run(...args)
@@ -162,6 +194,7 @@ function state(board: Board) {
   return {
     file,
     run,
+    runs,
     ask,
     bytes,
     write,

@@ -41,6 +41,13 @@ describe('the slot is chosen by the boot state', () => {
     expect(boot({ copies: ['torn', 'torn'] }).written).toEqual({ ORDER: 'A B', A_LEFT: '2', B_LEFT: '3', BUTTON: '0' })
   })
 
+  test('the word for a slot on trial is kept, and left out when there is none', () => {
+    const had = { ...FRESH, ORDER: 'B A', TRIAL: 'B' }
+    expect(boot({ copies: [had, had] }).written).toEqual({ ...had, B_LEFT: '2' })
+    expect(boot({ copies: ['torn', had] }).written).toEqual({ ...had, B_LEFT: '2' })
+    expect(boot({ copies: [FRESH, had] }).written).toEqual({ ...FRESH, A_LEFT: '2' })
+  })
+
   test('both copies are written before the kernel starts, the first one first, where boot-state looks for them', () => {
     const { lines } = boot({ copies: ['torn', 'torn'] })
     expect(lines.filter((line) => /^(write|start)/.test(line))).toEqual(['write 20800', 'write 20c00', 'start A'])
@@ -68,11 +75,7 @@ describe('the console says which slot starts, and why', () => {
     [{ ORDER: 'B A', A_LEFT: '0' }, ['starting slot B (starts left: A 0, B 2)']],
     [
       { A_LEFT: '0', B_LEFT: '0' },
-      [
-        `slot A ${OUT}`,
-        'no slot has starts left: both get theirs back',
-        'starting slot A (starts left: A 2, B 3)',
-      ],
+      [`slot A ${OUT}`, 'no slot has starts left: both get theirs back', 'starting slot A (starts left: A 2, B 3)'],
     ],
   ])('%o', (words, lines) => {
     expect(told(words)).toEqual(lines.map((line) => `ntm-boot: ${line}`))
@@ -174,7 +177,7 @@ esac; }
 env() { case "$1 $2" in
   'import -c') [ "$4" = 200 ] || exit 9; if [ "$last" = 20800 ]; then copy0; else copy1; fi ;;
   'import -t') return 1 ;;
-  'export -c') [ "$3 $4" = '-s 200' ] || exit 9; shift 5; local all=; for name; do all="$all|$name=\${!name}"; done; echo "export \${all#|}" ;;
+  'export -c') [ "$3 $4" = '-s 200' ] || exit 9; shift 5; local all=; for name; do [ -z "\${!name}" ] || all="$all|$name=\${!name}"; done; echo "export \${all#|}" ;;
 esac; }
 gpio() { local level=pin$2; return "\${!level:-0}"; }
 load() { [ "$broken" != "$4" ] && [ "$4" != local.env ] || return 1; filesize=1000; from=\${2#*:}; }

@@ -60,7 +60,7 @@ test('found bad, it goes back, and the old slot tells why', () => {
     result: 'rolled-back',
     why: 'the tunnel worked before the update and does not now',
   })
-  expect(old.console()).toContain('back on A, version 0.1.0. Version 0.2.0 did not hold: the tunnel')
+  expect(old.console()).toContain('back on A, version 0.1.0, for version 0.2.0 in slot B did not hold: the tunnel')
   expect(old.slot()).toMatchObject({ slot: 'A', state: 'good' })
 })
 
@@ -87,6 +87,58 @@ test('an installation cut off changes nothing', () => {
   box.run('begin')
   expect(box.last()).toMatchObject({ result: 'interrupted' })
   expect(box.slot()).toMatchObject({ state: 'good' })
+})
+
+test('an update that the data partition has forgotten is on trial all the same, goes back, and the old slot says so', () => {
+  const before = boxOf('A')
+  before.ask('set-primary', 'B')
+  const box = boxOf('B', undefined, before)
+  box.run('begin')
+  expect(box.slot()).toMatchObject({ slot: 'B', state: 'trial' })
+  expect(box.console()).toContain('ntm-slot: B is on trial for 600 s, version 0.2.0')
+  box.program('ntm', 'echo "there is no wire"; exit 1')
+  box.run('judge')
+  expect(box.rebooted()).toBe(true)
+  rmSync(join(box.data, 'update/pending'))
+  const old = boxOf('A', undefined, box)
+  old.run('begin')
+  expect(old.console()).toContain('back on A, version 0.1.0, for the update in slot B did not hold')
+  expect(old.last()).toMatchObject({ result: 'rolled-back', slot: 'B' })
+  const next = boxOf('A', undefined, box)
+  next.run('begin')
+  expect(next.slot()['why']).toMatch(/^slot B does not start/)
+})
+
+test('forgotten while it waits for its first start, and found good then: an ordinary slot from there on', () => {
+  const old = boxOf('A')
+  old.ask('set-primary', 'B')
+  old.run('begin')
+  expect(old.slot()['why']).toBe('the update waits in slot B for a restart')
+  rmSync(join(old.data, 'update/pending'))
+  const box = boxOf('B', undefined, old)
+  box.run('begin')
+  box.run('judge')
+  expect(box.last()).toMatchObject({ result: 'good', version: '0.2.0' })
+  expect(box.state()).toMatchObject({ TRIAL: '', B_LEFT: '3' })
+  box.run('begin')
+  expect(box.slot()).toMatchObject({ state: 'good', why: '' })
+})
+
+test('a new installation that is cut off ends the trial of what was there before it', () => {
+  const box = boxOf('A', { ...PENDING, installed: 'no' })
+  box.ask('set-primary', 'B')
+  box.ask('set-state', 'B', 'bad')
+  box.run('begin')
+  expect(box.last()).toMatchObject({ result: 'interrupted' })
+})
+
+test('nobody judges what was forgotten: the guard ends that trial too', async () => {
+  const before = boxOf('A')
+  before.ask('set-primary', 'B')
+  const box = boxOf('B', undefined, before, 'ntm.trial=0')
+  const guard = spawn('sh', [join(TOOLS, 'slot'), 'guard'], { env: { ...box.env, NTM_GRACE: '1' } })
+  await new Promise((done) => guard.once('close', done))
+  expect(box.rebooted()).toBe(true)
 })
 
 test('installed, and the old slot once more: the new one still waits', () => {
