@@ -11,15 +11,15 @@ type Way = {
   readonly damage: (disk: Disk) => void
   /** What is said of it on the console. */
   readonly says: RegExp
-  /** Starts that slot A gets. A kernel that the loader itself cannot read is not tried again. */
-  readonly starts: number
+  /** Starts until slot B's. A kernel that the loader itself cannot read is not tried again. */
+  readonly starts: RegExp
 }
 
 const ROOT_IS_RUBBISH: Way = {
   what: 'the root file system is rubbish',
   damage: (disk) => disk.damage('rootA'),
   says: /ntm-init: rootA \(\w+\) cannot be read: starting again/,
-  starts: 3,
+  starts: /^AAAB$/,
 }
 
 const WAYS: readonly Way[] = [
@@ -28,14 +28,15 @@ const WAYS: readonly Way[] = [
     what: 'the kernel’s partition is rubbish',
     damage: (disk) => disk.damage('kernelA'),
     says: /ntm-boot: the kernel of slot A cannot be read/,
-    starts: 1,
+    starts: /^AB$/,
   },
   // The head of a squashfs is whole, so it is mounted; programs are missing later.
   {
     what: 'the middle of the root file system is rubbish',
     damage: (disk) => disk.damage('rootA', { from: 4 << 20, bytes: 40 << 20 }),
-    says: /SQUASHFS error|Kernel panic/,
-    starts: 3,
+    says: /SQUASHFS error/,
+    // As soon as the verdict is that the program cannot be run; what does not come that far has three.
+    starts: /^A{1,3}B$/,
   },
 ]
 
@@ -72,7 +73,7 @@ async function inSlotB(vm: Vm, { says, starts }: Way): Promise<void> {
   tell(`in slot B ${(good.atMs / 1000).toFixed(1)} s after power came`)
   const lines = vm.console.lines.map(({ text }) => text)
   const started = lines.flatMap((text) => /ntm-boot: starting slot ([AB])/.exec(text)?.[1] ?? [])
-  expect(started.join('')).toBe(`${'A'.repeat(starts)}B`)
+  expect(started.join('')).toMatch(starts)
   expect(lines.find((text) => says.test(text))).toBeDefined()
   expect(lines).toContain('ntm-boot: slot A has no starts left: it did not come up, or not do its work')
   expect(vm.console.find(/ntm-slot: B runs, for slot A does not start.* The next update mends that/)).not.toBeNull()
