@@ -11,5 +11,9 @@ export function plugIn(lab: Lab, room: string, link: string): void {
   lab.ip(room, `tuntap add dev ${tap} mode tap`)
   lab.lanSwitch(room, joint, [link, tap])
   // Frames to group addresses of IEEE 802.1 are the box's business, not this switch's.
-  lab.ip(room, `link set ${joint} type bridge group_fwd_mask 0xfff8`, `link set ${link} up`, `link set ${tap} up`)
+  const ports = [link, tap].flatMap((port) => [
+    `link set ${port} type bridge_slave learning off group_fwd_mask 0xfffd`,
+    `link set ${port} up`,
+  ])
+  lab.ip(room, ...ports)
 }
