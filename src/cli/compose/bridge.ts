@@ -43,8 +43,8 @@ export async function startBridge(
   const show = await offerStatus(config.control.socket, 'bridge', undo)
   const links = await listLinks()
   const names = config.bridge
+  // The ports may come later, as they may leave and return: without them it is a member of its network that has no hosts.
   const bridge = needLink(links, names.bridge, 'bridge.bridge')
-  for (const key of ['host', 'net'] as const) needLink(links, names[key], `bridge.${key}`)
   const counters = new CounterMap()
   const made = makeNode({ box, roles: ROLE_NODE | ROLE_BRIDGE, underlayMtuBytes: bridge.mtuBytes, log, counters })
   const told = new BoxStatus(made, box)

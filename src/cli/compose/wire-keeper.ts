@@ -38,6 +38,7 @@ export class WireKeeper {
   #on: readonly number[] = []
   #mtuBytes = 0
   #missing = ''
+  #wasUp = false
   #busy: Promise<void> | null = null
   #again = false
   #stopped = false
@@ -119,7 +120,9 @@ export class WireKeeper {
   #wait(missing: string): void {
     if (this.#missing === missing) return
     this.#missing = missing
-    this.#p.log.warn('bridge.port-gone', { port: missing, what: 'its wire is down until it is back' })
+    // Never seen: perhaps its name is not what was meant.
+    const there = this.#wasUp ? {} : { there: String(currentLinks().map((l) => l.name)) }
+    this.#p.log.warn('bridge.port-gone', { port: missing, what: 'its wire is down until it is there', ...there })
   }
 
   async #bringUp(host: LinkState, net: LinkState): Promise<void> {
@@ -142,6 +145,7 @@ export class WireKeeper {
       this.#divert = divert
       this.#down.add(() => divert.stop())
       await divert.start()
+      this.#wasUp = true
       if (this.#missing !== '') log.info('bridge.port-back', { port: this.#missing })
       this.#missing = ''
     } catch (why) {

@@ -54,6 +54,21 @@ describeLab('a port of the box leaves and returns', () => {
     expect(events('bridge.diverting')).toBe(4)
   })
 
+  test('started while its port towards the host is not there: a member of its network, and the wire is made when it comes', async () => {
+    const { lab } = rig.scene
+    await rig.kill()
+    lab.ip('bridge', 'link del host0')
+    await rig.start()
+    await logged('bridge.port-gone', 1)
+    expect(rig.program?.text()).toMatch(/"port":"host0".*"there":"[^"]*net0/)
+    await logged('box.registered', 1)
+    lab.cable(['host', PLACE.host.link], ['bridge', 'host0'], { leaveDown: ['bridge'] })
+    await bridgeUp()
+    await logged('bridge.port-back', 1)
+    await rig.scene.hostDhcp()
+    await works()
+  })
+
   test('the TAP follows the MTU of the ports', async () => {
     const mtu = async (): Promise<string> =>
       (await rig.scene.lab.must('bridge', 'cat', ['/sys/class/net/ntmx0/mtu'])).trim()
