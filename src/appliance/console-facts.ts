@@ -117,14 +117,10 @@ function configFacts({ config }: ConsoleFacts): readonly Fact[] {
 }
 
 function dataFacts({ data }: ConsoleFacts): readonly Fact[] {
-  if (data['medium'] !== 'ram') return []
-  return [
-    {
-      about: 'data',
-      says: ['works from RAM: what is new is lost with the power', data['why'] ?? ''],
-      isTrouble: true,
-    },
-  ]
+  const { medium, why = '' } = data
+  if (medium !== 'ram' && why === '') return []
+  const what = medium === 'ram' ? 'works from RAM: what is new is lost with the power' : 'works still, but'
+  return [{ about: 'data', says: [what, why], isTrouble: true }]
 }
 
 function slotFacts({ slot, health, update }: ConsoleFacts): readonly Fact[] {

@@ -129,6 +129,11 @@ test('what is wrong is marked: RAM, a refused configuration, a coordinator that 
   expect(plain(screenLines(consoleScreen({ ...facts, status: null })))).toContain(
     '! network the program is not running\n',
   )
+  const failing = { medium: 'disk', why: 'its disk reports errors' }
+  expect(plain(screenLines(consoleScreen({ ...facts, data: failing })))).toContain(
+    '! data    works still, but  its disk reports errors\n',
+  )
+  expect(plain(screenLines(consoleScreen({ ...facts, data: { medium: 'disk', why: '' } })))).not.toContain(' data ')
   const coordinator = {
     ...BARE,
     role: 'coordinator',
