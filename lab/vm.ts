@@ -8,6 +8,7 @@ import type { Disk } from './vm/disk.ts'
 import { nicBackend, nicDevice, qemuCommand, STICK, serialPorts, type VmFiles, type VmPlan } from './vm/plan.ts'
 import { plugIn } from './vm/plug.ts'
 import { Qmp } from './vm/qmp.ts'
+import { ServedDisk, type Stretch } from './vm/served-disk.ts'
 
 /**
  * A box of the product: the image in QEMU (no KVM), in a room of a lab. It ends with its lab, with the process that started it, and after the plan's
@@ -22,6 +23,7 @@ export class Vm {
   #qmp: Qmp | null = null
   #timer: NodeJS.Timeout | null = null
   #layered = false
+  #served: ServedDisk | null = null
   readonly #plugged = new Set<string>()
 
   constructor(lab: Lab, disk: Disk, plan: VmPlan) {
@@ -36,8 +38,14 @@ export class Vm {
     return this.#plan.name ?? this.#plan.room
   }
 
-  /** Turns the power on; `changes` to the plan stay (ports swapped, another stick). Resolves when the machine runs, long before it has booted. */
-  async start(changes: Partial<VmPlan> = {}, options: { readonly lossy?: boolean } = {}): Promise<void> {
+  /**
+   * Turns the power on; `changes` to the plan stay (ports swapped, another stick). Resolves when the machine runs, long before it has booted.
+   * `lossy`: what is not flushed is lost with the power. `mortal`: parts of the disk may begin to fail (`partitionDies`).
+   */
+  async start(
+    changes: Partial<VmPlan> = {},
+    options: { readonly lossy?: boolean; readonly mortal?: boolean } = {},
+  ): Promise<void> {
     if (this.running) throw new LabError(`${this.name} runs already`)
     this.#plan = { ...this.#plan, ...changes }
     for (const { link } of this.#plan.nics ?? []) {
@@ -45,6 +53,8 @@ export class Vm {
       this.#plugged.add(link)
     }
     this.#layered = options.lossy === true
+    if (options.mortal === true)
+      this.#served = await ServedDisk.serve(this.disk.file, join(this.lab.dir, `${this.name}.disk`))
     const files = this.#files()
     const [command, args] = qemuCommand(this.#plan, files)
     // Ends with the process that started it, also when that one is killed.
@@ -159,13 +169,24 @@ export class Vm {
     await this.qmp('device_add', this.#plan.machine === 'raspi3b' ? device : { ...device, bus: 'usb.0' })
   }
 
+  /**
+   * A partition of the running box's disk, or a part of it, cannot be read or written any more (`writes`: not written). The disk must be mortal;
+   * what was said before is over.
+   */
+  partitionDies(name: string, what: 'all' | 'writes' = 'all', part: Partial<Stretch> = {}): void {
+    if (this.#served === null) throw new LabError(`the disk of ${this.name} is not mortal`)
+    const whole = this.disk.partition(name)
+    const { offset = 0, bytes = whole.bytes - offset } = part
+    this.#served.dies({ offset: whole.offset + offset, bytes }, what)
+  }
+
   #files(): VmFiles {
     const plan = this.#plan
     const path = (end: string): string => join(this.lab.dir, `${this.name}.${end}`)
     const { disk } = this
     const machine = plan.machine ?? 'bios'
     return {
-      disk: this.#layered ? disk.layer() : disk.file,
+      disk: this.#served !== null ? `nbd:unix:${this.#served.socket}` : this.#layered ? disk.layer() : disk.file,
       format: this.#layered ? 'qcow2' : 'raw',
       qmp: path('qmp'),
       serials: Array.from({ length: serialPorts(machine) }, (_, i) => path(`tty${i}`)),
@@ -192,6 +213,8 @@ export class Vm {
     this.#timer = null
     this.#qmp?.close()
     this.#qmp = null
+    this.#served?.close()
+    this.#served = null
     this.console.detach()
   }
 

@@ -61,6 +61,38 @@ describeImage('the data partition', 'x86_64', () => {
     expect(await member(scene)).toBe(box)
   })
 
+  test('its disk begins to fail while the box runs: said, then RAM takes its place; on a good disk all is as before', async () => {
+    const { scene } = await bridgeOf()
+    await scene.vm.start({}, { mortal: true })
+    await scene.vm.until(SAYS.ready('bridge'))
+    const box = await member(scene)
+    await scene.shell.must('sync')
+    let since = scene.vm.mark()
+    // Somebody reads the last sectors, in which no file lies.
+    const end = scene.vm.disk.partition('data').bytes - 4096
+    scene.vm.partitionDies('data', 'all', { offset: end })
+    await scene.shell.run(`dd if=/dev/ntm/data bs=4096 skip=${end / 4096} of=/dev/null`)
+    await scene.vm.until(/ntm-data: the disk reports errors/, { since })
+    expect(await scene.shell.state('data')).toMatchObject({ medium: 'disk', why: 'its disk reports errors' })
+    since = scene.vm.mark()
+    scene.vm.partitionDies('data', 'writes')
+    await scene.shell.run('echo lost >/data/lost; sync')
+    await scene.vm.until(/ntm-data: works from RAM, .*(read-only|cannot be written)/, { since })
+    await scene.vm.until(SAYS.ready('bridge'), { since })
+    expect(await scene.shell.state('data')).toMatchObject({ medium: 'ram' })
+    expect(await member(scene)).toBe(box)
+    expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
+    await until('the report', async () => ((await reported(scene)) ? true : null), 60_000, 1000)
+    await scene.vm.stop()
+    expect(scene.vm.disk.fat('boot').text('ntm-report.txt')).toMatch(/in force.*TROUBLE: the box works from RAM/s)
+    since = scene.vm.mark()
+    await scene.vm.start()
+    await scene.vm.until(SAYS.ready('bridge'), { since })
+    expect(await scene.shell.state('data')).toMatchObject({ medium: 'disk', why: '' })
+    expect(await member(scene)).toBe(box)
+    expect(await reported(scene)).toBe(false)
+  })
+
   test('full: the box starts, bridges, is in its network, and says so', async () => {
     const { scene } = await bridgeOf()
     await scene.vm.start()
@@ -72,6 +104,7 @@ describeImage('the data partition', 'x86_64', () => {
     expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
     expect(await scene.shell.state('data')).toMatchObject({ medium: 'ram', why: expect.stringMatching(/full/) })
     expect(await member(scene)).toBe(box)
+    expect(await reported(scene)).toBe(true)
   })
 })
 
@@ -105,6 +138,14 @@ async function member({ shell }: InLine): Promise<string> {
   const status = 'ntm status --json --socket /run/ntm/bridge.sock'
   await shell.must(`${status} | grep -q '"state": *"registered"'`)
   return shell.must('sha256sum </data/ntm/box.json')
+}
+
+/** Whether the report on the boot partition tells of trouble with data. */
+async function reported({ shell }: InLine): Promise<boolean> {
+  const look = 'mkdir -p /run/look; mount -o ro /dev/ntm/boot /run/look; cat /run/look/ntm-report.txt; umount /run/look'
+  const { stdout } = await shell.run(look)
+  expect(stdout).toContain('NTM box: what became of this configuration')
+  return stdout.includes('TROUBLE: ')
 }
 
 async function dataMib({ shell }: InLine): Promise<number> {

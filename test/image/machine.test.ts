@@ -8,6 +8,7 @@ import { Lab } from '#lab/netns.ts'
 import { until } from '#lab/process.ts'
 import { Disk } from '#lab/vm/disk.ts'
 import { makeStick } from '#lab/vm/fat.ts'
+import { ServedDisk } from '#lab/vm/served-disk.ts'
 import { Vm } from '#lab/vm.ts'
 import { describeImage } from '#test/support/image.ts'
 
@@ -92,6 +93,37 @@ describeImage('a machine in a lab', 'x86_64', () => {
     await vm.powerCut()
     const disk = readFileSync(vm.disk.file)
     expect([disk[0], disk[1 << 20]]).toEqual([0x11, 0])
+  })
+
+  test('a disk of which a stretch begins to fail fails there and nowhere else', async () => {
+    const lab = new Lab()
+    onTestFinished(() => lab.dispose())
+    const file = lab.file('disk', '')
+    truncateSync(file, 4 << 20)
+    const disk = await ServedDisk.serve(file, join(lab.dir, 'socket'))
+    onTestFinished(() => disk.close())
+    lab.room('near')
+    const io = async (command: string): Promise<string> => {
+      const { stdout, stderr } = await lab.run('near', 'qemu-io', [
+        '-f',
+        'raw',
+        '-c',
+        command,
+        `nbd:unix:${disk.socket}`,
+      ])
+      return stdout + stderr
+    }
+    const [well, sick] = [/^(read|wrote) \d+\/\d+ bytes/, /Input\/output error/]
+    expect(await io('write -P 0x11 1M 1M')).toMatch(well)
+    disk.dies({ offset: 1 << 20, bytes: 1 << 20 }, 'writes')
+    expect(await io('write -P 0x22 2096640 4096')).toMatch(sick)
+    expect(await io('read -P 0x11 1M 1M')).toMatch(well)
+    disk.dies({ offset: 1 << 20, bytes: 1 << 20 })
+    expect(await io('read 1M 512')).toMatch(sick)
+    expect(await io('write -P 0x33 1048064 512')).toMatch(well)
+    expect(await io('write -P 0x33 2M 512')).toMatch(well)
+    expect(disk.failed).toBe(2)
+    expect([1048064, 1 << 20, 2 << 20].map((at) => readFileSync(file)[at])).toEqual([0x33, 0x11, 0x33])
   })
 })
 
