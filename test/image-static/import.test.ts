@@ -1,94 +1,121 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
-import { ROOT } from '#lab/netns.ts'
+import { expect, onTestFinished, test } from 'vitest'
+import { keyValues } from '#lab/vm/ssh.ts'
 
-// `import` with directories in place of partitions: what is mounted is there already. Judging what is new needs the box's own program and is
-// tested with it (src/cli/appliance/import.test.ts) and in QEMU.
+// /usr/lib/ntm/import, where nothing new lies on NTMBOOT: the usual start, without Node. What is new is in test/image/configuration.test.ts.
 
-const LIB = join(ROOT, 'board/common/overlay/usr/lib/ntm')
-const top = mkdtempSync(join(tmpdir(), 'ntm-import-'))
-afterAll(() => rmSync(top, { recursive: true }))
+const ROOT = join(import.meta.dirname, '../..')
+const TOOLS = join(ROOT, 'board/common/overlay/usr/lib/ntm')
+const REPORT = 'NTM box: what became of this configuration\r\n\r\nGOOD: in force, role bridge.\r\n'
 
-describe('import', () => {
-  test('an empty box is told that it only bridges', () => {
-    const box = new Box()
-    box.import()
-    expect(box.read('run/config')).toMatch(/^state=none$/m)
-  })
-
-  test('after a factory reset the configuration that was in force is put aside', () => {
-    const box = new Box()
-    box.put('run/media/boot/ntm.toml', CONFIG)
-    box.put('run/media/boot/ntm-report.txt', 'GOOD')
-    box.put('data/forget', `boot=${box.sum()}\nstick=\n`)
-    box.import()
-    expect(box.read('run/media/boot/ntm.toml.before-reset')).toBe(CONFIG)
-    expect(box.has('run/media/boot/ntm.toml')).toBe(false)
-    expect(box.has('run/media/boot/ntm-report.txt')).toBe(false)
-    expect(box.has('data/forget')).toBe(false)
-    expect(box.read('run/config')).toMatch(/^state=none$/m)
-    expect(box.read('console')).toContain('ntm.toml.before-reset')
-  })
-
-  test('one that was laid there for afterwards stays', () => {
-    const box = new Box()
-    box.put('run/media/boot/ntm.toml', 'role = "tt"\n')
-    box.put('data/forget', `boot=${'0'.repeat(64)}\n`)
-    box.import()
-    expect(box.has('run/media/boot/ntm.toml')).toBe(true)
-    expect(box.has('data/forget')).toBe(false)
-  })
-
-  test('a wish for a factory reset goes into the data partition, then from the medium, then the box starts anew', () => {
-    const box = new Box()
-    box.put('run/data', 'medium=disk\n')
-    box.put('run/media/stick/factory-reset', '')
-    box.import()
-    expect(box.has('data/factory-reset')).toBe(true)
-    expect(box.has('run/media/stick/factory-reset')).toBe(false)
-    expect(box.read('console')).toMatch(/factory reset, as the file on stick asks.*systemctl --no-block reboot/s)
-  })
+test('a healthy box writes nothing on NTMBOOT', () => {
+  const box = new Box({ medium: 'disk', why: '' })
+  box.put(REPORT)
+  box.look()
+  expect([box.report(), box.mounts()]).toEqual([REPORT, 'ro\n'])
 })
 
-const CONFIG = 'role = "bridge"\n'
-let boxes = 0
+test('trouble with data stands at the end of the report while it lasts, and is written when it changes', () => {
+  const box = new Box({ medium: 'disk', why: 'its disk reports errors' })
+  box.put(REPORT)
+  box.look()
+  const failing = `${REPORT}TROUBLE: data partition: its disk reports errors. Replace the disk before it fails.\r\n`
+  expect([box.report(), box.mounts()]).toEqual([failing, 'ro\nremount,rw\n'])
+  box.look()
+  expect([box.report(), box.mounts()]).toEqual([failing, 'ro\n'])
+  box.data({ medium: 'ram', why: 'it is full' })
+  box.look()
+  const ram =
+    'TROUBLE: the box works from RAM, for its data partition cannot be used: it is full. Changes are forgotten at its next start.\r\n'
+  expect(box.report()).toBe(`${REPORT}${ram}`)
+  box.data({ medium: 'disk', why: '' })
+  box.look()
+  expect(box.report()).toBe(REPORT)
+})
+
+test('where there was no report, there is one only as long as there is trouble', () => {
+  const box = new Box({ medium: 'ram', why: 'there is no data partition' })
+  box.look()
+  expect(box.report()).toMatch(/^TROUBLE: .*no data partition/)
+  box.data({ medium: 'disk', why: '' })
+  box.look()
+  expect(box.report()).toBeNull()
+})
+
+test('what was taken before counts as new when it was lost since', () => {
+  const box = new Box({ medium: 'disk', why: '' })
+  box.put('role = "bridge"\n', 'ntm.toml')
+  box.looked()
+  box.look()
+  expect(box.state()).toMatchObject({ state: 'ok' })
+  rmSync(box.at('data/config/ntm.toml'))
+  // Nobody here can judge it; but it is asked to.
+  box.look()
+  expect(box.state()).toMatchObject({ state: 'kept', why: expect.stringMatching(/^what boot bears/) })
+})
 
 class Box {
-  readonly #dir = join(top, String(++boxes))
+  readonly #dir = mkdtempSync(join(tmpdir(), 'ntm-import-'))
 
-  constructor() {
-    for (const dir of ['data/config', 'run/media/boot', 'run/media/stick', 'bin'])
-      mkdirSync(this.path(dir), { recursive: true })
-    for (const name of ['mount', 'umount', 'blkid', 'fsck.fat']) this.program(name, ':')
-    this.program('mountpoint', 'exit 1')
-    this.program('systemctl', `echo systemctl "$@" >>${this.path('console')}`)
-  }
-
-  path = (name: string): string => join(this.#dir, name)
-  read = (name: string): string => readFileSync(this.path(name), 'utf8')
-  has = (name: string): boolean => existsSync(this.path(name))
-  put = (name: string, text: string): void => writeFileSync(this.path(name), text)
-  program = (name: string, text: string): void =>
-    writeFileSync(this.path(`bin/${name}`), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
-
-  /** The checksum that `import` notes of NTMBOOT. */
-  sum(): string {
-    const script = 'cd "$0"; { echo ntm.toml; sha256sum <ntm.toml; } | sha256sum | cut -c 1-64'
-    return spawnSync('sh', ['-c', script, this.path('run/media/boot')], { encoding: 'utf8' }).stdout.trim()
-  }
-
-  import(): void {
-    const env = {
-      PATH: `${this.path('bin')}:${process.env['PATH']}`,
-      NTM_LIB: LIB,
-      NTM_DATA: this.path('data'),
-      NTM_RUN: this.path('run'),
-      NTM_CONSOLES: this.path('console'),
+  constructor(data: Readonly<Record<string, string>>) {
+    onTestFinished(() => rmSync(this.#dir, { recursive: true, force: true }))
+    for (const dir of ['bin', 'run/media/boot', 'data/config']) mkdirSync(this.at(dir), { recursive: true })
+    writeFileSync(this.at('data/config/ntm.toml'), 'role = "bridge"\n')
+    this.data(data)
+    // What is mounted there lies there; how is noted. No stick, nothing to mend.
+    const programs = {
+      mount: `case "$2" in remount*) echo "$2" ;; *) echo "$4" | cut -d , -f 1 ;; esac >>${this.at('mounts')}`,
+      umount: ':',
+      mountpoint: ':',
+      blkid: ':',
+      systemctl: ':',
+      'fsck.fat': ':',
     }
-    const done = spawnSync('busybox', ['sh', join(LIB, 'import')], { env, encoding: 'utf8' })
-    expect(done.status, done.stderr).toBe(0)
+    for (const [name, body] of Object.entries(programs)) {
+      writeFileSync(this.at(`bin/${name}`), `#!/bin/sh\n${body}\n`)
+      chmodSync(this.at(`bin/${name}`), 0o755)
+    }
   }
+
+  /** What `/usr/lib/ntm/data` said. */
+  data(words: Readonly<Record<string, string>>): void {
+    const lines = Object.entries(words).map(([key, value]) => `${key}=${value}\n`)
+    writeFileSync(this.at('run/data'), lines.join(''))
+  }
+
+  put = (text: string, name = 'ntm-report.txt'): void => writeFileSync(this.at(`run/media/boot/${name}`), text)
+
+  /** Notes what lies on NTMBOOT as taken. */
+  looked(): void {
+    const sum = 'printf "ntm.toml\\n"; sha256sum <ntm.toml'
+    const { stdout } = spawnSync('sh', ['-c', `{ ${sum}; } | sha256sum`], {
+      cwd: this.at('run/media/boot'),
+      encoding: 'utf8',
+    })
+    writeFileSync(this.at('data/looked'), `boot=${stdout.slice(0, 64)}\nstick=\n`)
+  }
+
+  look(): void {
+    rmSync(this.at('mounts'), { force: true })
+    const env = {
+      ...process.env,
+      PATH: `${this.at('bin')}:${process.env['PATH']}`,
+      NTM_LIB: TOOLS,
+      NTM_RUN: this.at('run'),
+      NTM_DATA: this.at('data'),
+      NTM_CONSOLES: this.at('console'),
+    }
+    const { status, stderr } = spawnSync('sh', [join(TOOLS, 'import')], { env, encoding: 'utf8', timeout: 20_000 })
+    expect(status, stderr).toBe(0)
+  }
+
+  report = (): string | null => this.#read('run/media/boot/ntm-report.txt')
+  mounts = (): string | null => this.#read('mounts')
+  state = (): Readonly<Record<string, string>> => keyValues(this.#read('run/config') ?? '')
+  at = (name: string): string => join(this.#dir, name)
+
+  #read = (name: string): string | null => (existsSync(this.at(name)) ? readFileSync(this.at(name), 'utf8') : null)
 }
