@@ -70,6 +70,7 @@ test('a program that cannot even judge is a bad slot', () => {
   box.run('begin')
   box.program('ntm', 'kill -SEGV $$')
   box.run('judge')
+  expect(box.console()).toContain('B does not do its work: its program cannot be run. The box goes to slot A')
   expect(box.rebooted()).toBe(true)
   expect(box.ask('get-state', 'B')).toBe('bad')
 })
