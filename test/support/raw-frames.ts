@@ -9,7 +9,10 @@ export type WireEnd = { readonly room: string; readonly link: string; readonly a
 export const frame = (to: string, from: string, type: string, payload: string): string =>
   `${to}${from}${type}${payload}`.padEnd(120, '0')
 
-/** What ordinary bridges keep back or ordinary hosts do not send: BPDU, LACP, EAPOL, LLDP, tags, unknown types. */
+/**
+ * What ordinary bridges keep back or ordinary hosts do not send: BPDU, LACP, EAPOL, LLDP, tags, unknown types. Where there is IP it has a header:
+ * QEMU's e1000e parses what it sends and drops the rest, which the real one does not.
+ */
 export const unusualFrames = (from: string): readonly string[] => [
   frame('0180c2000000', from, '0026', '424203'),
   frame('0180c2000002', from, '8809', '0101'),
@@ -19,10 +22,10 @@ export const unusualFrames = (from: string): readonly string[] => [
   frame('010ecf000000', from, '8892', 'fefe'),
   frame('ffffffffffff', from, '8100', '0064080045'),
   frame('ffffffffffff', from, '8100', 'e000080600'),
-  frame('ffffffffffff', from, '88a8', '0064810000650800'),
+  frame('ffffffffffff', from, '88a8', '006481000065080045'),
   frame('ffffffffffff', from, '8863', '1109'),
   frame('01005e0000fb', from, '0800', '4500'),
-  frame('3333000000fb', from, '86dd', '6000'),
+  frame('3333000000fb', from, '86dd', '6000000000003b01'),
   frame('ffffffffffff', from, 'abcd', 'ef'),
 ]
 
