@@ -60,4 +60,5 @@ test('a stick and a watchdog are there when asked for', () => {
   const line = text({ stick: '/s.img', watchdog: true })
   expect(line).toContain('-device usb-storage,id=stick,drive=stick-image,removable=on,bus=usb.0')
   expect(line).toContain('-device i6300esb -action watchdog=reset')
+  expect(text({ watchdog: 'chipset' })).toContain('ICH9-LPC.noreboot=false -action watchdog=reset')
 })
