@@ -93,7 +93,7 @@ describeImage('the data partition', 'x86_64', () => {
     expect(await reported(scene)).toBe(false)
   })
 
-  test('full: the box starts, bridges, is in its network, and says so', async () => {
+  test('full: the box starts, bridges, is in its network, says so, and can be reset', async () => {
     const { scene } = await bridgeOf()
     await scene.vm.start()
     await scene.vm.until(SAYS.ready('bridge'))
@@ -105,6 +105,10 @@ describeImage('the data partition', 'x86_64', () => {
     expect(await scene.shell.state('data')).toMatchObject({ medium: 'ram', why: expect.stringMatching(/full/) })
     expect(await member(scene)).toBe(box)
     expect(await reported(scene)).toBe(true)
+    // The way out, where nothing on it is worth keeping.
+    const end = scene.vm.mark()
+    await scene.shell.run('ntm reset --yes')
+    await scene.vm.until(/ntm-data: emptied, as .* asked/, { since: end })
   })
 })
 
