@@ -11,6 +11,7 @@ import { kernel as kernelOf } from './kernel.ts'
 import { makeKernelFat } from './kernel-fat.ts'
 import { updateKey } from './keys.ts'
 import { type Board, type Layout, REPOSITORY, WORK } from './layout.ts'
+import { linkProgram } from './link.ts'
 import { withLock } from './lock.ts'
 import { nodePackage } from './node.ts'
 import { writePapers } from './papers.ts'
@@ -68,6 +69,7 @@ async function make(build: Build, ways: BoardWays, out: string): Promise<void> {
   for (const gap of gaps) progress.say(`MISSING: ${gap}`)
   if (gaps.length > 0 && !build.fast)
     throw new ImageError(`the program is not whole: ${gaps.length} imports lead nowhere`)
+  if (gaps.length === 0) await linkProgram(app)
   progress.say('the program')
   const tree = join(work, 'root')
   await assembleRoot(build, debian, { kernel, node, app }, tree)

@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import type { PacketIo, Port } from '#native/packet-io/index.d.ts'
 import { IoFault } from './fault.ts'
 
@@ -68,4 +67,5 @@ const STATS = [
   'lostIn',
   'viaRefusedOut',
 ] as const
-const BUILT = join(import.meta.dirname, '../../native/packet-io/build/packet-io.node')
+/** By its name in package.json: the modules of an installed program lie elsewhere than here (`image/link.ts`). */
+const BUILT = '#native/packet-io/build/packet-io.node'
