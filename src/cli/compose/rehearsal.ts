@@ -3,13 +3,15 @@ import { type Ip4, ip4FromWord } from '#ntm-lib/addr/ip4.ts'
 import { after, type Instant, instant, millis } from '#ntm-lib/base/time.ts'
 import type { NodeEvent } from '#ntm-lib/negotiate/node-events.ts'
 import { ROLE_NODE, ROLE_RELAY } from '#ntm-lib/wire/certificate.ts'
+import type { NtmNode } from './ntm-node.ts'
 import type { Undo } from './process.ts'
 import { PlayedCoordinator, PlayedNode, PlayedRelay, type Player, ZONE } from './rehearsal-cast.ts'
 import { PlayedNames } from './rehearsal-names.ts'
 
 /**
- * What every role does before it is ready, and goes on with little by little while it has little else to do: V8 compiles what is used often. On
- * a desktop computer the first part takes a quarter of a second; the rest takes no more than `SHARE` of a processor.
+ * What every role does before it is ready, and goes on with little by little while it has little else to do: V8 compiles what is used often. The
+ * first part takes a quarter of a second, in which a desktop computer does all of it once and a slow one a small step: there it is
+ * more important to be ready. The rest takes no more than `SHARE` of a processor.
  */
 export function rehearse(undo: Undo): void {
   const begun = performance.now()
@@ -27,6 +29,7 @@ export function rehearse(undo: Undo): void {
 }
 
 function* actsOf(rehearsal: Rehearsal, times: number): Generator<void> {
+  yield* rehearsal.opening()
   for (let i = 0; i < times; i++) yield* rehearsal.acts()
 }
 
@@ -38,6 +41,7 @@ function* actsOf(rehearsal: Rehearsal, times: number): Generator<void> {
 export class Rehearsal {
   readonly #dc = new PlayedCoordinator(at(1))
   readonly #players: readonly Player[]
+  readonly #members: readonly { readonly made: NtmNode }[]
   readonly #laptop: PlayedNode
   readonly #tablet: PlayedNode
   readonly #plant: PlayedNode
@@ -58,11 +62,21 @@ export class Rehearsal {
     this.#tablet = node('tablet', PRIVATE, at(11))
     this.#plant = node('plant', PRIVATE, at(12))
     const relay = new PlayedRelay(this.#dc.box('relay', ROLE_RELAY), at(2), onEvent)
-    this.#players = [this.#dc, relay, this.#laptop, this.#tablet, this.#plant]
-    for (const { made } of [relay, this.#laptop, this.#tablet, this.#plant]) made.node.start(this.#now)
-    this.#play()
+    const members = [relay, this.#laptop, this.#tablet, this.#plant]
+    this.#members = members
+    this.#players = [this.#dc, ...members]
+  }
+
+  /** Everybody registers, one after the other; once, before the acts. */
+  *opening(): Generator<void> {
+    for (const { made } of this.#members) {
+      made.node.start(this.#now)
+      this.#play()
+      yield
+    }
     this.#laptop.moveTo(at(10), 1, this.#now)
     this.#pass(300)
+    yield
   }
 
   /** Everybody is a registered member. */
