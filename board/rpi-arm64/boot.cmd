@@ -40,6 +40,7 @@ if test -z "${known}"; then
   setenv BUTTON 0
 fi
 if test "${ORDER}" != "B A"; then setenv ORDER "A B"; fi
+if test -z "${TRIAL}"; then setenv TRIAL none; fi
 
 # --- which slot, and what became of the starts before this one ---------------------------------------------------------------
 if test "${ORDER}" = "A B"; then setenv want A; setenv left ${A_LEFT}; else setenv want B; setenv left ${B_LEFT}; fi

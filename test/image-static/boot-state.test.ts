@@ -22,7 +22,7 @@ describe.each(Object.keys(BOARDS) as Board[])('%s', (board) => {
       A_LEFT: '3',
       B_LEFT: '3',
       BUTTON: '0',
-      TRIAL: '',
+      TRIAL: 'none',
       one: 'whole',
       two: 'whole',
     })
@@ -42,7 +42,7 @@ describe.each(Object.keys(BOARDS) as Board[])('%s', (board) => {
     expect(box.ask('get-primary')).toBe('A')
     box.ask('set-state', 'B', 'good')
     expect(box.ask('get-state', 'B')).toBe('good')
-    expect(box.ask('get-trial')).toBe('')
+    expect(box.ask('get-trial')).toBe('none')
   })
 
   test('an installed slot is on trial until it is found good, something else is put there, or somebody tells its end', () => {
@@ -60,13 +60,13 @@ describe.each(Object.keys(BOARDS) as Board[])('%s', (board) => {
     expect(trial(installed('B'), 'repair')).toBe('B')
     expect(trial(installed('B'), 'set-state', 'A', 'bad')).toBe('B')
     expect(trial(installed('B'), 'set-state', 'B', 'bad')).toBe('B')
-    expect(trial(installed('B'), 'set-state', 'B', 'good')).toBe('')
-    expect(trial(installed('B'), 'set-primary', 'B')).toBe('')
+    expect(trial(installed('B'), 'set-state', 'B', 'good')).toBe('none')
+    expect(trial(installed('B'), 'set-primary', 'B')).toBe('none')
     // In the other one: it waits for its first start, or has failed.
     expect(trial(installed('A'), 'set-state', 'A', 'good')).toBe('B')
-    expect(trial(installed('A'), 'set-state', 'B', 'bad')).toBe('')
-    expect(trial(installed('A'), 'end-trial')).toBe('')
-    expect(trial(installed('A'), 'set-primary', 'A')).toBe('')
+    expect(trial(installed('A'), 'set-state', 'B', 'bad')).toBe('none')
+    expect(trial(installed('A'), 'end-trial')).toBe('none')
+    expect(trial(installed('A'), 'set-primary', 'A')).toBe('none')
   })
 
   test('a copy torn by a power cut: the other one counts, and is copied back', () => {

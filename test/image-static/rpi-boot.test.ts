@@ -22,26 +22,38 @@ describe('the slot is chosen by the boot state', () => {
   )
 
   test.each(choices)('order %s, left A %i, B %i', (order, a, b) => {
-    const had = { ORDER: order, A_LEFT: `${a}`, B_LEFT: `${b}`, BUTTON: '0' }
+    const had = { ORDER: order, A_LEFT: `${a}`, B_LEFT: `${b}`, BUTTON: '0', TRIAL: 'none' }
     const told = boot({ copies: [had, had] })
     const left: Record<string, number> = a + b === 0 ? { A: 3, B: 3 } : { A: a, B: b }
     const slot = order.split(' ').find((name) => (left[name] ?? 0) > 0) ?? ''
     left[slot] = (left[slot] ?? 0) - 1
     expect(told.started).toBe(slot)
-    expect(told.written).toEqual({ ORDER: order, A_LEFT: `${left['A']}`, B_LEFT: `${left['B']}`, BUTTON: '0' })
+    expect(told.written).toEqual({
+      ORDER: order,
+      A_LEFT: `${left['A']}`,
+      B_LEFT: `${left['B']}`,
+      BUTTON: '0',
+      TRIAL: 'none',
+    })
   })
 
   test('the first copy counts while it is whole, then the second, then nothing is known', () => {
     const [one, two] = [
-      { ORDER: 'A B', A_LEFT: '0', B_LEFT: '2', BUTTON: '0' },
-      { ORDER: 'A B', A_LEFT: '1', B_LEFT: '3', BUTTON: '0' },
+      { ORDER: 'A B', A_LEFT: '0', B_LEFT: '2', BUTTON: '0', TRIAL: 'none' },
+      { ORDER: 'A B', A_LEFT: '1', B_LEFT: '3', BUTTON: '0', TRIAL: 'none' },
     ]
     expect(boot({ copies: [one, two] }).written).toMatchObject({ A_LEFT: '0', B_LEFT: '1' })
     expect(boot({ copies: ['torn', two] }).written).toMatchObject({ A_LEFT: '0', B_LEFT: '3' })
-    expect(boot({ copies: ['torn', 'torn'] }).written).toEqual({ ORDER: 'A B', A_LEFT: '2', B_LEFT: '3', BUTTON: '0' })
+    expect(boot({ copies: ['torn', 'torn'] }).written).toEqual({
+      ORDER: 'A B',
+      A_LEFT: '2',
+      B_LEFT: '3',
+      BUTTON: '0',
+      TRIAL: 'none',
+    })
   })
 
-  test('the word for a slot on trial is kept, and left out when there is none', () => {
+  test('the word for a slot on trial is kept', () => {
     const had = { ...FRESH, ORDER: 'B A', TRIAL: 'B' }
     expect(boot({ copies: [had, had] }).written).toEqual({ ...had, B_LEFT: '2' })
     expect(boot({ copies: ['torn', had] }).written).toEqual({ ...had, B_LEFT: '2' })
@@ -159,7 +171,7 @@ function boot(card: Card) {
   return { lines, written, started }
 }
 
-const FRESH = { ORDER: 'A B', A_LEFT: '3', B_LEFT: '3', BUTTON: '0' }
+const FRESH = { ORDER: 'A B', A_LEFT: '3', B_LEFT: '3', BUTTON: '0', TRIAL: 'none' }
 
 // Partition numbers are letters here, for the telling. U-Boot's numbers are hexadecimal.
 const U_BOOT = `
@@ -177,7 +189,7 @@ esac; }
 env() { case "$1 $2" in
   'import -c') [ "$4" = 200 ] || exit 9; if [ "$last" = 20800 ]; then copy0; else copy1; fi ;;
   'import -t') return 1 ;;
-  'export -c') [ "$3 $4" = '-s 200' ] || exit 9; shift 5; local all=; for name; do [ -z "\${!name}" ] || all="$all|$name=\${!name}"; done; echo "export \${all#|}" ;;
+  'export -c') [ "$3 $4" = '-s 200' ] || exit 9; shift 5; local all=; for name; do all="$all|$name=\${!name}"; done; echo "export \${all#|}" ;;
 esac; }
 gpio() { local level=pin$2; return "\${!level:-0}"; }
 load() { [ "$broken" != "$4" ] && [ "$4" != local.env ] || return 1; filesize=1000; from=\${2#*:}; }

@@ -120,7 +120,7 @@ test('forgotten while it waits for its first start, and found good then: an ordi
   box.run('begin')
   box.run('judge')
   expect(box.last()).toMatchObject({ result: 'good', version: '0.2.0' })
-  expect(box.state()).toMatchObject({ TRIAL: '', B_LEFT: '3' })
+  expect(box.state()).toMatchObject({ TRIAL: 'none', B_LEFT: '3' })
   box.run('begin')
   expect(box.slot()).toMatchObject({ state: 'good', why: '' })
 })
