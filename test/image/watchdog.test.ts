@@ -56,6 +56,8 @@ async function member({ watchdog, extra }: Pick<VmPlan, 'watchdog'> & { extra?: 
   if (extra !== undefined) boot.write({ 'grub/local.cfg': `set extra="${extra}"\n` })
   await scene.vm.start()
   await scene.vm.until(SAYS.ready('bridge'))
+  // SSH comes after the role.
+  await scene.shell.must('true')
   return scene
 }
 
