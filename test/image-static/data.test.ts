@@ -79,6 +79,18 @@ test('the kernel has made it read-only: RAM', () => {
   expect(box.watch()).toEqual({ medium: 'ram', why: 'it has become read-only (errors)' })
 })
 
+test('a factory reset of a box in RAM: the wish is kept on its partition, where that takes it; else a new file system is made', () => {
+  const box = new Box()
+  writeFileSync(box.at('run/data'), 'medium=ram\nwhy=it is full\n')
+  box.run('reset', 'ntm reset')
+  expect(existsSync(box.at('run/reset-data/factory-reset'))).toBe(true)
+  expect(existsSync(join(box.data, 'factory-reset'))).toBe(false)
+  expect(box.asked()).toBe('')
+  box.refusesMounts()
+  box.run('reset', 'ntm reset')
+  expect(box.asked()).toBe(`mke2fs -q -F -F -t ext4 -L NTMDATA ${box.at('dev/ntm/data')}\n`)
+})
+
 class Box {
   readonly data: string
   readonly #dir = mkdtempSync(join(tmpdir(), 'ntm-data-'))
@@ -87,68 +99,77 @@ class Box {
     onTestFinished(() => rmSync(this.#dir, { recursive: true, force: true }))
     this.data = join(this.#dir, 'data')
     for (const dir of ['bin', 'run', 'dev/ntm', 'blocks/vda8', 'data/config', 'data/update', 'data/log'])
-      mkdirSync(this.#at(dir), { recursive: true })
+      mkdirSync(this.at(dir), { recursive: true })
     for (const name of ['config/ntm.toml', 'looked', 'update/pending', 'update/big.raucb', 'version'])
       writeFileSync(join(this.data, name), name)
     for (const [link, to] of [
       ['data', '../vda8'],
       ['disk', '../vda'],
     ] as const)
-      symlinkSync(to, this.#at(`dev/ntm/${link}`))
-    writeFileSync(this.#at('blocks/vda8/start'), '1000\n')
-    writeFileSync(this.#at('blocks/vda8/size'), '1000\n')
-    writeFileSync(this.#at('run/data'), 'medium=disk\nwhy=\n')
+      symlinkSync(to, this.at(`dev/ntm/${link}`))
+    writeFileSync(this.at('blocks/vda8/start'), '1000\n')
+    writeFileSync(this.at('blocks/vda8/size'), '1000\n')
+    writeFileSync(this.at('run/data'), 'medium=disk\nwhy=\n')
     this.kernel()
     this.mounted('rw,noatime')
     const programs = {
-      dmesg: `cat ${this.#at('kmsg')}`,
-      systemctl: `echo "$*" >>${this.#at('asked')}`,
+      dmesg: `cat ${this.at('kmsg')}`,
+      systemctl: `echo "$*" >>${this.at('asked')}`,
       // A tmpfs is a directory; moving it is what is seen then.
-      mount: `case "$2" in tmpfs) : ;; move) rm -rf "$4"; cp -a "$3" "$4" ;; esac`,
+      mount: `case "$2" in ext4) [ ! -e ${this.at('no-mounts')} ] ;; move) rm -rf "$4"; cp -a "$3" "$4" ;; esac`,
       mountpoint: 'exit 0',
+      umount: ':',
       chown: ':',
+      mke2fs: `echo mke2fs "$*" >>${this.at('asked')}`,
     }
     for (const [name, body] of Object.entries(programs)) {
-      writeFileSync(this.#at(`bin/${name}`), `#!/bin/sh\n${body}\n`)
-      chmodSync(this.#at(`bin/${name}`), 0o755)
+      writeFileSync(this.at(`bin/${name}`), `#!/bin/sh\n${body}\n`)
+      chmodSync(this.at(`bin/${name}`), 0o755)
     }
   }
 
   /** The kernel's log. */
   kernel(...lines: readonly string[]): void {
-    writeFileSync(this.#at('kmsg'), lines.map((line) => `${line}\n`).join(''))
+    writeFileSync(this.at('kmsg'), lines.map((line) => `${line}\n`).join(''))
   }
 
   mounted(options: string): void {
-    writeFileSync(this.#at('mounts'), `/dev/vda8 ${this.data} ext4 ${options} 0 0\n`)
+    writeFileSync(this.at('mounts'), `/dev/vda8 ${this.data} ext4 ${options} 0 0\n`)
   }
+
+  /** What the kernel does with a partition that is no file system. */
+  refusesMounts = (): void => writeFileSync(this.at('no-mounts'), '')
 
   /** Looks once. Says what is so then. */
   watch(): Record<string, string> {
+    this.run('watch')
+    const { medium = '', why = '' } = keyValues(readFileSync(this.at('run/data'), 'utf8'))
+    return { medium, why }
+  }
+
+  run(...args: readonly string[]): void {
     const env = {
       ...process.env,
-      PATH: `${this.#at('bin')}:${process.env['PATH']}`,
+      PATH: `${this.at('bin')}:${process.env['PATH']}`,
       NTM_LIB: TOOLS,
-      NTM_RUN: this.#at('run'),
+      NTM_RUN: this.at('run'),
       NTM_DATA: this.data,
-      NTM_CONSOLES: this.#at('console'),
-      NTM_DEV: this.#at('dev/ntm'),
-      NTM_BLOCKS: this.#at('blocks'),
-      NTM_MOUNTS: this.#at('mounts'),
+      NTM_CONSOLES: this.at('console'),
+      NTM_DEV: this.at('dev/ntm'),
+      NTM_BLOCKS: this.at('blocks'),
+      NTM_MOUNTS: this.at('mounts'),
     }
-    const { status, stderr } = spawnSync('sh', [join(TOOLS, 'data'), 'watch'], {
+    const { status, stderr } = spawnSync('sh', [join(TOOLS, 'data'), ...args], {
       env,
       encoding: 'utf8',
       timeout: 60_000,
     })
     expect(status, stderr).toBe(0)
-    const { medium = '', why = '' } = keyValues(readFileSync(this.#at('run/data'), 'utf8'))
-    return { medium, why }
   }
 
   said = (): string => this.#read('console')
   asked = (): string => this.#read('asked')
 
-  #read = (name: string): string => (existsSync(this.#at(name)) ? readFileSync(this.#at(name), 'utf8') : '')
-  #at = (name: string): string => join(this.#dir, name)
+  #read = (name: string): string => (existsSync(this.at(name)) ? readFileSync(this.at(name), 'utf8') : '')
+  at = (name: string): string => join(this.#dir, name)
 }
