@@ -72,7 +72,7 @@ export function qemuCommand(plan: VmPlan, files: VmFiles): readonly [command: st
   const machine = plan.machine ?? 'bios'
   const arm = machine === 'virt' || machine === 'raspi3b'
   const common = [
-    ...['-accel', 'tcg,thread=multi', '-display', 'none', '-monitor', 'none', '-nic', 'none', '-S'],
+    ...['-accel', TCG, '-display', 'none', '-monitor', 'none', '-nic', 'none', '-S'],
     ...['-rtc', `base=${plan.clock ?? 'utc'},clock=host`],
     ...['-qmp', `unix:${files.qmp},server=on,wait=off`],
     ...files.serials.flatMap((path, i) => [
@@ -128,6 +128,12 @@ function pci(plan: VmPlan, files: VmFiles, machine: 'bios' | 'uefi' | 'virt'): s
     ...(plan.watchdog === 'chipset' ? ['-global', 'ICH9-LPC.noreboot=false', '-action', 'watchdog=reset'] : []),
   ]
 }
+
+/**
+ * QEMU keeps what it translated through a reset, 1 GiB unless told. The boot loader then writes the next kernel over pages full of it, byte by byte,
+ * and each byte looks through all of the page: 100 to 165 s of a busy machine for a load that takes 20 s with this (and took at first).
+ */
+const TCG = 'tcg,thread=multi,tb-size=192'
 
 /**
  * With a random number generator, as every PC of the last ten years has one (a `virt` is given a seed by QEMU). Without, the kernel collects

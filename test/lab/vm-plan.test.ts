@@ -17,7 +17,7 @@ const text = (plan: Omit<VmPlan, 'room'>, more: Partial<VmFiles> = {}): string =
 test('no box asks for KVM, a display or a network of QEMU’s own, and each waits for its power', () => {
   for (const machine of ['bios', 'uefi', 'virt', 'raspi3b'] as const) {
     const line = text({ machine, nics: machine === 'raspi3b' ? [] : nics })
-    expect(line).toContain('-accel tcg,thread=multi')
+    expect(line).toContain('-accel tcg,thread=multi,tb-size=192 ')
     expect(line).not.toMatch(/kvm|user,|-nic (?!none)/)
     expect(line).toMatch(/ -S /)
   }
