@@ -5,7 +5,8 @@ import { afterAll, expect, test } from 'vitest'
 import { miniBuildroot, output, REGISTRY, ROOT, record, text } from './buildroot.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'ntm-buildroot-'))
-afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+// Thousands of files, on a disk that others use too.
+afterAll(() => rmSync(scratch, { recursive: true, force: true }), 120_000)
 const NODE = `node-linux-${process.arch}`
 
 test.each(['x86_64', 'aarch64'] as const)('the packages of %s ask for the right files', (arch) => {
