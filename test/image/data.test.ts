@@ -68,10 +68,11 @@ describeImage('the data partition', 'x86_64', () => {
     const box = await member(scene)
     await scene.shell.must('sync')
     let since = scene.vm.mark()
-    // Somebody reads the last sectors, in which no file lies.
-    const end = scene.vm.disk.partition('data').bytes - 4096
-    scene.vm.partitionDies('data', 'all', { offset: end })
-    await scene.shell.run(`dd if=/dev/ntm/data bs=4096 skip=${end / 4096} of=/dev/null`)
+    // Somebody reads sectors in which nothing lies: not the ones that udev looks at, for the kernel remembers those.
+    const sick = { offset: 44 * 2 ** 20, bytes: 2 ** 16 }
+    scene.vm.partitionDies('data', 'all', sick)
+    const read = await scene.shell.run(`dd if=/dev/ntm/data bs=4096 skip=${sick.offset / 4096} count=1 of=/dev/null`)
+    expect(read.code).not.toBe(0)
     await scene.vm.until(/ntm-data: the disk reports errors/, { since })
     expect(await scene.shell.state('data')).toMatchObject({ medium: 'disk', why: 'its disk reports errors' })
     since = scene.vm.mark()
