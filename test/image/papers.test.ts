@@ -70,7 +70,10 @@ function check(name: string): void {
     expect(ours.length).toBeGreaterThan(30)
     expect(ours.length).toBeLessThan(100)
     for (const entry of ['cli/ntm.js', 'cli/worker/packet-worker.js'])
-      expect(ours.some((line) => line.endsWith(`/usr/lib/ntm/app/src/${entry}`)), entry).toBe(true)
+      expect(
+        ours.some((line) => line.endsWith(`/usr/lib/ntm/app/src/${entry}`)),
+        entry,
+      ).toBe(true)
     expect(ours.filter((line) => /\.ts$|\.test\./.test(line))).toEqual([])
     expect(listing.filter((line) => /ssh_host_.*key/.test(line))).toEqual([])
     expect(listing.some((line) => line.endsWith('/usr/lib/ntm/app/native/packet-io/build/packet-io.node'))).toBe(true)
