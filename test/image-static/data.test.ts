@@ -1,18 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { keyValues } from '#lab/vm/ssh.ts'
+import { standIns } from '#test/support/stand-ins.ts'
 
 // /usr/lib/ntm/data, its look at a partition in use: what the kernel says of disk and mounts is given in files, mounting puts a directory in
 // place of another. Real partitions that are damaged, full or failing: test/image/data.test.ts.
@@ -112,7 +104,7 @@ class Box {
     writeFileSync(this.at('run/data'), 'medium=disk\nwhy=\n')
     this.kernel()
     this.mounted('rw,noatime')
-    const programs = {
+    standIns(this.at('bin'), {
       dmesg: `cat ${this.at('kmsg')}`,
       systemctl: `echo "$*" >>${this.at('asked')}`,
       // A tmpfs is a directory; moving it is what is seen then.
@@ -121,11 +113,7 @@ class Box {
       umount: ':',
       chown: ':',
       mke2fs: `echo mke2fs "$*" >>${this.at('asked')}`,
-    }
-    for (const [name, body] of Object.entries(programs)) {
-      writeFileSync(this.at(`bin/${name}`), `#!/bin/sh\n${body}\n`)
-      chmodSync(this.at(`bin/${name}`), 0o755)
-    }
+    })
   }
 
   /** The kernel's log. */

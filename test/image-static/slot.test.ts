@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { keyValues } from '#lab/vm/ssh.ts'
+import { standIns } from '#test/support/stand-ins.ts'
 
 // /usr/lib/ntm/slot on real files, with the real boot-state beside it. Only what would start the machine anew is a note in a file; `ntm` and
 // systemctl are programs that the test writes.
@@ -236,10 +237,7 @@ function boxOf(slot: 'A' | 'B', pending?: Record<string, string>, before?: { dir
     NTM_SYSRQ: join(dir, 'sysrq'),
   }
   if (before === undefined) spawnSync('sh', [join(ROOT, 'board/common/make-state.sh'), 'x86_64', file])
-  const program = (name: string, body: string): void => {
-    writeFileSync(join(bin, name), `#!/bin/sh\n${body}\n`)
-    chmodSync(join(bin, name), 0o755)
-  }
+  const program = (name: string, body: string): void => standIns(bin, { [name]: body })
   if (before === undefined) {
     program('ntm', 'exit 0')
     program('systemctl', 'echo active')

@@ -18,6 +18,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { ROOT } from '#lab/netns.ts'
 import { keyValues } from '#lab/vm/ssh.ts'
 import { describeLab } from '#test/support/lab.ts'
+import { standIns } from '#test/support/stand-ins.ts'
 
 // The appliance's data tool with a real ext4 on a loop device, in a mount namespace of its own. The device's file lies on a tmpfs: cut short it
 // cannot be read at its end, and when the tmpfs is full nothing more can be written to it. Both are input/output errors to the kernel.
@@ -128,15 +129,13 @@ class Box {
     for (const tool of ['data', 'lib.sh']) symlinkSync(join(TOOLS, tool), this.#at(`lib/${tool}`))
     writeFileSync(this.#at('lib/image.json'), '{"data_version": 1}')
     const since = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
-    const programs = {
+    standIns(this.#at('bin'), {
       // This device's numbers were others' before.
       dmesg: `/usr/bin/dmesg | awk -F '[][]' '$2 + 0 > ${since}'`,
       systemctl: `echo "$*" >>${this.#at('asked')}`,
       // The box's users are not this machine's.
       chown: ':',
-    }
-    for (const [program, body] of Object.entries(programs))
-      writeFileSync(this.#at(`bin/${program}`), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
+    })
   }
 
   /** Overwrites a part of the partition. */
