@@ -107,8 +107,8 @@ class Box {
     standIns(this.at('bin'), {
       dmesg: `cat ${this.at('kmsg')}`,
       systemctl: `echo "$*" >>${this.at('asked')}`,
-      // A tmpfs is a directory; moving it is what is seen then.
-      mount: `case "$2" in ext4) [ ! -e ${this.at('no-mounts')} ] ;; move) rm -rf "$4"; cp -a "$3" "$4" ;; esac`,
+      // A tmpfs is a directory; a copy of it is what is seen then.
+      mount: `case "$2" in ext4) [ ! -e ${this.at('no-mounts')} ] ;; bind) rm -rf "$4"; cp -a "$3" "$4" ;; esac`,
       mountpoint: 'exit 0',
       umount: ':',
       chown: ':',

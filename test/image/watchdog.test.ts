@@ -45,6 +45,15 @@ describeImage('watchdogs', 'x86_64', () => {
     await scene.vm.until(SAYS.ready('bridge'), { since })
     expect(scene.vm.events).not.toContain('RESET')
   })
+
+  test('something does not end: a restart that was asked for comes all the same', async () => {
+    const scene = await member()
+    await scene.shell.must(`echo '${NEVER_ENDS}' >/run/systemd/system/stays.service && systemctl start stays`)
+    const since = scene.vm.mark()
+    await scene.shell.run('reboot', 20_000)
+    await scene.vm.until(SAYS.ready('bridge'), { since })
+    expect(await scene.shell.state('data')).toMatchObject({ medium: 'disk', repaired: '0' })
+  })
 })
 
 /** A box that is a bridge of a network, ready; `extra`: arguments for its kernel. */
@@ -63,3 +72,5 @@ async function member({ watchdog, extra }: Pick<VmPlan, 'watchdog'> & { extra?: 
 
 /** The kernel keeps SIGSTOP from process 1; its control group can stand still all the same. */
 const FREEZE = 'echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze'
+
+const NEVER_ENDS = ['[Service]', 'ExecStart=sleep infinity', 'ExecStop=sleep infinity', 'TimeoutStopSec=infinity'].join('\n')
