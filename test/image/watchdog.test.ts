@@ -73,4 +73,6 @@ async function member({ watchdog, extra }: Pick<VmPlan, 'watchdog'> & { extra?: 
 /** The kernel keeps SIGSTOP from process 1; its control group can stand still all the same. */
 const FREEZE = 'echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze'
 
-const NEVER_ENDS = ['[Service]', 'ExecStart=sleep infinity', 'ExecStop=sleep infinity', 'TimeoutStopSec=infinity'].join('\n')
+const NEVER_ENDS = ['[Service]', 'ExecStart=sleep infinity', 'ExecStop=sleep infinity', 'TimeoutStopSec=infinity'].join(
+  '\n',
+)
