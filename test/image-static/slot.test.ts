@@ -154,7 +154,7 @@ test('installed, and the old slot once more: the new one still waits', () => {
 test('a missing coordinator or a configuration with mistakes is no fault of a good slot', () => {
   const box = boxOf('A')
   writeFileSync(join(box.run_, 'config'), 'state=refused\n')
-  box.program('systemctl', 'echo inactive')
+  box.program('systemctl', 'echo ActiveState=inactive')
   box.run('begin')
   box.run('judge')
   expect(box.console()).toContain('ntm-slot: A is good')
@@ -171,7 +171,7 @@ test('in place of a slot that does not start: said on the console, and what mend
 test('a slot whose program cannot be run leaves, but not into a slot that does not start', () => {
   const box = boxOf('A')
   box.program('ntm', 'exit 139')
-  box.program('systemctl', 'echo failed')
+  box.program('systemctl', 'echo ActiveState=failed')
   box.run('begin')
   box.run('judge')
   expect(box.rebooted()).toBe(true)
@@ -240,7 +240,7 @@ function boxOf(slot: 'A' | 'B', pending?: Record<string, string>, before?: { dir
   const program = (name: string, body: string): void => standIns(bin, { [name]: body })
   if (before === undefined) {
     program('ntm', 'exit 0')
-    program('systemctl', 'echo active')
+    program('systemctl', 'echo ActiveState=active')
     program('journalctl', 'echo the journal')
   }
   const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
