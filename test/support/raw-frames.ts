@@ -10,8 +10,8 @@ export const frame = (to: string, from: string, type: string, payload: string): 
   `${to}${from}${type}${payload}`.padEnd(120, '0')
 
 /**
- * What ordinary bridges keep back or ordinary hosts do not send: BPDU, LACP, EAPOL, LLDP, tags, unknown types. Where there is IP it has a header:
- * QEMU's e1000e parses what it sends and drops the rest, which the real one does not.
+ * What ordinary bridges keep back or ordinary hosts do not send: BPDU, LACP, EAPOL, LLDP, tags, unknown types. Where there is IP it has a header,
+ * and IPv6 its length: QEMU's e1000e parses what it sends, drops what it cannot parse, and fills in a length of 0, which the real one does not.
  */
 export const unusualFrames = (from: string): readonly string[] => [
   frame('0180c2000000', from, '0026', '424203'),
@@ -25,7 +25,7 @@ export const unusualFrames = (from: string): readonly string[] => [
   frame('ffffffffffff', from, '88a8', '006481000065080045'),
   frame('ffffffffffff', from, '8863', '1109'),
   frame('01005e0000fb', from, '0800', '4500'),
-  frame('3333000000fb', from, '86dd', '6000000000003b01'),
+  frame('3333000000fb', from, '86dd', '6000000000063b01'),
   frame('ffffffffffff', from, 'abcd', 'ef'),
 ]
 
