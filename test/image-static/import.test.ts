@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ImportBox } from '#test/support/import-box.ts'
 
@@ -38,6 +38,19 @@ test('where there was no report, there is one only as long as there is trouble',
   box.data({ medium: 'disk', why: '' })
   box.look()
   expect(box.report()).toBeNull()
+})
+
+test('all that lies there counts, also a network with names of any kind', () => {
+  const box = new Box({ medium: 'disk', why: '' })
+  for (const name of ['token', 'ntm.toml.txt', 'ntm.toml']) box.onBoot(name, name)
+  mkdirSync(box.at('run/media/boot/network/a b'), { recursive: true })
+  for (const name of ['network/z', 'network/a b/c', 'network/network.json']) box.onBoot(name, name)
+  box.looked()
+  box.look()
+  expect(box.state()).toMatchObject({ state: 'ok' })
+  box.onBoot('other', 'network/a b/c')
+  box.look()
+  expect(box.state()).toMatchObject({ state: 'kept' })
 })
 
 test('what was taken before counts as new when it was lost since', () => {

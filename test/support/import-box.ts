@@ -21,7 +21,6 @@ export class ImportBox {
     standIns(this.at('bin'), {
       mount: `case "$2" in remount*) echo "$2" ;; *) echo "$4" | cut -d , -f 1 ;; esac >>${this.at('mounts')}`,
       umount: ':',
-      mountpoint: ':',
       blkid: ':',
       'fsck.fat': ':',
       systemctl: `echo systemctl "$@" >>${this.at('console')}`,
@@ -35,10 +34,12 @@ export class ImportBox {
   read = (name: string): string | null => (this.has(name) ? readFileSync(this.at(name), 'utf8') : null)
   state = (): Readonly<Record<string, string>> => keyValues(this.read('run/config') ?? '')
 
-  /** The checksum by which `import` knows the ntm.toml on NTMBOOT. */
+  /** The checksum by which `import` knows what lies on NTMBOOT. It must stay what it is: boxes remember it. */
   sum(): string {
-    const script = '{ echo ntm.toml; sha256sum <ntm.toml; } | sha256sum | cut -c 1-64'
-    return spawnSync('sh', ['-c', script], { cwd: this.at('run/media/boot'), encoding: 'utf8' }).stdout.trim()
+    const all = 'find ntm.toml ntm.toml.txt token token.txt network -type f 2>/dev/null | sort'
+    const script = `${all} | while read -r file; do echo "$file"; sha256sum <"$file"; done | sha256sum | cut -c 1-64`
+    const env = { ...process.env, LC_ALL: 'C' }
+    return spawnSync('sh', ['-c', script], { cwd: this.at('run/media/boot'), encoding: 'utf8', env }).stdout.trim()
   }
 
   /** Looks once; `mounts` is what it did then. */
