@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { pause } from '#lab/process.ts'
 import type { Vm } from '#lab/vm.ts'
 import { describeImage, lineForTest, pingThrough, SAYS, wireUp } from '#test/support/image.ts'
 
@@ -37,10 +38,15 @@ describeImage('the menu of the boot loader', 'x86_64', () => {
   })
 })
 
-/** Waits for the offer and takes an entry of the menu: Esc, some times to the next one (Ctrl-N), Enter. */
+/** Waits for the offer and takes an entry of the menu: Esc, some times to the next one (Ctrl-N), Enter. A person's pace: what comes in one go is lost. */
 async function choose(vm: Vm, entry: number, since = 0): Promise<void> {
   await vm.until(ASKS, { since })
-  vm.console.write(`${ESC}${'\x0e'.repeat(entry)}\r`)
+  vm.console.write(ESC)
+  await vm.until(/Press enter to boot/, { since, limitMs: 30_000 })
+  for (const key of `${'\x0e'.repeat(entry)}\r`) {
+    await pause(700)
+    vm.console.write(key)
+  }
 }
 
 const ASKS = /ntm-boot: NTMobile\. Esc: menu/
