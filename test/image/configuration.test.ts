@@ -94,6 +94,7 @@ describeImage('configuration without a keyboard', 'x86_64', () => {
       2000,
     )
     await scene.vm.until(/ntm-import: configuration ok/, { since })
+    await scene.vm.until(/box +plc-9 /, { since })
     expect(await pingThrough(scene)).toBeGreaterThanOrEqual(9)
     await scene.vm.stop()
     expect(fat.text('ntm-report.txt')).toMatch(/in force since/)
