@@ -66,6 +66,9 @@ describeImage('power cuts', 'x86_64', () => {
       await vm.until(SAYS.ready('bridge'), { since })
       const took = performance.now() - plugged
       tell(`ready after ${seconds(ready)} at a start, ${seconds(took)} after a stick was plugged in`)
+      await shell.must('sync')
+      await vm.stop()
+      await consistent(scene, 'changed once', 'A', { stick: null })
       let last = 'h1'
       for (let i = 1; i <= CUTS; i++) {
         const next = `h${i + 1}`
