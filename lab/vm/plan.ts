@@ -33,8 +33,6 @@ export type VmPlan = {
    */
   readonly watchdog?: boolean | 'chipset'
   readonly memoryMib?: number
-  /** Processors of a PC or a `virt`; 2 unless told. One is best where two boxes share two processors for long. */
-  readonly processors?: 1 | 2
   /** What the hardware clock says when power comes, `2020-01-01T00:00:00`; the machine's own time unless told. */
   readonly clock?: string
   /** What the firmware of a `virt` or a `raspi3b` loads (`virtLoads`, `piLoads`). */
@@ -120,7 +118,7 @@ function pci(plan: VmPlan, files: VmFiles, machine: 'bios' | 'uefi' | 'virt'): s
       : ['-netdev', commaList(nicBackend(nic), 'type'), '-device', commaList(nicDevice(nic, i), 'driver')],
   )
   return [
-    ...[...cpu, '-smp', `${plan.processors ?? 2}`, '-m', `${plan.memoryMib ?? 512}`],
+    ...[...cpu, '-smp', '2', '-m', `${plan.memoryMib ?? 512}`],
     ...['-device', 'qemu-xhci,id=usb,addr=0x8'],
     ...disk(plan.bus ?? 'virtio', files),
     ...ports,

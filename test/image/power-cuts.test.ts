@@ -13,14 +13,13 @@ import { SeededMoments } from '#test/support/moments.ts'
 // repeats a run; both are printed.
 
 const CUTS = Number(process.env['NTM_CUTS'] ?? 30)
-const PROCESSORS = 1
 const LIMIT_MS = 120_000 + CUTS * 300_000
 
 describeImage('power cuts', 'x86_64', () => {
   test(
     'during a first start',
     async () => {
-      const scene = await lineForTest({ limitMs: LIMIT_MS, processors: PROCESSORS })
+      const scene = await lineForTest({ limitMs: LIMIT_MS })
       const network = await LanNetwork.start(scene)
       const moments = new SeededMoments('first start')
       const files = await network.bridgeFiles(scene)
@@ -45,7 +44,7 @@ describeImage('power cuts', 'x86_64', () => {
   test(
     'during a change of configuration',
     async () => {
-      const scene = await lineForTest({ limitMs: LIMIT_MS, processors: PROCESSORS })
+      const scene = await lineForTest({ limitMs: LIMIT_MS })
       const { vm, shell } = scene
       const network = await LanNetwork.start(scene)
       const moments = new SeededMoments('change of configuration')
@@ -97,7 +96,7 @@ describeImage('power cuts', 'x86_64', () => {
   test(
     'during an update',
     async () => {
-      const scene = await lineForTest({ limitMs: LIMIT_MS, processors: PROCESSORS, disk: { mib: 2048 } })
+      const scene = await lineForTest({ limitMs: LIMIT_MS, disk: { mib: 2048 } })
       const { shell } = scene
       const network = await LanNetwork.start(scene)
       const server = await BundleServer.start(scene)
