@@ -80,7 +80,7 @@ test('it never came up: the loader went back by itself', () => {
   const box = boxOf('A', { ...PENDING, starts: '0' })
   box.loader({ ORDER: 'B A', B_LEFT: 0, A_LEFT: 2 })
   box.run('begin')
-  expect(box.last()).toMatchObject({ result: 'rolled-back', why: 'it started 0 times and was never found good' })
+  expect(box.last()).toMatchObject({ result: 'rolled-back', why: 'none of its starts was found good' })
 })
 
 test('an installation cut off changes nothing', () => {
