@@ -6,6 +6,9 @@ import { ImageError } from './fault.ts'
 /** What is started by its path: the command, and the program of packet threads. Everything else is imported. */
 const ENTRIES = ['cli/ntm', 'cli/worker/packet-worker'] as const
 
+/** What `ntm run` does first, before anything else of the program is loaded. */
+const FIRST = /\/(packets|thread)-ahead\.js$/
+
 /** What most roles share: one file instead of fifty. A function that is not called costs little. */
 const COMMON = /\/src\/(ntm-lib|io|dnsfn)\//
 
@@ -32,7 +35,12 @@ export async function linkProgram(app: string): Promise<void> {
     dir: linked,
     entryFileNames: '[name].js',
     chunkFileNames: 'cli/linked/[name]-[hash].js',
-    codeSplitting: { groups: [{ name: 'common', test: COMMON, minShareCount: 2 }] },
+    codeSplitting: {
+      groups: [
+        { name: 'first', test: FIRST, priority: 1 },
+        { name: 'common', test: COMMON, minShareCount: 2 },
+      ],
+    },
   })
   await bundle.close()
   if (lacking.length > 0) throw new ImageError(`the program cannot be linked: ${lacking.join('; ')}`)

@@ -1,3 +1,4 @@
+import { loadPacketsAhead } from './compose/packets-ahead.ts'
 import { UsageError } from './usage-error.ts'
 
 type Command = (args: readonly string[]) => Promise<number>
@@ -10,6 +11,7 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`ntm: unknown command "${verb}"\n\n${HELP}`)
     return 2
   }
+  if (STARTS.has(verb)) loadPacketsAhead(rest)
   try {
     return await (await load())(rest)
   } catch (e) {
@@ -43,6 +45,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
     return 0
   },
 }
+
+/** They start a role. */
+const STARTS: ReadonlySet<string> = new Set(['run', 'bridge', 'tt', 'relay', 'up'])
 
 const HELP = `ntm: NTMobile as an appliance
 

@@ -27,13 +27,17 @@ export type ThreadProgram<In> = {
   stop(): void | Promise<void>
 }
 
-/** The whole of a worker's main module: starts the program, serves it until it is told to stop. */
+/**
+ * The whole of a worker's main module: starts the program, serves it until it is told to stop. `loadAhead` loads what a start with that hint will need
+ * (`ThreadAhead`); what it cannot load is told by the start itself.
+ */
 export function serveThread<Config, In, Out>(
   start: (config: Config, side: ThreadSide<Out>) => Promise<ThreadProgram<In>>,
+  loadAhead: (hint: unknown) => Promise<unknown> = async () => {},
 ): void {
   const port = parentPort
   if (port === null) throw new BugError('a worker program runs in a worker thread')
-  const { config, beat } = workerData as ThreadStart
+  const { hint, beat } = workerData as ThreadStart
   const post = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void => {
     port.postMessage(message, transfer)
   }
@@ -76,12 +80,16 @@ export function serveThread<Config, In, Out>(
     ship()
     process.exit(0)
   }
-  const starting = start(config as Config, side).then((made) => {
-    program = made
-    post({ say: 'started', value: made.started })
-  }, fail)
+  let starting: Promise<void> = Promise.resolve()
+  const begin = (config: Config): Promise<void> =>
+    start(config, side).then((made) => {
+      program = made
+      post({ say: 'started', value: made.started })
+    }, fail)
+  if (hint !== null) loadAhead(hint).catch(() => {})
   port.on('message', (m: ToThread) => {
-    if (m.say === 'stop') void starting.then(stop)
+    if (m.say === 'begin') starting = begin(m.config as Config)
+    else if (m.say === 'stop') void starting.then(stop)
     else if (m.say === 'ship') {
       ship()
       post({ say: 'answer', id: m.id, value: null })

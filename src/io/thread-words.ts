@@ -1,15 +1,18 @@
 import type { LogFields } from '#ntm-lib/ports/log.ts'
 import type { PlainError } from './thread-errors.ts'
 
-/** What a worker thread is started with. */
+/** What a worker thread is made with, before anybody says what it is to do. */
 export type ThreadStart = {
-  readonly config: unknown
+  /** What is known of that already, for its program to load what it will need; null: nothing. */
+  readonly hint: unknown
   /** One word that the worker's own timer counts up: it stands still when the worker's loop does. */
   readonly beat: Int32Array
 }
 
 /** From the control thread to a worker. */
 export type ToThread =
+  /** The first one, once. */
+  | { readonly say: 'begin'; readonly config: unknown }
   | { readonly say: 'tell'; readonly input: unknown }
   | { readonly say: 'ask'; readonly id: number; readonly input: unknown }
   /** Ship the counters, then answer. */

@@ -4,7 +4,7 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import { quiet } from '#ntm-lib/ports/log.ts'
 import type { Config, Deed } from '#test/support/thread-program.ts'
 import { IoFault } from './fault.ts'
-import { moduleBeside, Thread } from './thread.ts'
+import { Thread } from './thread.ts'
 import { Gate } from './thread-gate.ts'
 
 const ENTRY = new URL('../../test/support/thread-program.ts', import.meta.url)
@@ -103,15 +103,6 @@ test('no more waits than the gate lets in', async () => {
   thread.tell({ deed: 'flood', items: 100, gate: memory, limit: 10 })
   await thread.ask({ deed: 'echo', value: 0 })
   expect(out.at(-1)).toEqual({ lost: 96 })
-})
-
-test('a worker is found beside its starter, with types or stripped of them', () => {
-  expect(moduleBeside('file:///app/src/cli/compose/host.ts', '../worker/packet').href).toBe(
-    'file:///app/src/cli/worker/packet.ts',
-  )
-  expect(moduleBeside('file:///app/src/cli/compose/host.js', '../worker/packet').href).toBe(
-    'file:///app/src/cli/worker/packet.js',
-  )
 })
 
 type Started = {

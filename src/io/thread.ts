@@ -1,16 +1,18 @@
-import { extname } from 'node:path'
-import { type Transferable, Worker } from 'node:worker_threads'
+import type { Transferable, Worker } from 'node:worker_threads'
 import type { Counters } from '#ntm-lib/ports/counters.ts'
 import type { Log } from '#ntm-lib/ports/log.ts'
 import { IoFault } from './fault.ts'
+import { ThreadAhead } from './thread-ahead.ts'
 import { revivedError } from './thread-errors.ts'
-import type { FromThread, ThreadStart, ToThread } from './thread-words.ts'
+import type { FromThread, ToThread } from './thread-words.ts'
 
 export type ThreadParts<Out> = {
   /** Its name in faults and in `top -H`; at most 15 characters. */
   readonly name: string
   /** The worker's program: a module that calls `serveThread`. */
   readonly entry: URL
+  /** One with this program that was made before; it is this thread's from now on. */
+  readonly ahead?: ThreadAhead | null
   /** Given to it as it starts. Survives a structured clone; SharedArrayBuffers in it stay shared. */
   readonly config: unknown
   /** What of `config` it takes over. */
@@ -32,7 +34,7 @@ export type ThreadParts<Out> = {
 export class Thread<In, Out> {
   readonly #worker: Worker
   readonly #p: ThreadParts<Out>
-  readonly #beat = new Int32Array(new SharedArrayBuffer(4))
+  readonly #beat: Int32Array
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
   readonly #started = Promise.withResolvers<unknown>()
   readonly #ended = Promise.withResolvers<void>()
@@ -42,13 +44,17 @@ export class Thread<In, Out> {
 
   private constructor(parts: ThreadParts<Out>) {
     this.#p = parts
-    const workerData: ThreadStart = { config: parts.config, beat: this.#beat }
-    this.#worker = new Worker(parts.entry, { workerData, name: parts.name, transferList: [...(parts.transfer ?? [])] })
+    const { name, entry, config, ahead, transfer = [] } = parts
+    const made = ahead?.isWhole === true ? ahead : new ThreadAhead(name, entry)
+    this.#worker = made.worker
+    this.#beat = made.beat
+    this.#worker.ref()
     this.#worker.on('message', (m: FromThread) => this.#on(m))
     this.#worker.on('messageerror', (e) => this.#fail(e))
     // Only what kills a thread without asking it: out of memory, a module that does not load.
     this.#worker.on('error', (e) => this.#fail(e instanceof Error ? e : new Error(String(e))))
     this.#worker.on('exit', (code) => this.#onExit(code))
+    this.#worker.postMessage({ say: 'begin', config } satisfies ToThread, transfer)
     this.#watch = this.#watchBeat(parts.hungAfterSeconds ?? HUNG_AFTER_SECONDS)
   }
 
@@ -184,10 +190,6 @@ export class Thread<In, Out> {
     return new IoFault(`ask thread ${this.#p.name}`, new Error('it has ended'))
   }
 }
-
-/** The module `path` (without its ending) beside the asking one: `.ts` in the tree, `.js` where types were stripped ahead. */
-export const moduleBeside = (asking: string, path: string): URL =>
-  new URL(`${path}${extname(new URL(asking).pathname)}`, asking)
 
 const STOP_WITHIN_MS = 3000
 const HUNG_AFTER_SECONDS = 10

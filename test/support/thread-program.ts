@@ -1,7 +1,7 @@
 // A worker for the tests of `io/thread.ts`: does what it is told, one deed per message.
 import { IoFault } from '#io/fault.ts'
 import { Gate } from '#io/thread-gate.ts'
-import { serveThread } from '#io/thread-side.ts'
+import { serveThread, type ThreadProgram, type ThreadSide } from '#io/thread-side.ts'
 import { BugError } from '#ntm-lib/base/invariant.ts'
 
 export type Deed =
@@ -18,10 +18,16 @@ class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-serveThread<Config, Deed, unknown>(async (config, side) => {
+let loaded: unknown = null
+
+serveThread<Config, Deed, unknown>(start, async (hint) => {
+  loaded = hint
+})
+
+async function start(config: Config, side: ThreadSide<unknown>): Promise<ThreadProgram<Deed>> {
   if (config.failAtStart === true) throw fault()
   return {
-    started: { config },
+    started: loaded === null ? { config } : { config, loaded },
     tell: (d) => {
       const value = act(d)
       if (value !== undefined) side.tell(value)
@@ -60,7 +66,7 @@ serveThread<Config, Deed, unknown>(async (config, side) => {
         for (;;);
     }
   }
-})
+}
 
 function fault(): IoFault {
   return new IoFault('open it', Object.assign(new Error('not there'), { code: 'ENOENT' }))

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { moduleBeside, Thread } from '#io/thread.ts'
+import { Thread } from '#io/thread.ts'
 import { type LinkEnd, linkPair } from '#io/thread-link.ts'
 import { Gates, gateMemory } from '../worker/gates.ts'
 import type { RoleKind } from '../worker/role-plane.ts'
@@ -11,6 +11,7 @@ import type {
   ToPacketWorker,
 } from '../worker/words.ts'
 import { type HostParts, Orders, type PacketHost } from './packet-host.ts'
+import { PACKET_WORKER, packetsAhead } from './packets-ahead.ts'
 
 export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
@@ -121,7 +122,8 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
     }
     const { thread, value } = await Thread.start<ToPacketWorker, PacketSaid>({
       name: `ntm-packets-${index}`,
-      entry: moduleBeside(import.meta.url, '../worker/packet-worker'),
+      entry: PACKET_WORKER,
+      ahead: index === 0 ? packetsAhead() : null,
       config,
       transfer: links.map(({ port }) => port),
       log,

@@ -3,17 +3,25 @@ import type { RoleKind, RoleParts, RolePlane } from './role-plane.ts'
 import type { TtPlaneConfig } from './tt-words.ts'
 import type { TunPlaneConfig } from './tun-plane.ts'
 
-/** Starts the role plane of a kind; loaded only now, for a terminator needs no bridge. */
+/** The role planes, each loaded on demand: a terminator needs no bridge. */
+export const PLANES = {
+  tun: () => import('./tun-plane.ts'),
+  tt: () => import('./tt-plane.ts'),
+  bridge: () => import('./bridge-plane.ts'),
+  relay: () => import('./relay-plane.ts'),
+} as const satisfies Readonly<Record<RoleKind, () => Promise<unknown>>>
+
+/** Starts the role plane of a kind. */
 export async function startRole(kind: RoleKind, config: unknown, parts: RoleParts<unknown>): Promise<StartedRole> {
   switch (kind) {
     case 'tun':
-      return (await import('./tun-plane.ts')).startTunPlane(config as TunPlaneConfig, parts)
+      return (await PLANES.tun()).startTunPlane(config as TunPlaneConfig, parts)
     case 'tt':
-      return (await import('./tt-plane.ts')).startTtPlane(config as TtPlaneConfig, parts)
+      return (await PLANES.tt()).startTtPlane(config as TtPlaneConfig, parts)
     case 'bridge':
-      return (await import('./bridge-plane.ts')).startBridgePlane(null, parts)
+      return (await PLANES.bridge()).startBridgePlane(null, parts)
     case 'relay':
-      return (await import('./relay-plane.ts')).startRelayPlane(config as RelayPlaneConfig, parts as RoleParts<never>)
+      return (await PLANES.relay()).startRelayPlane(config as RelayPlaneConfig, parts as RoleParts<never>)
     default:
       return kind satisfies never
   }
