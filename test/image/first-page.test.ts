@@ -55,7 +55,9 @@ async function firstPage(scene: Scene, bridge: Vm, what: string, since = 0): Pro
   const wire = await bridge.until(SAYS.wire, { since })
   const wireSeconds = secondsIn(SAYS.wire, wire)
   const kernelMs = wire.atMs - wireSeconds * 1000
+  const ready = secondsIn(SAYS.ready('bridge'), await bridge.until(SAYS.ready('bridge'), { since }))
+  const page = ((pageMs - kernelMs) / 1000).toFixed(1)
   tell(
-    `${what}: frames pass ${wireSeconds} s after the kernel started, the first page comes after ${((pageMs - kernelMs) / 1000).toFixed(1)} s`,
+    `${what}: frames pass ${wireSeconds} s after the kernel started, the role is ready after ${ready} s, the first page comes after ${page} s`,
   )
 }
