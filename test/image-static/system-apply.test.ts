@@ -73,6 +73,19 @@ describe('system-apply', () => {
     expect(box.has('data/ssh/authorized_keys')).toBe(false)
   })
 
+  test.each([
+    ['over the bus', 0, ['networkctl reload']],
+    [
+      'in a first start, when the bus is not there yet',
+      1,
+      ['networkctl reload', 'systemctl --no-block try-restart systemd-networkd.service'],
+    ],
+  ])('networkd, which runs, hears of new addresses: %s', (_, fails, told) => {
+    const box = new Box({ '10-br0.network': '[Match]\nName=br0\n' })
+    expect(box.take(fails)).toEqual([...told, 'systemctl --no-block restart ntm-wire.service'])
+    expect(box.take(fails)).toEqual(['systemctl --no-block restart ntm-wire.service'])
+  })
+
   test('an unknown role is no role: the box bridges', () => {
     const box = new Box({ role: 'toaster\n' })
     box.apply()
@@ -134,15 +147,32 @@ class Box {
   drop = (name: string): void => rmSync(this.path(join('data/config/system', name)))
 
   apply(): void {
+    this.#run(['early'])
+  }
+
+  /** As while everything runs, with a `networkctl` that ends so. What was told to whom, in order. */
+  take(networkctl: number): string[] {
+    const tools = this.path('tools')
+    const told = this.path('told')
+    mkdirSync(tools, { recursive: true })
+    writeFileSync(told, '')
+    for (const [name, code] of Object.entries({ networkctl, systemctl: 0 }))
+      writeFileSync(join(tools, name), `#!/bin/sh\necho ${name} "$@" >>${told}\nexit ${code}\n`, { mode: 0o755 })
+    this.#run([], { PATH: `${tools}:${process.env['PATH']}` })
+    return readFileSync(told, 'utf8').trimEnd().split('\n')
+  }
+
+  #run(args: readonly string[], more: Readonly<Record<string, string>> = {}): void {
     const env = {
       ...process.env,
+      ...more,
       NTM_LIB: TOOLS,
       NTM_DATA: this.path('data'),
       NTM_RUN: this.path('run'),
       NTM_ETC: this.path('etc'),
       NTM_SYSTEMD: this.path('systemd'),
     }
-    const done = spawnSync('busybox', ['sh', join(TOOLS, 'system-apply'), 'early'], { env, encoding: 'utf8' })
+    const done = spawnSync('busybox', ['sh', join(TOOLS, 'system-apply'), ...args], { env, encoding: 'utf8' })
     expect(done.stderr).toBe('')
     expect(done.status).toBe(0)
   }
