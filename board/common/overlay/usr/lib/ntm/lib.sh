@@ -12,8 +12,21 @@ say() {
   fi
   echo "<6>$*" >/dev/kmsg || true
   read -r consoles </sys/class/tty/console/active || return 0
+  writers=
   for console in $consoles; do
     printf '%s\r\n' "$*" 2>/dev/null >"/dev/$console" &
+    writers="$writers $!"
+  done
+}
+
+# For a unit whose last word was `say`: waits until it is written, two seconds at most. Who still writes when a unit ends is ended with it.
+said() {
+  n=0
+  for writer in ${writers:-}; do
+    while kill -0 "$writer" 2>/dev/null && [ $n -lt 20 ]; do
+      n=$((n + 1))
+      sleep 0.1
+    done
   done
 }
 
