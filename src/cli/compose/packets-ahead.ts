@@ -10,7 +10,7 @@ import type { RoleKind } from '../worker/role-plane.ts'
  */
 export function loadPacketsAhead(args: readonly string[]): void {
   const kind = kindIn(args[args.indexOf('--config') + 1])
-  if (kind !== null) waiting = new ThreadAhead('ntm-packets-0', PACKET_WORKER, kind)
+  if (kind !== null) waiting = new ThreadAhead(packetThread(0), PACKET_WORKER, kind)
 }
 
 /** The one that was made, for the first who asks. */
@@ -19,6 +19,9 @@ export function packetsAhead(): ThreadAhead | null {
   waiting = null
   return ahead
 }
+
+/** Name of a packet thread, as `top -H` shows it. */
+export const packetThread = (index: number): string => `ntm-packets-${index}`
 
 /** The program of packet threads. */
 export const PACKET_WORKER = moduleBeside(import.meta.url, '../worker/packet-worker')

@@ -3,12 +3,19 @@ import type { Log } from '#ntm-lib/ports/log.ts'
 import { options } from '../args.ts'
 import { loadRole } from '../config/load.ts'
 import type { AnyConfig } from '../config/schema.ts'
+import { packetsAhead } from './packets-ahead.ts'
 import { type RoleExtras, runRole, type Undo } from './process.ts'
 
 /** Runs the role of a checked configuration until it ends, and gives the exit code. Of the program only that role is loaded. */
 export async function runConfigured(file: string, config: AnyConfig, extras: RoleExtras = {}): Promise<number> {
   const log = openLog(config.log)
-  return runRole(config.role, log, await starterOf(file, config, log), extras)
+  const start = await starterOf(file, config, log)
+  const startAll: Start = async (undo, fail) => {
+    await start(undo, fail)
+    // A terminator whose port works in the main thread alone took none.
+    await packetsAhead()?.worker.terminate()
+  }
+  return runRole(config.role, log, startAll, extras)
 }
 
 /** A role's own verb, `--config FILE` behind it: the file must be for that role. */

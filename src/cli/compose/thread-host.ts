@@ -11,7 +11,7 @@ import type {
   ToPacketWorker,
 } from '../worker/words.ts'
 import { type HostParts, Orders, type PacketHost } from './packet-host.ts'
-import { PACKET_WORKER, packetsAhead } from './packets-ahead.ts'
+import { PACKET_WORKER, packetsAhead, packetThread } from './packets-ahead.ts'
 
 export type ThreadHostParts<Out> = HostParts<Out> & {
   readonly kind: RoleKind
@@ -121,7 +121,7 @@ class ThreadHost<In, Out> extends Orders<In, Out> implements PacketHost<In> {
       links,
     }
     const { thread, value } = await Thread.start<ToPacketWorker, PacketSaid>({
-      name: `ntm-packets-${index}`,
+      name: packetThread(index),
       entry: PACKET_WORKER,
       ahead: index === 0 ? packetsAhead() : null,
       config,

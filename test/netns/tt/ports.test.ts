@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CHECKS, PAGE } from '#lab/checks.ts'
 import { bigFile } from '#lab/content.ts'
+import type { Program } from '#lab/process.ts'
 import { Product } from '#lab/product.ts'
 import { PLACE, type Scene, v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { describeLab } from '#test/support/lab.ts'
@@ -16,12 +17,13 @@ const BYTES = 20_000_000
 for (const port of ['tun', 'raw'] as const) {
   describeLab(`the terminator with its ${port} port`, () => {
     let scene: Scene
+    let tt: Program
     beforeAll(async () => {
       scene = await v4HostToV6Server()
       const product = new Product(scene)
       await product.initNetwork()
       await product.coordinator()
-      await product.tt({ 'tt.port': port })
+      tt = await product.tt({ 'tt.port': port })
       await product.bridge()
     })
     afterAll(() => scene?.dispose())
@@ -31,6 +33,13 @@ for (const port of ['tun', 'raw'] as const) {
       expect([links.includes(' ntm0:'), links.includes(' ntmp0@')]).toEqual(
         port === 'tun' ? [true, false] : [false, true],
       )
+    })
+
+    test('the raw one has no thread of its own for packets: one that was loaded ahead is gone', () => {
+      const threads = readdirSync(`/proc/${tt.pid}/task`).map((id) =>
+        readFileSync(`/proc/${tt.pid}/task/${id}/comm`, 'utf8').trim(),
+      )
+      expect(threads.includes('ntm-packets-0')).toBe(port === 'tun')
     })
 
     for (const check of [PAGE, ...CHECKS.filter((c) => SAME_FOR_BOTH.test(c.title))]) {
