@@ -101,8 +101,11 @@ export async function lanServices(lab: Lab, room: string, plan: LanPlan): Promis
   return running
 }
 
-/** Starts a DHCP client on `link` and waits for its lease; the room's /etc/resolv.conf becomes what DHCP said. */
-export async function dhcpClient(lab: Lab, room: string, link: string): Promise<Program> {
+/**
+ * Starts a DHCP client on `link` and waits for its lease; the room's /etc/resolv.conf becomes what DHCP said. Without a lease within `limitMs` it
+ * rejects, and the client is gone: a second one would take the first one's address off the link.
+ */
+export async function dhcpClient(lab: Lab, room: string, link: string, limitMs?: number): Promise<Program> {
   lab.etc(room, 'resolv.conf', '')
   const script = join(ROOT, 'lab/udhcpc.sh')
   const running = lab.spawn(
@@ -112,7 +115,12 @@ export async function dhcpClient(lab: Lab, room: string, link: string): Promise<
     ['udhcpc', '-f', '-i', link, '-s', script, '-t', '30', '-T', '1', '-x', `hostname:${room}`],
     { env: { ...process.env, LAB_RESOLV_CONF: join('/etc/netns', lab.netns(room), 'resolv.conf') } },
   )
-  await running.line(/^lease /)
+  try {
+    await running.line(/^lease /, limitMs)
+  } catch (fault) {
+    await running.stop()
+    throw fault
+  }
   return running
 }
 

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Lab, ROOT } from '#lab/netns.ts'
 import { sweep } from '#lab/owner.ts'
 import { type Program, start } from '#lab/process.ts'
+import { dhcpClient } from '#lab/services.ts'
 import { describeLab, machineState } from '#test/support/lab.ts'
 
 describeLab('a lab leaves the machine as it was', () => {
@@ -71,6 +72,13 @@ describeLab('a room', () => {
     onTestFinished(() => lab.dispose())
     expect((await lab.run('a', 'ping', ['-c1', '-W2', '10.1.0.2'])).code).toBe(0)
     expect((await lab.run('a', 'ping', ['-c1', '-W1', '192.0.2.1'])).code).not.toBe(0)
+  })
+
+  test('keeps no DHCP client that got no lease', async () => {
+    const lab = small()
+    onTestFinished(() => lab.dispose())
+    await expect(dhcpClient(lab, 'a', 'eth0', 1000)).rejects.toThrow('udhcpc')
+    expect((await lab.must('a', 'ip', ['netns', 'pids', lab.netns('a')])).trim().split('\n')).toHaveLength(1)
   })
 
   test('reports a failing command with what it said', async () => {
