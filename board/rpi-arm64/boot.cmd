@@ -44,7 +44,7 @@ if test -z "${TRIAL}"; then setenv TRIAL none; fi
 
 # --- which slot, and what became of the starts before this one ---------------------------------------------------------------
 if test "${ORDER}" = "A B"; then setenv want A; setenv left ${A_LEFT}; else setenv want B; setenv left ${B_LEFT}; fi
-if test "${left}" = 1 || test "${left}" = 2; then echo "ntm-boot: the last start of slot ${want} did not finish"; fi
+if test "${left}" = 1 || test "${left}" = 2; then echo "ntm-boot: the last start of slot ${want} ended before it was found good"; fi
 if test "${left}" = 0; then echo "ntm-boot: slot ${want} has no starts left: it did not come up, or not do its work"; fi
 # Every slot used up: both get their tries back, for a box that tries is better than one that stands.
 setenv slot
