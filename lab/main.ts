@@ -15,7 +15,7 @@ const usage = `usage: npm run lab -- SCENE [--shell ROOM] [--product | --box] [-
   SCENE      ${Object.keys(SCENES).join(', ')}
   --shell    opens a shell in that room; without it the scene stays until Ctrl-C
   --product  starts coordinator, TT and bridge as well
-  --box      starts coordinator and TT; the bridge's place waits for a box in QEMU, as docs/appliance/README.md shows
+  --box      starts coordinator and TT; the bridge's place waits for a box in QEMU, as docs/appliance/half-an-hour.md shows
   --nat      ${NATS.join(', ')}
 `
 
