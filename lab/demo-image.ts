@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { CHECKS, hostState, PAGE } from './checks.ts'
+import { CHECKS, hostState, PAGE, pagePatiently } from './checks.ts'
 import { tellChecks } from './demo-checks.ts'
 import { whyNoLab } from './netns.ts'
 import type { Board } from './scenes/box-in-line.ts'
@@ -60,7 +60,7 @@ async function tellBoxes(): Promise<void> {
     const untouched = await hostState(scene)
     await story.step(
       PAGE.title,
-      () => PAGE.run(scene),
+      () => pagePatiently(scene),
       (page) => page,
     )
     const checks = CHECKS.filter(({ title }) => QUICK.test(title))

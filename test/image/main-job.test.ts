@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { CHECKS, hostState, PAGE } from '#lab/checks.ts'
+import { CHECKS, hostState, PAGE, pagePatiently } from '#lab/checks.ts'
 import type { Board } from '#lab/scenes/box-in-line.ts'
 import { v4HostToV6Server } from '#lab/scenes/v4-host-to-v6-server.ts'
 import { BOX_ROOMS, VmProduct } from '#lab/vm-product.ts'
@@ -27,7 +27,7 @@ for (const [board, checks] of ways) {
       await product.start('bridge', sticks.bridge, { board })
       await scene.hostDhcp()
       const untouched = await hostState(scene)
-      await PAGE.run(scene)
+      tell(`${PAGE.title}: ${await pagePatiently(scene)}`)
       for (const check of CHECKS.filter(({ title }) => checks.test(title)))
         tell(`${check.title}: ${await check.run(scene)}`)
       expect(await hostState(scene)).toBe(untouched)
