@@ -82,7 +82,10 @@ describe('the console says which slot starts, and why', () => {
 
   test.each([
     [{}, ['starting slot A (starts left: A 2, B 3)']],
-    [{ A_LEFT: '1' }, ['the last start of slot A ended before it was found good', 'starting slot A (starts left: A 0, B 3)']],
+    [
+      { A_LEFT: '1' },
+      ['the last start of slot A ended before it was found good', 'starting slot A (starts left: A 0, B 3)'],
+    ],
     [{ A_LEFT: '0' }, [`slot A ${OUT}`, 'starting slot B (starts left: A 0, B 2)']],
     [{ ORDER: 'B A', A_LEFT: '0' }, ['starting slot B (starts left: A 0, B 2)']],
     [
